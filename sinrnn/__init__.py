@@ -1,0 +1,33 @@
+"""A small tanh recurrent network for PyTorch with an exact, hand-derived gradient.
+
+Importing this package imports torch and nothing heavier; the names that need Lightning or
+matplotlib are loaded when they are first used.
+"""
+
+import importlib
+
+from sinrnn.bptt import tanh_rnn
+from sinrnn.rnn import SinRNN
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "Forecaster": "sinrnn.forecaster",
+    "Series": "sinrnn.series",
+    "Sine": "sinrnn.series",
+    "WindowDataModule": "sinrnn.windows",
+    "Windows": "sinrnn.windows",
+}
+
+__all__ = ["SinRNN", "__version__", "tanh_rnn", *_LAZY]
+
+
+def __getattr__(name: str) -> object:
+    """Import the module behind a lazily loaded public name."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'sinrnn' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,366 @@
+"""The tanh recurrence and its gradient, derived by hand.
+
+Forward, for t = 1..T, with h[0] given (all of one batch; rows are windows):
+
+    (1)  a[t] = x[t] Wih' + h[t-1] Whh' (+ bh)
+    (2)  h[t] = tanh(a[t])
+
+Backward. The loss reaches h[t] directly, by grad_out[t], and through a[t+1], by (1). The
+derivative of tanh is 1 - tanh², which (2) has left behind in h[t]. So, for t = T..1,
+
+    (3)  grad_h[t] = grad_out[t] + grad_a[t+1] Whh         (grad_a[T+1] = 0)
+    (4)  grad_a[t] = grad_h[t] * (1 - h[t]²)
+
+and since (1) is linear in everything that it reads,
+
+    (5)  grad_Whh = sum_t grad_a[t]' h[t-1]
+    (6)  grad_Wih = sum_t grad_a[t]' x[t]
+    (7)  grad_bh  = sum_t grad_a[t]
+    (8)  grad_x[t] = grad_a[t] Wih
+    (9)  grad_h0  = grad_a[1] Whh
+
+Truncation to `depth` = k steps stops (3) and (4) after t = T-k+1 and every sum with them, which
+is what autograd gives when h[T-k] is detached. The truth is Werbos (1990), "Backpropagation
+through time: what it does and how to do it", Proceedings of the IEEE 78(10).
+
+Inside, time comes first, (T, B, H): each step is then one contiguous block, and each sum over
+time in (5) and (6) is one matrix product.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.nn.functional import linear
+
+Grads = tuple[Tensor | None, ...]
+
+
+def tanh_rnn(
+    x: Tensor,
+    h0: Tensor | None,
+    Wih: Tensor,
+    Whh: Tensor,
+    bh: Tensor | None = None,
+    *,
+    depth: int | None = None,
+) -> Tensor:
+    """All states h[1..T] of h[t] = tanh(Wih x[t] + Whh h[t-1] + bh).
+
+    The gradient is the hand-derived recursion above. It may be differentiated again.
+
+    Args:
+        x: Inputs (B, T, D).
+        h0: State before the first input (B, H); None is zeros.
+        Wih: Input weights (H, D).
+        Whh: Recurrent weights (H, H).
+        bh: Bias (H), or None.
+        depth: Steps that the gradient reaches back from the last one. With depth < T it is
+            exactly that of a loop that detaches h[T - depth] and every state before it: those
+            states, their inputs and h0 get zero. None, or depth >= T, gives the exact gradient.
+
+    Returns:
+        The states h[1..T], (B, T, H).
+
+    Raises:
+        TypeError: An argument is not a tensor of floating-point numbers.
+        ValueError: Shapes or dtypes do not fit each other, T is 0, or depth is below 1.
+    """
+    check(x, h0, Wih, Whh, bh, depth)
+    if _transformed():
+        return loop(x, h0, Wih, Whh, bh, depth=depth)
+    return _States.apply(x, h0, Wih, Whh, bh, depth)  # type: ignore[no-any-return]
+
+
+def last_output(
+    x: Tensor,
+    h0: Tensor | None,
+    Wih: Tensor,
+    Whh: Tensor,
+    bh: Tensor | None,
+    Who: Tensor,
+    bo: Tensor | None = None,
+    *,
+    depth: int | None = None,
+) -> Tensor:
+    """The last output alone, y[T] = Who h[T] (+ bo), of the same recurrence.
+
+    Many-to-one is cheaper than reading y[T] off `tanh_rnn`: one autograd node holds the cell and
+    the readout, and no more than the last `depth` states are kept.
+
+    Args:
+        x: Inputs (B, T, D).
+        h0: State before the first input (B, H); None is zeros.
+        Wih: Input weights (H, D).
+        Whh: Recurrent weights (H, H).
+        bh: Bias of the cell (H), or None.
+        Who: Readout weights (O, H).
+        bo: Bias of the readout (O), or None.
+        depth: As in `tanh_rnn`.
+
+    Returns:
+        The outputs y[T], (B, O).
+
+    Raises:
+        TypeError: As in `tanh_rnn`.
+        ValueError: As in `tanh_rnn`.
+    """
+    check(x, h0, Wih, Whh, bh, depth)
+    if _transformed():
+        return _last_output_by_loop(x, h0, Wih, Whh, bh, Who, bo, depth=depth)
+    if not torch.is_grad_enabled():
+        last = _skip(x.transpose(0, 1), h0, Wih, Whh, bh)
+        return linear(last, Who, bo)
+    return _LastOutput.apply(x, h0, Wih, Whh, bh, Who, bo, depth)  # type: ignore[no-any-return]
+
+
+def loop(
+    x: Tensor,
+    h0: Tensor | None,
+    Wih: Tensor,
+    Whh: Tensor,
+    bh: Tensor | None = None,
+    *,
+    depth: int | None = None,
+) -> Tensor:
+    """`tanh_rnn` in plain torch operations: equations (1) and (2), the rest left to autograd.
+
+    Slower, but torch.func, torch.compile and second derivatives see through it.
+
+    Args:
+        x: Inputs (B, T, D).
+        h0: State before the first input (B, H); None is zeros.
+        Wih: Input weights (H, D).
+        Whh: Recurrent weights (H, H).
+        bh: Bias (H), or None.
+        depth: As in `tanh_rnn`.
+
+    Returns:
+        The states h[1..T], (B, T, H).
+    """
+    steps = x.shape[1]
+    cut = 0 if depth is None else max(steps - depth, 0)
+    h = x.new_zeros(x.shape[0], Whh.shape[0]) if h0 is None else h0
+    states = []
+    for t in range(steps):
+        h = torch.tanh(linear(x[:, t], Wih, bh) + h @ Whh.t())
+        if t < cut:
+            h = h.detach()
+        states.append(h)
+    return torch.stack(states, 1)
+
+
+def check(
+    x: Tensor,
+    h0: Tensor | None,
+    Wih: Tensor,
+    Whh: Tensor,
+    bh: Tensor | None,
+    depth: int | None,
+) -> None:
+    """Raise TypeError or ValueError, in one sentence, where the arguments of `tanh_rnn` misfit."""
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(f"x must be a tensor of floating-point numbers, got {kind}")
+    H, D = Wih.shape
+    if x.dim() != 3 or x.shape[2] != D or x.shape[1] < 1:
+        raise ValueError(
+            f"x must be (B, T, {D}) with T >= 1 to fit Wih {(H, D)}, got {tuple(x.shape)}"
+        )
+    if Whh.shape != (H, H):
+        raise ValueError(f"Whh must be {(H, H)} to fit Wih {(H, D)}, got {tuple(Whh.shape)}")
+    if bh is not None and bh.shape != (H,):
+        raise ValueError(f"bh must be {(H,)} to fit Wih {(H, D)}, got {tuple(bh.shape)}")
+    if h0 is not None and h0.shape != (x.shape[0], H):
+        raise ValueError(
+            f"h0 must be {(x.shape[0], H)} to fit x {tuple(x.shape)} and Wih {(H, D)}, "
+            f"got {tuple(h0.shape)}"
+        )
+    if x.dtype != Wih.dtype or (h0 is not None and h0.dtype != Wih.dtype):
+        other = f"x {x.dtype}" if x.dtype != Wih.dtype else f"h0 {h0.dtype}"  # type: ignore[union-attr]
+        raise ValueError(f"the dtypes must agree, got {other} and Wih {Wih.dtype}")
+    if depth is not None and depth < 1:
+        raise ValueError(f"depth must be at least 1 step or None, got {depth}")
+
+
+def _transformed() -> bool:
+    """Whether torch.func or torch.compile is looking, for whom `loop` is the better form."""
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+
+
+def _advance(
+    h: Tensor, x: Tensor, before: Tensor | None, Wih: Tensor, Whh: Tensor, bh: Tensor | None
+) -> Tensor:
+    """Fill h (T, B, H) with the states that follow `before` (None: zeros); return the last."""
+    torch.matmul(x, Wih.t(), out=h)
+    if bh is not None:
+        h += bh
+    Whh_t = Whh.t()
+    for state in h.unbind(0):
+        if before is not None:
+            state.addmm_(before, Whh_t)  # (1)
+        before = state.tanh_()  # (2)
+    return state
+
+
+def _skip(x: Tensor, before: Tensor | None, Wih: Tensor, Whh: Tensor, bh: Tensor | None) -> Tensor:
+    """The state after x (T, B, D), in a memory that does not grow with T."""
+    for chunk in x.split(64):  # long enough to share one product, short enough to stay in cache
+        h = chunk.new_empty(*chunk.shape[:2], len(Whh))
+        before = last = _advance(h, chunk, before, Wih, Whh, bh)
+    return last
+
+
+def _pull_back(h: Tensor, grad_out: Sequence[Tensor], Whh: Tensor) -> Tensor:
+    """dLoss/da of the steps of h (T, B, H), from what the loss reads of its last states.
+
+    grad_out[-1] belongs to the last step, grad_out[-2] to the one before; earlier ones are zero.
+    """
+    grad_a = torch.addcmul(h.new_ones(()), h, h, value=-1)  # 1 - h²
+    steps = grad_a.unbind(0)
+    steps[-1].mul_(grad_out[-1])
+    grad_h = torch.empty_like(steps[-1])
+    for t in range(len(steps) - 2, -1, -1):
+        late = t - len(steps)
+        if -late <= len(grad_out):  # (3)
+            torch.addmm(grad_out[late], steps[t + 1], Whh, out=grad_h)
+        else:
+            torch.mm(steps[t + 1], Whh, out=grad_h)
+        steps[t].mul_(grad_h)  # (4)
+    return grad_a
+
+
+def _collect(
+    needs: Sequence[bool],
+    grad_a: Tensor,
+    h: Tensor,
+    before: Tensor | None,
+    x: Tensor,
+    Wih: Tensor,
+    Whh: Tensor,
+) -> Grads:
+    """Gradients of x, h0, Wih, Whh, bh from those of the last steps' a[t], where needed.
+
+    `before` is the state that the first of those steps read, x (B, T, D) the whole input.
+    """
+    steps, flat = len(grad_a), grad_a.flatten(0, 1)
+    cut = x.shape[1] - steps
+    grad_x = grad_h0 = grad_Wih = grad_Whh = grad_bh = None
+    if needs[3]:  # (5)
+        grad_Whh = grad_a[1:].flatten(0, 1).t() @ h[:-1].flatten(0, 1)
+        if before is not None:
+            grad_Whh.addmm_(grad_a[0].t(), before)
+    if needs[2]:  # (6)
+        grad_Wih = flat.t() @ x[:, cut:].transpose(0, 1).reshape(len(flat), -1)
+    if needs[4]:  # (7)
+        grad_bh = flat.sum(0)
+    if needs[0]:  # (8)
+        grad_x = torch.zeros_like(x)
+        grad_x[:, cut:] = (grad_a @ Wih).transpose(0, 1)
+    if needs[1]:  # (9)
+        grad_h0 = torch.zeros_like(grad_a[0]) if cut else grad_a[0] @ Whh
+    return grad_x, grad_h0, grad_Wih, grad_Whh, grad_bh
+
+
+def _by_autograd(
+    function: Callable[..., Tensor],
+    inputs: Sequence[Tensor | None],
+    depth: int | None,
+    grad_out: Tensor,
+) -> Grads:
+    """The gradient as a graph of its own, for those who differentiate it again."""
+    # Aliases, so that no path from one input to another is counted twice.
+    aliases = [None if a is None else a.view_as(a) for a in inputs]
+    wanted = [a for a in aliases if a is not None and a.requires_grad]
+    grads = torch.autograd.grad(
+        function(*aliases, depth=depth), wanted, grad_out, create_graph=True, materialize_grads=True
+    )
+    found = iter(grads)
+    return tuple(next(found) if a is not None and a.requires_grad else None for a in aliases)
+
+
+def _last_output_by_loop(
+    x: Tensor,
+    h0: Tensor | None,
+    Wih: Tensor,
+    Whh: Tensor,
+    bh: Tensor | None,
+    Who: Tensor,
+    bo: Tensor | None,
+    *,
+    depth: int | None,
+) -> Tensor:
+    return linear(loop(x, h0, Wih, Whh, bh, depth=depth)[:, -1], Who, bo)
+
+
+class _States(Function):
+    """`tanh_rnn`: keeps the states it returns, nothing else."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        h0: Tensor | None,
+        Wih: Tensor,
+        Whh: Tensor,
+        bh: Tensor | None,
+        depth: int | None,
+    ) -> Tensor:
+        B, T, _ = x.shape
+        H = len(Whh)
+        out = torch.empty_strided((B, T, H), (H, B * H, 1), dtype=x.dtype, device=x.device)
+        _advance(out.transpose(0, 1), x.transpose(0, 1), h0, Wih, Whh, bh)
+        ctx.save_for_backward(x, h0, Wih, Whh, bh, out)
+        ctx.depth = depth
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad_out: Tensor) -> Grads:
+        x, h0, Wih, Whh, bh, out = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return (*_by_autograd(loop, (x, h0, Wih, Whh, bh), ctx.depth, grad_out), None)
+        cut = 0 if ctx.depth is None else max(x.shape[1] - ctx.depth, 0)
+        h = out.transpose(0, 1)
+        grad_a = _pull_back(h[cut:], grad_out.transpose(0, 1)[cut:].unbind(0), Whh)
+        before = h[cut - 1] if cut else h0
+        return (*_collect(ctx.needs_input_grad, grad_a, h[cut:], before, x, Wih, Whh), None)
+
+
+class _LastOutput(Function):
+    """`last_output`: keeps the states that the gradient will visit."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        h0: Tensor | None,
+        Wih: Tensor,
+        Whh: Tensor,
+        bh: Tensor | None,
+        Who: Tensor,
+        bo: Tensor | None,
+        depth: int | None,
+    ) -> Tensor:
+        B, T, _ = x.shape
+        cut = 0 if depth is None else max(T - depth, 0)
+        steps = x.transpose(0, 1)
+        before = _skip(steps[:cut], h0, Wih, Whh, bh) if cut else h0
+        h = x.new_empty(T - cut, B, len(Whh))
+        last = _advance(h, steps[cut:], before, Wih, Whh, bh)
+        ctx.save_for_backward(x, h0, Wih, Whh, bh, Who, bo, h, before)
+        ctx.depth = depth
+        return linear(last, Who, bo)
+
+    @staticmethod
+    def backward(ctx: Any, grad_y: Tensor) -> Grads:
+        x, h0, Wih, Whh, bh, Who, bo, h, before = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            inputs = (x, h0, Wih, Whh, bh, Who, bo)
+            return (*_by_autograd(_last_output_by_loop, inputs, ctx.depth, grad_y), None)
+        grad_Who = grad_y.t() @ h[-1] if ctx.needs_input_grad[5] else None
+        grad_bo = grad_y.sum(0) if ctx.needs_input_grad[6] else None
+        grad_a = _pull_back(h, [grad_y @ Who], Whh)
+        cell = _collect(ctx.needs_input_grad, grad_a, h, before, x, Wih, Whh)
+        return (*cell, grad_Who, grad_bo, None)

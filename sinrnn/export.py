@@ -1,0 +1,132 @@
+"""A SinRNN in other forms: a safetensors file, and torch's own modules."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from sinrnn.rnn import SinRNN
+
+FORMAT = 1
+
+
+def save(net: "SinRNN", path: str | Path) -> None:
+    """Write a network to one safetensors file, in place of what was there.
+
+    Args:
+        net: The network; its weights are stored as they are, with window, horizon and scaling
+            as JSON in the file's metadata.
+        path: The file, `.safetensors` by custom.
+    """
+    from safetensors.torch import save as to_bytes
+
+    about = {
+        "format": FORMAT,
+        "window": net.window,
+        "horizon": net.horizon,
+        "depth": net.depth,
+        "init": net.init,
+        "scaling": net.scaling,
+    }
+    tensors = {name: weight.detach().cpu() for name, weight in net.state_dict().items()}
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(to_bytes(tensors, metadata={"sinrnn": json.dumps(about)}))
+    part.replace(path)
+
+
+def load(cls: type["SinRNN"], path: str | Path) -> "SinRNN":
+    """Read what `save` wrote.
+
+    Args:
+        cls: The class to make.
+        path: The file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is not a SinRNN's, or of a newer format.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(path).exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {})["sinrnn"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        if about["format"] > FORMAT:
+            raise ValueError(f"its format is {about['format']}, this sinrnn reads {FORMAT}")
+        H, D = tensors["Wih"].shape
+        net = cls(
+            D,
+            H,
+            len(tensors["Who"]),
+            bias="bh" in tensors,
+            depth=about["depth"],
+            init=about["init"],
+            dtype=tensors["Wih"].dtype,
+        )
+        net.load_state_dict(tensors)
+        net.window, net.horizon = about["window"], about["horizon"]
+        mean, scale = about["scaling"]
+        net.scaling = (float(mean), float(scale))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} is not a SinRNN file: {reason}") from error
+    return net
+
+
+def from_torch(cls: type["SinRNN"], rnn: nn.RNN, head: nn.Linear | None) -> "SinRNN":
+    """The same function as a one-layer torch.nn.RNN and a readout; see SinRNN.from_torch."""
+    unlike = {
+        f"num_layers={rnn.num_layers}": rnn.num_layers != 1,
+        f"bidirectional={rnn.bidirectional}": rnn.bidirectional,
+        f"nonlinearity={rnn.nonlinearity!r}": rnn.nonlinearity != "tanh",
+    }
+    for setting, differs in unlike.items():
+        if differs:
+            raise ValueError(f"SinRNN is one tanh layer in one direction, got {setting}")
+    H, theirs = rnn.hidden_size, dict(rnn.named_parameters())
+    if head is not None and head.in_features != H:
+        raise ValueError(f"head must read the {H} hidden units, got {head.in_features}")
+    head_bias = None if head is None else head.bias
+    net = cls(
+        rnn.input_size,
+        H,
+        H if head is None else head.out_features,
+        bias=rnn.bias or head_bias is not None,
+        device=theirs["weight_hh_l0"].device,
+        dtype=theirs["weight_hh_l0"].dtype,
+    )
+    with torch.no_grad():
+        net.Wih.copy_(theirs["weight_ih_l0"])
+        net.Whh.copy_(theirs["weight_hh_l0"])
+        net.Who.copy_(torch.eye(H) if head is None else head.weight)
+        for bias in (net.bh, net.bo):
+            if bias is not None:
+                bias.zero_()
+        if net.bh is not None and rnn.bias:
+            net.bh.copy_(theirs["bias_ih_l0"] + theirs["bias_hh_l0"])
+        if net.bo is not None and head_bias is not None:
+            net.bo.copy_(head_bias)
+    return net
+
+
+def to_torch(net: "SinRNN") -> tuple[nn.RNN, nn.Linear]:
+    """The same function as torch modules; see SinRNN.to_torch."""
+    bias = net.bh is not None
+    rnn = nn.RNN(net.input_size, net.hidden_size, bias=bias, batch_first=True).to(net.Wih)
+    head = nn.Linear(net.hidden_size, net.output_size, bias=bias).to(net.Wih)
+    with torch.no_grad():
+        theirs = dict(rnn.named_parameters())
+        theirs["weight_ih_l0"].copy_(net.Wih)
+        theirs["weight_hh_l0"].copy_(net.Whh)
+        head.weight.copy_(net.Who)
+        if net.bh is not None and net.bo is not None:
+            theirs["bias_ih_l0"].copy_(net.bh)
+            theirs["bias_hh_l0"].zero_()
+            head.bias.copy_(net.bo)
+    return rnn, head

@@ -1,0 +1,319 @@
+"""SinRNN, the cell with its readout, as an nn.Module."""
+
+import copy
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from sinrnn import bptt, export
+from sinrnn.init import INITS
+
+
+class SinRNN(nn.Module):
+    """A tanh recurrent network: h[t] = tanh(Wih x[t] + Whh h[t-1] + bh), y[t] = Who h[t] + bo.
+
+    Called, it is many-to-one: it reads a window and gives the last output. `unroll` gives every
+    cell's state and output, `step` takes one sample at a time, `rollout` feeds predictions back.
+
+    Args:
+        input_size: Inputs per step, D.
+        hidden_size: Hidden units, H.
+        output_size: Outputs per step, O.
+        bias: Whether the cell has bh and the readout bo.
+        depth: Steps that the gradient reaches back (truncated backpropagation through time); None
+            is all of the window.
+        init: How the weights start: "orthogonal" (Whh orthogonal, which neither shrinks nor grows
+            a state; the rest as torch), "torch" (uniform in +-1/sqrt(hidden_size)), "notebook"
+            (uniform in [0, 0.99): it saturates every unit, and is here to show that).
+        device: Where the weights live.
+        dtype: The floating-point type of the weights.
+
+    Attributes:
+        Wih: Input weights (H, D).
+        Whh: Recurrent weights (H, H).
+        Who: Readout weights (O, H).
+        bh: Bias of the cell (H), or None.
+        bo: Bias of the readout (O), or None.
+        window: Steps of the windows it was trained on, or None. Where it is set, `rollout` reads
+            a window of that length afresh for every prediction.
+        horizon: Steps from the end of a window to what it was trained to predict.
+        scaling: The mean and scale that `rescaled` has folded into the weights.
+
+    Raises:
+        ValueError: A size or depth is below 1, or init is unknown.
+    """
+
+    bh: nn.Parameter | None
+    bo: nn.Parameter | None
+
+    def __init__(
+        self,
+        input_size: int = 1,
+        hidden_size: int = 50,
+        output_size: int = 1,
+        *,
+        bias: bool = False,
+        depth: int | None = None,
+        init: str = "orthogonal",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        sizes = {"input_size": input_size, "hidden_size": hidden_size, "output_size": output_size}
+        for name, size in sizes.items():
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, got {size}")
+        if depth is not None and depth < 1:
+            raise ValueError(f"depth must be at least 1 step or None, got {depth}")
+        if init not in INITS:
+            raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}")
+        self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, output_size
+        self.depth, self.init = depth, init
+        self.window: int | None = None
+        self.horizon = 1
+        self.scaling = (0.0, 1.0)
+
+        def empty(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.empty(*shape, device=device, dtype=dtype))
+
+        self.Wih = empty(hidden_size, input_size)
+        self.Whh = empty(hidden_size, hidden_size)
+        self.Who = empty(output_size, hidden_size)
+        self.register_parameter("bh", empty(hidden_size) if bias else None)
+        self.register_parameter("bo", empty(output_size) if bias else None)
+        self.reset_parameters()
+
+    def extra_repr(self) -> str:
+        """The sizes and settings that repr shows."""
+        return (
+            f"{self.input_size}, {self.hidden_size}, {self.output_size}, "
+            f"bias={self.bh is not None}, depth={self.depth}, init={self.init!r}"
+        )
+
+    def reset_parameters(self) -> None:
+        """Draw the weights anew, as `init` says; biases start at zero except with "torch"."""
+        with torch.no_grad():
+            INITS[self.init](self)
+
+    def forward(self, x: Tensor, h0: Tensor | None = None) -> Tensor:
+        """The last output, y[T].
+
+        Args:
+            x: Windows (B, T, D), or one window (T, D).
+            h0: State before the first input, (B, H) or (H,); None is zeros.
+
+        Returns:
+            (B, O), or (O,) for one window.
+
+        Raises:
+            TypeError: x or h0 is not a tensor of floating-point numbers.
+            ValueError: Shapes or dtypes do not fit; the message names both.
+        """
+        x, h0, one = self._batched(x, h0)
+        y = bptt.last_output(
+            x, h0, self.Wih, self.Whh, self.bh, self.Who, self.bo, depth=self.depth
+        )
+        return y[0] if one else y
+
+    def unroll(self, x: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Every cell's state and output.
+
+        Args:
+            x: Windows (B, T, D), or one window (T, D).
+            h0: State before the first input, (B, H) or (H,); None is zeros.
+
+        Returns:
+            The states h[1..T], (B, T, H), and the outputs y[1..T], (B, T, O); without B for one
+            window.
+
+        Raises:
+            TypeError: As in `forward`.
+            ValueError: As in `forward`.
+        """
+        x, h0, one = self._batched(x, h0)
+        h = bptt.tanh_rnn(x, h0, self.Wih, self.Whh, self.bh, depth=self.depth)
+        y = linear(h, self.Who, self.bo)
+        return (h[0], y[0]) if one else (h, y)
+
+    def step(self, x: Tensor, h: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Take one sample: the streaming form of `unroll`.
+
+        Args:
+            x: One sample of each series, (B, D).
+            h: State so far (B, H); None is zeros.
+
+        Returns:
+            The new state (B, H) and the output (B, O).
+
+        Raises:
+            TypeError: As in `forward`.
+            ValueError: As in `forward`.
+        """
+        if isinstance(x, Tensor):
+            if x.dim() != 2 or x.shape[1] != self.input_size:
+                raise ValueError(f"x must be (B, {self.input_size}), got {tuple(x.shape)}")
+            x = x[:, None]
+        bptt.check(x, h, self.Wih, self.Whh, self.bh, self.depth)
+        x = x[:, 0]
+        a = linear(x, self.Wih, self.bh)
+        h = torch.tanh(a if h is None else a + h @ self.Whh.t())
+        return h, linear(h, self.Who, self.bo)
+
+    def rollout(self, x: Tensor, steps: int, h0: Tensor | None = None) -> Tensor:
+        """Predict in closed loop: each prediction becomes the next input.
+
+        A network that has a `window` was taught to predict from windows of that length, starting
+        from h0; it does so here, with a window that slides over its own predictions. A network
+        without one reads x once and carries its state on, as `step` does.
+
+        Args:
+            x: What came before, (B, T, D) or (T, D), with at least `window` steps.
+            steps: Predictions to make.
+            h0: State before the first input, (B, H) or (H,); None is zeros.
+
+        Returns:
+            The predictions (B, steps, O), or (steps, O).
+
+        Raises:
+            TypeError: As in `forward`.
+            ValueError: As in `forward`; output_size is not input_size; horizon is not 1; steps is
+                below 1; x is shorter than the window.
+        """
+        if self.output_size != self.input_size:
+            raise ValueError(
+                f"a rollout feeds outputs back as inputs: output_size must be {self.input_size} "
+                f"as input_size, got {self.output_size}"
+            )
+        if self.horizon != 1:
+            raise ValueError(f"a rollout needs a network of horizon 1, got {self.horizon}")
+        if steps < 1:
+            raise ValueError(f"steps must be at least 1, got {steps}")
+        x, h0, one = self._batched(x, h0)
+        y = self._slide(x, steps, h0) if self.window else self._carry(x, steps, h0)
+        return y[0] if one else y
+
+    def _slide(self, x: Tensor, steps: int, h0: Tensor | None) -> Tensor:
+        assert self.window is not None
+        if x.shape[1] < self.window:
+            raise ValueError(f"x must have at least {self.window} steps, got {x.shape[1]}")
+        known = list(x[:, -self.window :].unbind(1))
+        for _ in range(steps):
+            known.append(self(torch.stack(known[-self.window :], 1), h0))
+        return torch.stack(known[self.window :], 1)
+
+    def _carry(self, x: Tensor, steps: int, h0: Tensor | None) -> Tensor:
+        h, y = self.unroll(x, h0)
+        state, made = h[:, -1], [y[:, -1]]
+        for _ in range(steps - 1):
+            state, out = self.step(made[-1], state)
+            made.append(out)
+        return torch.stack(made, 1)
+
+    def _batched(self, x: Tensor, h0: Tensor | None) -> tuple[Tensor, Tensor | None, bool]:
+        """X and h0 with a batch dimension, and whether it was added."""
+        if not isinstance(x, Tensor) or x.dim() != 2:
+            return x, h0, False
+        return x[None], None if h0 is None else h0[None], True
+
+    @torch.no_grad()
+    def fit_readout(self, x: Tensor, y: Tensor) -> None:
+        """Solve Who (and bo) by least squares: the best readout of the states that x leads to.
+
+        The readout is linear, so no gradient is needed: Who = argmin ||H Who' - y||² over the
+        last states H of all windows, by singular values, in float64. Directions of the states
+        that the weights' dtype cannot resolve get no weight.
+
+        Args:
+            x: Windows (N, T, D).
+            y: Targets (N, O).
+
+        Raises:
+            ValueError: As in `forward`; or y is not (N, O).
+
+        Source:
+            Jaeger (2001), "The echo state approach to analysing and training recurrent neural
+            networks", GMD Report 148, section 3.
+        """
+        if y.shape != (len(x), self.output_size):
+            raise ValueError(
+                f"y must be {(len(x), self.output_size)} to fit x {tuple(x.shape)}, "
+                f"got {tuple(y.shape)}"
+            )
+        h = bptt.last_output(
+            x, None, self.Wih, self.Whh, self.bh, torch.eye(self.hidden_size).to(self.Wih)
+        ).double()
+        if self.bo is not None:
+            h = torch.cat([h, torch.ones_like(h[:, :1])], 1)
+        cutoff = torch.finfo(self.Who.dtype).eps
+        found = torch.linalg.lstsq(h.cpu(), y.double().cpu(), rcond=cutoff, driver="gelsd")
+        weights = found.solution.t().to(self.Who)
+        self.Who.copy_(weights[:, : self.hidden_size])
+        if self.bo is not None:
+            self.bo.copy_(weights[:, -1])
+
+    @torch.no_grad()
+    def rescaled(self, mean: float, scale: float) -> Self:
+        """The same network in other units: reads and gives mean + scale * z instead of z.
+
+        The units are folded into the weights: Wih / scale, bh - Wih mean / scale, scale Who,
+        scale bo + mean; so the copy has biases.
+
+        Args:
+            mean: Value in the new units that is 0 in the old ones.
+            scale: What one old unit is in the new ones, above 0.
+
+        Returns:
+            A copy with biases; for mean 0 and scale 1, a copy as it is.
+        """
+        other = copy.deepcopy(self)
+        if mean == 0 and scale == 1:
+            return other
+        bh = torch.zeros_like(self.Whh[0]) if self.bh is None else self.bh
+        bo = torch.zeros_like(self.Who[:, 0]) if self.bo is None else self.bo
+        other.Wih.div_(scale)
+        other.bh = nn.Parameter(bh - other.Wih.sum(1) * mean)
+        other.Who.mul_(scale)
+        other.bo = nn.Parameter(bo * scale + mean)
+        other.scaling = (mean, scale)
+        return other
+
+    @classmethod
+    def from_torch(cls, rnn: nn.RNN, head: nn.Linear | None = None) -> Self:
+        """The same function as a torch.nn.RNN and the nn.Linear that reads its states.
+
+        Args:
+            rnn: One layer, one direction, tanh. Its two biases become one, their sum.
+            head: The readout; None gives the states themselves (Who is the identity).
+
+        Raises:
+            ValueError: The network has what SinRNN has not; the message names it.
+        """
+        return export.from_torch(cls, rnn, head)  # type: ignore[return-value]
+
+    def to_torch(self) -> tuple[nn.RNN, nn.Linear]:
+        """The same function as torch modules: nn.RNN with batch_first=True, and nn.Linear."""
+        return export.to_torch(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file: weights, sizes, scaling, window, horizon.
+
+        Args:
+            path: The file; what was there is replaced.
+        """
+        export.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The network that `save` wrote, on the CPU; runs no code from the file.
+
+        Args:
+            path: The file.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: The file is not a SinRNN's, or of a newer format.
+        """
+        return export.load(cls, path)  # type: ignore[return-value]
