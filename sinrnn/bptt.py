@@ -71,7 +71,7 @@ def tanh_rnn(
     check(x, h0, Wih, Whh, bh, depth)
     if _transformed():
         return loop(x, h0, Wih, Whh, bh, depth=depth)
-    return _States.apply(x, h0, Wih, Whh, bh, depth)  # type: ignore[no-any-return]
+    return _States.apply(x, h0, Wih, Whh, bh, depth)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def last_output(
@@ -113,7 +113,7 @@ def last_output(
     if not torch.is_grad_enabled():
         last = _skip(x.transpose(0, 1), h0, Wih, Whh, bh)
         return linear(last, Who, bo)
-    return _LastOutput.apply(x, h0, Wih, Whh, bh, Who, bo, depth)  # type: ignore[no-any-return]
+    return _LastOutput.apply(x, h0, Wih, Whh, bh, Who, bo, depth)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def loop(

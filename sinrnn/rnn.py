@@ -223,8 +223,8 @@ class SinRNN(nn.Module):
         """Solve Who (and bo) by least squares: the best readout of the states that x leads to.
 
         The readout is linear, so no gradient is needed: Who = argmin ||H Who' - y||² over the
-        last states H of all windows, by singular values, in float64. Directions of the states
-        that the weights' dtype cannot resolve get no weight.
+        last states H of all windows, by singular values, in float64. Directions in which the
+        states hardly vary get no weight: they fit noise, and make a rollout unstable.
 
         Args:
             x: Windows (N, T, D).
@@ -247,7 +247,9 @@ class SinRNN(nn.Module):
         ).double()
         if self.bo is not None:
             h = torch.cat([h, torch.ones_like(h[:, :1])], 1)
-        cutoff = torch.finfo(self.Who.dtype).eps
+        # Below eps there is rounding only; below 1e-10, measured on the sine in float64, one
+        # rollout in six diverges though the windows are fitted to 1e-13.
+        cutoff = max(torch.finfo(self.Who.dtype).eps, 1e-10)
         found = torch.linalg.lstsq(h.cpu(), y.double().cpu(), rcond=cutoff, driver="gelsd")
         weights = found.solution.t().to(self.Who)
         self.Who.copy_(weights[:, : self.hidden_size])

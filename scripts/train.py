@@ -1,0 +1,6 @@
+"""Train a sine network, or whatever --config says: python scripts/train.py --help."""
+
+from sinrnn.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,88 @@
+"""What a forecast must beat, and how much it beats it by.
+
+Each baseline sees the same windows (N, T) as the network and predicts the value `horizon` steps
+after their end, (N,).
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Baseline = Callable[[Tensor], Tensor]
+
+
+def half_mse(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error / 2, the notebook's loss.
+
+    Args:
+        prediction: Any shape.
+        target: The same shape.
+
+    Raises:
+        ValueError: The shapes differ; nothing is broadcast.
+    """
+    if prediction.shape != target.shape:
+        raise ValueError(
+            f"prediction {tuple(prediction.shape)} and target {tuple(target.shape)} must have "
+            "the same shape"
+        )
+    return (prediction - target).square().mean() / 2
+
+
+def skill(mse: float, mse_baseline: float) -> float:
+    """1 - mse / mse_baseline: 1 is perfect, 0 as good as the baseline, below 0 worse.
+
+    Any pair of losses that share a factor will do, half_mse too.
+    """
+    if mse_baseline == 0:
+        return 0.0 if mse == 0 else -float("inf")
+    return 1 - mse / mse_baseline
+
+
+def persistence(windows: Tensor) -> Tensor:
+    """The next value is the last one."""
+    return windows[:, -1]
+
+
+def linear_extrapolation(horizon: int = 1) -> Baseline:
+    """The line through the last two values goes on; of a one-step window, the value itself."""
+
+    def predict(windows: Tensor) -> Tensor:
+        last = windows[:, -1]
+        if windows.shape[1] < 2:
+            return last
+        return last + horizon * (last - windows[:, -2])
+
+    return predict
+
+
+def autoregression(windows: Tensor, targets: Tensor) -> Baseline:
+    """Least squares on all values of the window and a constant, fitted once, in float64.
+
+    Args:
+        windows: Training windows (N, T).
+        targets: Their targets (N,).
+    """
+    x = _with_constant(windows)
+    found = torch.linalg.lstsq(x, targets.double()[:, None], driver="gelsd").solution[:, 0]
+    return lambda windows: _with_constant(windows) @ found
+
+
+def _with_constant(windows: Tensor) -> Tensor:
+    return torch.cat([windows.double(), windows.new_ones(len(windows), 1).double()], 1)
+
+
+def baselines(windows: Tensor, targets: Tensor, horizon: int) -> dict[str, Baseline]:
+    """All baselines by name, those that learn fitted on the training windows given.
+
+    Args:
+        windows: Training windows (N, T).
+        targets: Their targets (N,).
+        horizon: Steps from a window's end to its target.
+    """
+    return {
+        "persistence": persistence,
+        "linear extrapolation": linear_extrapolation(horizon),
+        f"autoregression AR({windows.shape[1]})": autoregression(windows, targets),
+    }

@@ -1,0 +1,211 @@
+"""The command line: one training run, from arguments to a folder."""
+
+import logging
+import re
+import shutil
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import ArgumentError
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from sinrnn.forecaster import Forecaster
+from sinrnn.monitor import Closing, Progress
+from sinrnn.windows import WindowDataModule
+
+PACKAGE = Path(__file__).parent
+# In a checkout the configs lie beside the package, in a wheel inside it.
+CONFIGS = next(p for p in (PACKAGE.parent / "configs", PACKAGE / "configs") if p.is_dir())
+
+# What a user can do nothing about.
+NOISE = [
+    ".*does not have many workers.*",  # windows are gathered faster than a worker could send them
+    ".*log_every_n_steps.*",  # nothing is logged by step
+    ".*Experiment logs directory .* exists and is not empty.*",  # it is this run's own
+    ".*isinstance.treespec, LeafSpec.*",  # Lightning 2.6.6 with torch 2.13
+]
+
+
+class TrainCLI(LightningCLI):
+    """LightningCLI with a run folder of its own for each run."""
+
+    def __init__(self, args: Sequence[str]) -> None:
+        super().__init__(
+            Forecaster,
+            WindowDataModule,
+            args=list(args),
+            run=False,
+            save_config_callback=None,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            trainer_defaults={"enable_model_summary": False, "num_sanity_val_steps": 0},
+            parser_kwargs={"exit_on_error": False, "description": "Train a recurrent network."},
+        )
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the options that are neither the trainer's, the model's nor the data's."""
+        parser.add_argument(
+            "--seed_everything", type=int, default=0, help="Seed of weights and batch order."
+        )
+        parser.add_argument("--name", type=str, default="run", help="Runs go to runs/NAME.")
+        parser.add_argument(
+            "--threads",
+            type=int,
+            default=1,
+            help="CPU threads of torch. At a few hundred hidden units one is faster than many.",
+        )
+        parser.add_argument(
+            "--ckpt_path", type=str, default=None, help="Go on from this checkpoint."
+        )
+        parser.add_argument(
+            "--resume", type=str, default=None, help="Go on from the last checkpoint of this run."
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """One seed for weights and batches."""
+        parser.link_arguments("seed_everything", "data.seed")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, and refuse what no constructor will look at."""
+        self.config = parser.parse_args(args)
+        for key, least in {"seed_everything": 0, "threads": 1}.items():
+            if self.config[key] < least:
+                raise ValueError(f"{key} must be at least {least}, got {self.config[key]}")
+        checkpoint = self.config.ckpt_path
+        if checkpoint is not None and not Path(checkpoint).is_file():
+            raise FileNotFoundError(f"ckpt_path {checkpoint} does not exist")
+
+    def before_instantiate_classes(self) -> None:
+        """Set the number of threads."""
+        torch.set_num_threads(self.config.threads)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Leave the trainer until there is a folder for it."""
+        return None  # type: ignore[return-value]
+
+    def prepare(self) -> "Run":
+        """Raise now what would come up during training; claim a folder and make the trainer."""
+        self.datamodule.setup()
+        try:
+            self.model.configure_optimizers()
+        except ValueError as error:
+            raise ValueError(f"model.optimizer or model.scheduler: {error}") from error
+        folder = claim_folder(Path("runs") / self.config.name)
+        try:
+            (folder / "config.yaml").write_text(self.parser.dump(self.config, skip_none=False))
+            return Run(self, folder)
+        except Exception:
+            shutil.rmtree(folder)
+            raise
+
+
+class Run:
+    """One training run in its own folder.
+
+    Args:
+        cli: The parsed arguments, with model and data.
+        folder: The run's folder.
+    """
+
+    def __init__(self, cli: TrainCLI, folder: Path) -> None:
+        self.cli, self.closing = cli, Closing(folder)
+        given = dict(cli.config_init.trainer)
+        checkpoints = ModelCheckpoint(
+            folder / "checkpoints",
+            filename="best",
+            monitor="half_mse/val",
+            save_last=True,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+        )
+        progress = [] if given["enable_progress_bar"] is False else [Progress()]
+        own = [*progress, checkpoints, self.closing]
+        given["callbacks"] = [*(given["callbacks"] or []), *own]
+        where = folder.parent.parent, folder.parent.name, folder.name
+        given["logger"] = [TensorBoardLogger(*where, default_hp_metric=False), CSVLogger(*where)]
+        self.trainer = Trainer(**given)
+
+    def train(self) -> str:
+        """Train, and return the closing text."""
+        cli = self.cli
+        self.trainer.fit(cli.model, cli.datamodule, ckpt_path=cli.config.ckpt_path)
+        return self.closing.text
+
+
+def claim_folder(parent: Path) -> Path:
+    """Make the first free folder version_0, version_1, ...; two runs never get the same."""
+    parent.mkdir(parents=True, exist_ok=True)
+    for version in range(len(list(parent.iterdir())) + 1_000):
+        folder = parent / f"version_{version}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise FileExistsError(f"{parent} has no free version")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train as the arguments say and print what came out; returns the exit status."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    quiet()
+    try:
+        run = TrainCLI(with_config(args)).prepare()
+    except (ArgumentError, ValueError, TypeError, OSError, MisconfigurationException) as error:
+        return refuse(error)
+    try:
+        text = run.train()
+    except (FloatingPointError, OSError) as error:
+        return refuse(error)
+    print(f"\n{text}")  # noqa: T201
+    return 0
+
+
+def with_config(args: list[str]) -> list[str]:
+    """The arguments, with the default config where none is chosen."""
+    for i, arg in enumerate(args):
+        if arg == "--resume" or arg.startswith("--resume="):
+            run = Path(arg.partition("=")[2] or "".join(args[i + 1 : i + 2]))
+            if not (run / "config.yaml").is_file():
+                raise FileNotFoundError(f"--resume {run}: no config.yaml in that folder")
+            last = run / "checkpoints" / "last.ckpt"
+            return ["--config", str(run / "config.yaml"), *args, "--ckpt_path", str(last)]
+    if any(arg in ("-c", "--config") or arg.startswith("--config=") for arg in args):
+        return args
+    return ["--config", str(CONFIGS / "sine.yaml"), *args]
+
+
+def refuse(error: Exception) -> int:
+    """Say in one line what is wrong; returns the exit status."""
+    print(f"error: {one_line(str(error))}", file=sys.stderr)  # noqa: T201
+    return 2
+
+
+def one_line(message: str) -> str:
+    """What a parser says over many lines: the key, the value, what was expected."""
+    text = " ".join(message.split())
+    keys = re.findall(r'Parser key "([^"]+)":', text)
+    value = re.search(r"(?:Given|Got) value: (.*?)(?:\. Got value: .*)?$", text)
+    expected = re.findall(r"Expected a <class '([^']+)'>|Literal(\[[^]]+\])", text)
+    if not keys or not value:
+        return re.sub(r'Parser key "([^"]+)":', r"\1:", text)
+    kinds = dict.fromkeys(kind.rpartition(".")[2] or choice for kind, choice in expected)
+    kinds.pop("NoneType", None)
+    wanted = f"expected {' or '.join(kinds)}" if kinds else "nothing of that name can be used there"
+    return f"{'.'.join(keys)} cannot be {value[1]}: {wanted}"
+
+
+def quiet() -> None:
+    """Silence what Lightning says that no user can act on."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in NOISE:
+        warnings.filterwarnings("ignore", message)

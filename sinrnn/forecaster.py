@@ -1,0 +1,158 @@
+"""Forecaster: training a SinRNN on windows with Lightning."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torchmetrics import MeanMetric
+
+from sinrnn.baselines import half_mse
+from sinrnn.rnn import SinRNN
+from sinrnn.windows import Batch, WindowDataModule, Windows
+
+OptimizerCallable = Callable[[Iterable[Tensor]], Optimizer]
+SchedulerCallable = Callable[[Optimizer], LRScheduler | ReduceLROnPlateau]
+
+READOUT_WINDOWS = 20_000  # plenty for H + 1 unknowns per output, and 8 MB of states at H = 50
+
+
+class Forecaster(pl.LightningModule):
+    """Learns to predict the value after a window: many-to-one, loss half_mse.
+
+    The network works in standardised units where the data module asks for them; what goes in and
+    out, and every loss that is reported, is in the series' own units.
+
+    Args:
+        input_size: Inputs per step, D.
+        hidden_size: Hidden units, H.
+        output_size: Outputs per step, O.
+        bias: Whether the cell and the readout have biases.
+        depth: Steps that the gradient reaches back; null is the whole window.
+        init: How the weights start: orthogonal, torch or notebook.
+        optimizer: Any torch optimizer, by class name, with its arguments.
+        scheduler: Any torch learning-rate scheduler, stepped once an epoch; null keeps the rate.
+        readout_epoch: The epoch (from 0) at whose start the readout Who is solved by least
+            squares on the training windows, for the states as they are then; null never does it.
+    """
+
+    def __init__(
+        self,
+        input_size: int = 1,
+        hidden_size: int = 50,
+        output_size: int = 1,
+        bias: bool = False,
+        depth: int | None = None,
+        init: str = "orthogonal",
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        scheduler: SchedulerCallable | None = None,
+        readout_epoch: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(ignore=["optimizer", "scheduler"])
+        self.net = SinRNN(input_size, hidden_size, output_size, bias=bias, depth=depth, init=init)
+        self.optimizer, self.scheduler, self.readout_epoch = optimizer, scheduler, readout_epoch
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("scale", torch.ones(()))
+        self.mean: Tensor
+        self.scale: Tensor
+        # float64: a mean over millions of windows, and losses down to 1e-30, keep their digits.
+        self.losses = torch.nn.ModuleDict(
+            {
+                f"half_mse/{name}": MeanMetric().set_dtype(torch.float64)
+                for name in ("train", "val", "test")
+            }
+        )
+
+    def setup(self, stage: str) -> None:
+        """Take window, horizon and scaling over from the data module."""
+        data = getattr(self.trainer, "datamodule", None)
+        if isinstance(data, WindowDataModule):
+            self.net.window, self.net.horizon = data.window, data.horizon
+            self.mean.fill_(data.scaling.mean)
+            self.scale.fill_(data.scaling.scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Predictions (B, O) for windows x (B, T, D), both in the series' own units."""
+        y: Tensor = self.net((x - self.mean) / self.scale)
+        return self.mean + self.scale * y
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss of one batch, in the units that the network works in.
+
+        Raises:
+            FloatingPointError: The loss is not finite.
+        """
+        x, y = (self._inner(part) for part in batch)
+        loss = half_mse(self.net(x), y)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss became {loss.item()} at step {self.global_step}: lower the learning "
+                "rate (model.optimizer.lr) or clip the gradient (trainer.gradient_clip_val)"
+            )
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Log half_mse/val and, from a second loader, half_mse/train."""
+        self._log_loss(("val", "train")[dataloader_idx], batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Log half_mse/test."""
+        self._log_loss("test", batch)
+
+    def on_train_start(self) -> None:
+        """Log the losses before the first step, so that curves start where learning does."""
+        data = getattr(self.trainer, "datamodule", None)
+        if self.global_step == 0 and isinstance(data, WindowDataModule):
+            before = {
+                f"half_mse/{name}": half_mse(predict(self, data.windows[name]), targets).item()
+                for name in ("val", "train")
+                for targets in [data.windows[name].targets]
+            }
+            for logger in self.loggers:
+                logger.log_metrics(before, step=0)
+
+    def on_train_epoch_start(self) -> None:
+        """Solve the readout where `readout_epoch` asks for it."""
+        if self.current_epoch == self.readout_epoch:
+            x, y = self.trainer.datamodule.windows["train"].sample(READOUT_WINDOWS)  # type: ignore[attr-defined]
+            self.net.fit_readout(self._inner(x), self._inner(y))
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer and, stepped once an epoch, the scheduler."""
+        optimizer = self.optimizer(self.parameters())
+        if self.scheduler is None:
+            return optimizer
+        # Only ReduceLROnPlateau looks at what is monitored.
+        schedule = {"scheduler": self.scheduler(optimizer), "monitor": "half_mse/val"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def network(self) -> SinRNN:
+        """A copy of the network that reads and gives the series' own units."""
+        return self.net.rescaled(self.mean.item(), self.scale.item())
+
+    def _inner(self, values: Tensor) -> Tensor:
+        """From the series' units to those the network works in, in the weights' dtype."""
+        return (values.to(self.net.Wih) - self.mean) / self.scale
+
+    def _log_loss(self, name: str, batch: Batch) -> None:
+        x, y = batch
+        loss = half_mse(self(x.to(self.net.Wih)).double(), y.double())
+        metric = self.losses[f"half_mse/{name}"]
+        metric(loss, weight=len(x))
+        self.log(f"half_mse/{name}", metric, prog_bar=True, add_dataloader_idx=False)  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def predict(net: torch.nn.Module, windows: Windows) -> Tensor:
+    """The network's prediction for every window, (N,), float64.
+
+    Args:
+        net: Takes (B, T, 1) and gives (B, 1), in the series' units.
+        windows: The windows.
+    """
+    like = next(net.parameters())
+    return torch.cat([net(x.to(like))[:, 0].double().cpu() for x, _ in windows])

@@ -1,0 +1,158 @@
+"""Numbers in, matplotlib Figure out."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from sinrnn.report import Rollout
+
+TRUTH, NETWORK, SECOND, GREY = "#222222", "#d1495b", "#2e86ab", "#8d99ae"
+
+
+def _figure(rows: int, columns: int, height: float, **kwargs: Any) -> tuple[Figure, Any]:
+    """A figure and its axes, an array (rows, columns)."""
+    figure = Figure(figsize=(9, height), dpi=110, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **kwargs)
+    for axis in axes.flat:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(alpha=0.25)
+    return figure, axes
+
+
+def sample_windows(
+    samples: Mapping[str, Sequence[tuple[int, Tensor, float, float]]], horizon: int
+) -> Figure:
+    """A few windows of each span: what is read, what is to be predicted, what is predicted.
+
+    Args:
+        samples: By span, for each window: index of its first sample, its samples (T,), the target
+            and the prediction.
+        horizon: Steps from a window's end to its target.
+    """
+    columns = max(len(row) for row in samples.values())
+    figure, axes = _figure(len(samples), columns, 2.6 * len(samples))
+    for row, (name, windows) in zip(axes, samples.items(), strict=True):
+        for axis, (first, x, target, prediction) in zip(row, windows, strict=True):
+            steps = first + np.arange(len(x))
+            at = steps[-1] + horizon
+            axis.plot(steps, x.numpy(), "o-", color=GREY, ms=5, label="window, read")
+            axis.plot(at, target, "o", color=TRUTH, ms=9, mfc="none", label="target")
+            axis.plot(at, prediction, "x", color=NETWORK, ms=7, mew=2, label="prediction")
+            axis.set_xticks([steps[0], at])
+            axis.ticklabel_format(useOffset=False)
+            axis.tick_params(labelsize=8)
+            axis.margins(0.15)
+        row[0].set_ylabel(f"{name}: value")
+    for axis in axes[-1]:
+        axis.set_xlabel("sample of the series")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
+    return figure
+
+
+def loss_curves(
+    epochs: Sequence[float],
+    curves: Mapping[str, Sequence[float]],
+    baselines: Mapping[str, float],
+    readout_epoch: int | None = None,
+) -> Figure:
+    """half_mse by epoch on a log scale, with the baselines' validation loss as lines.
+
+    Args:
+        epochs: Epochs done at each point; 0 is before training.
+        curves: half_mse by span, as long as epochs.
+        baselines: half_mse of each baseline on the validation span.
+        readout_epoch: Where the readout was solved, if it was.
+    """
+    figure, axes = _figure(1, 1, 5)
+    axis: Axes = axes[0, 0]
+    styles = {"train": (SECOND, 3.5), "val": (NETWORK, 1.5)}
+    for name, values in curves.items():
+        color, width = styles.get(name, (TRUTH, 1.5))
+        axis.semilogy(epochs, values, ".-", color=color, lw=width, ms=4 + width, label=name)
+    lowest = min(min(values) for values in curves.values())
+    for style, (name, value) in zip(("--", "-.", ":"), baselines.items(), strict=True):
+        below = value < lowest / 100
+        label = f"{name}, val: {value:.1e}" + (" (below the axis)" if below else "")
+        if below:
+            axis.plot([], [], style, color=TRUTH, lw=1, label=label)
+        else:
+            axis.axhline(value, ls=style, color=TRUTH, lw=1, label=label)
+    if readout_epoch is not None and readout_epoch < max(epochs):
+        axis.axvline(readout_epoch, color=GREY, lw=1)
+        axis.annotate(
+            "readout solved",
+            (readout_epoch, 0.5),
+            xycoords=("data", "axes fraction"),
+            xytext=(-4, 0),
+            textcoords="offset points",
+            ha="right",
+            color=GREY,
+        )
+    axis.set_xlabel("epochs done")
+    axis.set_ylabel("half_mse")
+    axis.legend(fontsize=9)
+    return figure
+
+
+def predictions(name: str, first: int, target: Tensor, prediction: Tensor) -> Figure:
+    """Predictions over targets of one span, and their difference below.
+
+    Args:
+        name: The span's name.
+        first: Index in the series of the first target.
+        target: (N,).
+        prediction: (N,).
+    """
+    figure, axes = _figure(2, 1, 5, sharex=True, height_ratios=[3, 1])
+    steps = first + np.arange(len(target))
+    above, below = axes[:, 0]
+    above.plot(steps, target.numpy(), color=TRUTH, lw=4, alpha=0.3, label="target")
+    above.plot(steps, prediction.numpy(), color=NETWORK, lw=1.3, label="prediction")
+    above.set_ylabel("value")
+    above.set_title(f"{name} windows: one step ahead", fontsize=11)
+    above.legend(fontsize=9)
+    below.plot(steps, (prediction - target).numpy(), color=NETWORK, lw=0.8)
+    below.set_ylabel("prediction - target")
+    below.set_xlabel("sample of the series")
+    return figure
+
+
+def rollout(closed: "Rollout") -> Figure:
+    """The closed loop over the truth, and the size of its error below.
+
+    Args:
+        closed: What was rolled out.
+    """
+    figure, axes = _figure(2, 1, 5, sharex=True, height_ratios=[3, 1.3])
+    above, below = axes[:, 0]
+    steps = closed.start + np.arange(len(closed.truth))
+    above.plot(steps, closed.truth.numpy(), color=TRUTH, lw=4, alpha=0.3, label="truth")
+    above.plot(
+        steps,
+        closed.prediction.numpy(),
+        color=NETWORK,
+        lw=1.3,
+        label="closed loop: own predictions fed back",
+    )
+    read = closed.start - len(closed.warm_up) + np.arange(len(closed.warm_up))
+    above.plot(
+        read, closed.warm_up.numpy(), ".", color=SECOND, ms=6, label="window read at the start"
+    )
+    above.set_ylabel("value")
+    # The truth sets the scale, with room for the legend: a loop that explodes leaves the picture.
+    low, high = closed.truth.min().item(), closed.truth.max().item()
+    room = max(high - low, 1e-12)
+    above.set_ylim(low - 0.2 * room, high + 0.4 * room)
+    above.legend(fontsize=9, loc="upper center", ncols=3)
+    above.set_title(f"{len(steps):,} steps in closed loop, RMSE {closed.rmse:.1e}", fontsize=11)
+    error = (closed.prediction - closed.truth).abs().clamp_min(1e-16)
+    below.semilogy(steps, error.numpy(), color=NETWORK, lw=0.8)
+    below.set_ylabel("|error|")
+    below.set_xlabel("sample of the series")
+    return figure

@@ -1,0 +1,218 @@
+"""Sliding windows over a series, and the data module that serves them in batches."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from sinrnn.series import Series, Sine
+
+Batch = tuple[Tensor, Tensor]
+EVAL_BATCH = 4096  # windows: large enough that overhead is small, small enough for any memory
+
+
+class Scaling(NamedTuple):
+    """Mean and scale of the training span; (0, 1) where nothing is standardised."""
+
+    mean: float = 0.0
+    scale: float = 1.0
+
+
+class Windows(Dataset[Batch]):
+    """All windows of a stretch of a series, with the value `horizon` steps after each.
+
+    Nothing is copied until windows are asked for; then one indexing operation gathers them all.
+
+    Args:
+        span: Consecutive samples, (N,).
+        window: Samples per window, T.
+        horizon: Steps from a window's end to its target.
+
+    Raises:
+        ValueError: The span is too short for one window and its target.
+    """
+
+    def __init__(self, span: Tensor, window: int, horizon: int = 1) -> None:
+        _check_steps(window, horizon)
+        if window + horizon > len(span):
+            raise ValueError(
+                f"window {window} and horizon {horizon} need {window + horizon} points, "
+                f"got {len(span)}"
+            )
+        self.span, self.window, self.horizon = span, window, horizon
+        self._rows = span.unfold(0, window + horizon, 1)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Tensor | slice) -> Batch:
+        """The windows (B, T, 1) and targets (B, 1) that `index` names."""
+        rows = self._rows[index]
+        return rows[:, : self.window, None], rows[:, -1:]
+
+    def __iter__(self) -> Iterator[Batch]:
+        """All windows in time order, in batches."""
+        for start in range(0, len(self), EVAL_BATCH):
+            yield self[start : start + EVAL_BATCH]
+
+    @property
+    def targets(self) -> Tensor:
+        """The targets of all windows, (N,), a view of the span."""
+        return self._rows[:, -1]
+
+    def sample(self, most: int) -> Batch:
+        """At most `most` windows and targets, evenly spread over the span."""
+        count = min(most, len(self))
+        return self[torch.linspace(0, len(self) - 1, count).round().long()]
+
+
+class BatchOrder(Sampler[Tensor]):
+    """Indices of each batch, shuffled as a pure function of (seed, epoch).
+
+    Args:
+        count: Windows to order.
+        batch_size: Windows per batch; the last batch may be smaller.
+        seed: With the epoch, fixes the order.
+        shuffle: False keeps the order of time.
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int = 0, shuffle: bool = True) -> None:
+        self.count, self.batch_size, self.seed, self.shuffle = count, batch_size, seed, shuffle
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration is for; Lightning calls this."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.count // self.batch_size)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        order = (
+            torch.from_numpy(np.random.default_rng((self.seed, self.epoch)).permutation(self.count))
+            if self.shuffle
+            else torch.arange(self.count)
+        )
+        return iter(order.split(self.batch_size))
+
+
+class WindowDataModule(pl.LightningDataModule):
+    """Windows of one series for training, validation and test, in time order.
+
+    The spans are cut first and windows are made within each, so no window reaches over an edge
+    and no target of one span is an input of another.
+
+    Args:
+        series: The series; `Sine` by default.
+        window: Samples that the network reads, T.
+        horizon: Steps from a window's end to the value to predict.
+        train: Span to learn from, as fractions of the series.
+        val: Span that chooses the best weights.
+        test: Span that is looked at once, at the end.
+        batch_size: Windows per step; 0 takes all of them at once.
+        shuffle: Whether training windows come in a new order each epoch.
+        standardise: Whether the network works in units of the training span's mean and standard
+            deviation; losses and predictions stay in the series' own units.
+        seed: Fixes, with the epoch, the order of the training windows.
+
+    Raises:
+        ValueError: A size is below 1, or spans leave [0, 1], overlap or are out of order.
+    """
+
+    def __init__(
+        self,
+        series: Series | None = None,
+        window: int = 4,
+        horizon: int = 1,
+        train: tuple[float, float] = (0.0, 0.6),
+        val: tuple[float, float] = (0.6, 0.8),
+        test: tuple[float, float] = (0.8, 1.0),
+        batch_size: int = 32,
+        shuffle: bool = True,
+        standardise: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        _check_steps(window, horizon)
+        if batch_size < 0:
+            raise ValueError(f"batch_size must be at least 1, or 0 for all, got {batch_size}")
+        if seed < 0:
+            raise ValueError(f"seed must be at least 0, got {seed}")
+        self.series = Sine() if series is None else series
+        self.window, self.horizon = window, horizon
+        self.spans = {"train": train, "val": val, "test": test}
+        _check_spans(self.spans)
+        self.batch_size, self.shuffle, self.standardise = batch_size, shuffle, standardise
+        self.seed = seed
+        self.scaling = Scaling()
+        self.windows: dict[str, Windows] = {}
+
+    def setup(self, stage: str | None = None) -> None:
+        """Cut the spans and make their windows; `windows` then holds them by name.
+
+        Args:
+            stage: As Lightning calls it; all spans are made whatever it is.
+
+        Raises:
+            ValueError: A span is too short for one window, or constant and to be standardised.
+        """
+        self.values = self.series.values()
+        for name, span in self.spans.items():
+            first, last = self.edges(name)
+            try:
+                self.windows[name] = Windows(self.values[first:last], self.window, self.horizon)
+            except ValueError as error:
+                raise ValueError(f"the {name} span {list(span)}: {error}") from error
+        if self.standardise:
+            train = self.windows["train"].span.double()
+            mean, scale = train.mean().item(), train.std(correction=0).item()
+            if scale == 0:
+                raise ValueError("standardise: the train span is constant, its deviation is 0")
+            self.scaling = Scaling(mean, scale)
+
+    def edges(self, name: str) -> tuple[int, int]:
+        """First point of a span, and the first after it, as indices into the series."""
+        first, last = (round(fraction * len(self.values)) for fraction in self.spans[name])
+        return first, last
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Batches of training windows in the epoch's order."""
+        windows = self.windows["train"]
+        size = self.batch_size or len(windows)
+        order = BatchOrder(len(windows), size, self.seed, self.shuffle)
+        return DataLoader(windows, sampler=order, batch_size=None)
+
+    def val_dataloader(self) -> list[DataLoader[Batch]]:
+        """Validation windows, then the training windows: both losses, with the same weights."""
+        return [self._in_order("val"), self._in_order("train")]
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Test windows in time order."""
+        return self._in_order("test")
+
+    def _in_order(self, name: str) -> DataLoader[Batch]:
+        windows = self.windows[name]
+        order = BatchOrder(len(windows), EVAL_BATCH, shuffle=False)
+        return DataLoader(windows, sampler=order, batch_size=None)
+
+
+def _check_steps(window: int, horizon: int) -> None:
+    for name, value in {"window": window, "horizon": horizon}.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1 step, got {value}")
+
+
+def _check_spans(spans: dict[str, tuple[float, float]]) -> None:
+    before, end = "", 0.0
+    for name, (first, last) in spans.items():
+        if not 0 <= first < last <= 1:
+            raise ValueError(f"{name} must be [a, b] with 0 <= a < b <= 1, got {[first, last]}")
+        if before and first < end:
+            raise ValueError(
+                f"{name} {[first, last]} must start at or after the end of {before}, {end}"
+            )
+        before, end = name, last
