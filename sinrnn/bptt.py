@@ -35,6 +35,9 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn.functional import linear
 
+from sinrnn.check import check
+from sinrnn.workspace import Block, Lease, give, take
+
 Grads = tuple[Tensor | None, ...]
 
 
@@ -107,7 +110,7 @@ def last_output(
         TypeError: As in `tanh_rnn`.
         ValueError: As in `tanh_rnn`.
     """
-    check(x, h0, Wih, Whh, bh, depth)
+    check(x, h0, Wih, Whh, bh, depth, Who, bo)
     if _transformed():
         return _last_output_by_loop(x, h0, Wih, Whh, bh, Who, bo, depth=depth)
     if not torch.is_grad_enabled():
@@ -152,53 +155,21 @@ def loop(
     return torch.stack(states, 1)
 
 
-def check(
-    x: Tensor,
-    h0: Tensor | None,
-    Wih: Tensor,
-    Whh: Tensor,
-    bh: Tensor | None,
-    depth: int | None,
-) -> None:
-    """Raise TypeError or ValueError, in one sentence, where the arguments of `tanh_rnn` misfit."""
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(f"x must be a tensor of floating-point numbers, got {kind}")
-    H, D = Wih.shape
-    if x.dim() != 3 or x.shape[2] != D or x.shape[1] < 1:
-        raise ValueError(
-            f"x must be (B, T, {D}) with T >= 1 to fit Wih {(H, D)}, got {tuple(x.shape)}"
-        )
-    if Whh.shape != (H, H):
-        raise ValueError(f"Whh must be {(H, H)} to fit Wih {(H, D)}, got {tuple(Whh.shape)}")
-    if bh is not None and bh.shape != (H,):
-        raise ValueError(f"bh must be {(H,)} to fit Wih {(H, D)}, got {tuple(bh.shape)}")
-    if h0 is not None and h0.shape != (x.shape[0], H):
-        raise ValueError(
-            f"h0 must be {(x.shape[0], H)} to fit x {tuple(x.shape)} and Wih {(H, D)}, "
-            f"got {tuple(h0.shape)}"
-        )
-    if x.dtype != Wih.dtype or (h0 is not None and h0.dtype != Wih.dtype):
-        other = f"x {x.dtype}" if x.dtype != Wih.dtype else f"h0 {h0.dtype}"  # type: ignore[union-attr]
-        raise ValueError(f"the dtypes must agree, got {other} and Wih {Wih.dtype}")
-    if depth is not None and depth < 1:
-        raise ValueError(f"depth must be at least 1 step or None, got {depth}")
-
-
 def _transformed() -> bool:
     """Whether torch.func or torch.compile is looking, for whom `loop` is the better form."""
     return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
 def _advance(
-    h: Tensor, x: Tensor, before: Tensor | None, Wih: Tensor, Whh: Tensor, bh: Tensor | None
+    h: Block, x: Tensor, before: Tensor | None, Wih: Tensor, Whh: Tensor, bh: Tensor | None
 ) -> Tensor:
-    """Fill h (T, B, H) with the states that follow `before` (None: zeros); return the last."""
-    torch.matmul(x, Wih.t(), out=h)
-    if bh is not None:
-        h += bh
+    """Fill h with the states that follow `before` (None: zeros) on x (T B, D); return the last."""
+    if bh is None:
+        torch.mm(x, Wih.t(), out=h.flat)
+    else:
+        torch.addmm(bh, x, Wih.t(), out=h.flat)
     Whh_t = Whh.t()
-    for state in h.unbind(0):
+    for state in h.steps:
         if before is not None:
             state.addmm_(before, Whh_t)  # (1)
         before = state.tanh_()  # (2)
@@ -208,59 +179,60 @@ def _advance(
 def _skip(x: Tensor, before: Tensor | None, Wih: Tensor, Whh: Tensor, bh: Tensor | None) -> Tensor:
     """The state after x (T, B, D), in a memory that does not grow with T."""
     for chunk in x.split(64):  # long enough to share one product, short enough to stay in cache
-        h = chunk.new_empty(*chunk.shape[:2], len(Whh))
-        before = last = _advance(h, chunk, before, Wih, Whh, bh)
-    return last
+        h = Block(chunk.new_empty(*chunk.shape[:2], len(Whh)))
+        before = last = _advance(h, chunk.flatten(0, 1), before, Wih, Whh, bh)
+    return last.clone()  # a view would keep its whole chunk
 
 
-def _pull_back(h: Tensor, grad_out: Sequence[Tensor], Whh: Tensor) -> Tensor:
-    """dLoss/da of the steps of h (T, B, H), from what the loss reads of its last states.
+def _pull_back(grad_a: Block, h: Block, grad_out: Sequence[Tensor], Whh: Tensor) -> None:
+    """Fill grad_a with dLoss/da of the steps of h, from what the loss reads of its last states.
 
     grad_out[-1] belongs to the last step, grad_out[-2] to the one before; earlier ones are zero.
     """
-    grad_a = torch.addcmul(h.new_ones(()), h, h, value=-1)  # 1 - h²
-    steps = grad_a.unbind(0)
-    steps[-1].mul_(grad_out[-1])
-    grad_h = torch.empty_like(steps[-1])
-    for t in range(len(steps) - 2, -1, -1):
-        late = t - len(steps)
-        if -late <= len(grad_out):  # (3)
-            torch.addmm(grad_out[late], steps[t + 1], Whh, out=grad_h)
+    torch.addcmul(h.one, h.block, h.block, value=-1, out=grad_a.block)  # 1 - h²
+    direct = iter(reversed(grad_out))
+    after = grad_a.steps[-1].mul_(next(direct))
+    grad_h = torch.empty_like(after)
+    for step in grad_a.steps[-2::-1]:
+        also = next(direct, None)
+        if also is None:  # (3)
+            torch.mm(after, Whh, out=grad_h)
         else:
-            torch.mm(steps[t + 1], Whh, out=grad_h)
-        steps[t].mul_(grad_h)  # (4)
-    return grad_a
+            torch.addmm(also, after, Whh, out=grad_h)
+        after = step.mul_(grad_h)  # (4)
 
 
 def _collect(
     needs: Sequence[bool],
-    grad_a: Tensor,
-    h: Tensor,
+    grad_a: Block,
+    h: Block,
     before: Tensor | None,
     x: Tensor,
+    steps_x: Tensor,
     Wih: Tensor,
     Whh: Tensor,
 ) -> Grads:
     """Gradients of x, h0, Wih, Whh, bh from those of the last steps' a[t], where needed.
 
-    `before` is the state that the first of those steps read, x (B, T, D) the whole input.
+    `before` is the state that the first of those steps read, x (B, T, D) the whole input, steps_x
+    (k B, D) its last steps, time first.
     """
-    steps, flat = len(grad_a), grad_a.flatten(0, 1)
-    cut = x.shape[1] - steps
     grad_x = grad_h0 = grad_Wih = grad_Whh = grad_bh = None
+    cut = x.shape[1] - len(grad_a.steps)
     if needs[3]:  # (5)
-        grad_Whh = grad_a[1:].flatten(0, 1).t() @ h[:-1].flatten(0, 1)
+        grad_Whh = torch.mm(grad_a.late_t, h.early)
         if before is not None:
-            grad_Whh.addmm_(grad_a[0].t(), before)
+            grad_Whh.addmm_(grad_a.steps[0].t(), before)
     if needs[2]:  # (6)
-        grad_Wih = flat.t() @ x[:, cut:].transpose(0, 1).reshape(len(flat), -1)
+        grad_Wih = torch.mm(grad_a.flat_t, steps_x)
     if needs[4]:  # (7)
-        grad_bh = flat.sum(0)
+        grad_bh = grad_a.flat.sum(0)
     if needs[0]:  # (8)
         grad_x = torch.zeros_like(x)
-        grad_x[:, cut:] = (grad_a @ Wih).transpose(0, 1)
+        grad_x[:, cut:] = (grad_a.block @ Wih).transpose(0, 1)
     if needs[1]:  # (9)
-        grad_h0 = torch.zeros_like(grad_a[0]) if cut else grad_a[0] @ Whh
+        first = grad_a.steps[0]
+        grad_h0 = torch.zeros_like(first) if cut else first @ Whh
     return grad_x, grad_h0, grad_Wih, grad_Whh, grad_bh
 
 
@@ -274,9 +246,10 @@ def _by_autograd(
     # Aliases, so that no path from one input to another is counted twice.
     aliases = [None if a is None else a.view_as(a) for a in inputs]
     wanted = [a for a in aliases if a is not None and a.requires_grad]
-    grads = torch.autograd.grad(
-        function(*aliases, depth=depth), wanted, grad_out, create_graph=True, materialize_grads=True
-    )
+    out = function(*aliases, depth=depth)
+    if not out.requires_grad:  # only h0 is wanted, and the depth does not reach it
+        return tuple(a if a is None else torch.zeros_like(a) for a in aliases)
+    grads = torch.autograd.grad(out, wanted, grad_out, create_graph=True, materialize_grads=True)
     found = iter(grads)
     return tuple(next(found) if a is not None and a.requires_grad else None for a in aliases)
 
@@ -310,8 +283,10 @@ class _States(Function):
     ) -> Tensor:
         B, T, _ = x.shape
         H = len(Whh)
+        # Time first in memory, batch first in shape, and no view, so that autograd guards it.
         out = torch.empty_strided((B, T, H), (H, B * H, 1), dtype=x.dtype, device=x.device)
-        _advance(out.transpose(0, 1), x.transpose(0, 1), h0, Wih, Whh, bh)
+        steps_x = x.transpose(0, 1).flatten(0, 1)
+        _advance(Block(out.transpose(0, 1)), steps_x, h0, Wih, Whh, bh)
         ctx.save_for_backward(x, h0, Wih, Whh, bh, out)
         ctx.depth = depth
         return out
@@ -321,11 +296,16 @@ class _States(Function):
         x, h0, Wih, Whh, bh, out = ctx.saved_tensors
         if torch.is_grad_enabled():
             return (*_by_autograd(loop, (x, h0, Wih, Whh, bh), ctx.depth, grad_out), None)
-        cut = 0 if ctx.depth is None else max(x.shape[1] - ctx.depth, 0)
-        h = out.transpose(0, 1)
-        grad_a = _pull_back(h[cut:], grad_out.transpose(0, 1)[cut:].unbind(0), Whh)
-        before = h[cut - 1] if cut else h0
-        return (*_collect(ctx.needs_input_grad, grad_a, h[cut:], before, x, Wih, Whh), None)
+        B, T, _ = x.shape
+        cut = 0 if ctx.depth is None else max(T - ctx.depth, 0)
+        h = Block(out.transpose(0, 1)[cut:])
+        before = out[:, cut - 1] if cut else h0
+        steps_x = x[:, cut:].transpose(0, 1).flatten(0, 1)
+        grad_a = take(T - cut, B, len(Whh), out)
+        _pull_back(grad_a, h, grad_out[:, cut:].unbind(1), Whh)
+        grads = _collect(ctx.needs_input_grad, grad_a, h, before, x, steps_x, Wih, Whh)
+        give(grad_a)
+        return (*grads, None)
 
 
 class _LastOutput(Function):
@@ -343,24 +323,28 @@ class _LastOutput(Function):
         bo: Tensor | None,
         depth: int | None,
     ) -> Tensor:
-        B, T, _ = x.shape
+        B, T, D = x.shape
         cut = 0 if depth is None else max(T - depth, 0)
         steps = x.transpose(0, 1)
         before = _skip(steps[:cut], h0, Wih, Whh, bh) if cut else h0
-        h = x.new_empty(T - cut, B, len(Whh))
-        last = _advance(h, steps[cut:], before, Wih, Whh, bh)
-        ctx.save_for_backward(x, h0, Wih, Whh, bh, Who, bo, h, before)
-        ctx.depth = depth
+        h, last_x = take(T - cut, B, len(Whh), x), take(T - cut, B, D, x)
+        last_x.block.copy_(steps[cut:])
+        last = _advance(h, last_x.flat, before, Wih, Whh, bh)
+        ctx.save_for_backward(x, h0, Wih, Whh, bh, Who, bo)
+        ctx.depth, ctx.before, ctx.lease = depth, before, Lease(h, last_x)
         return linear(last, Who, bo)
 
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor) -> Grads:
-        x, h0, Wih, Whh, bh, Who, bo, h, before = ctx.saved_tensors
+        x, h0, Wih, Whh, bh, Who, bo = ctx.saved_tensors
         if torch.is_grad_enabled():
             inputs = (x, h0, Wih, Whh, bh, Who, bo)
             return (*_by_autograd(_last_output_by_loop, inputs, ctx.depth, grad_y), None)
-        grad_Who = grad_y.t() @ h[-1] if ctx.needs_input_grad[5] else None
-        grad_bo = grad_y.sum(0) if ctx.needs_input_grad[6] else None
-        grad_a = _pull_back(h, [grad_y @ Who], Whh)
-        cell = _collect(ctx.needs_input_grad, grad_a, h, before, x, Wih, Whh)
+        needs, (h, last_x) = ctx.needs_input_grad, ctx.lease.blocks
+        grad_Who = torch.mm(grad_y.t(), h.steps[-1]) if needs[5] else None
+        grad_bo = grad_y.sum(0) if needs[6] else None
+        grad_a = take(len(h.steps), len(x), len(Whh), h.block)
+        _pull_back(grad_a, h, (torch.mm(grad_y, Who),), Whh)
+        cell = _collect(needs, grad_a, h, ctx.before, x, last_x.flat, Wih, Whh)
+        give(grad_a)
         return (*cell, grad_Who, grad_bo, None)

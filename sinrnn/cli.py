@@ -30,6 +30,7 @@ NOISE = [
     ".*does not have many workers.*",  # windows are gathered faster than a worker could send them
     ".*log_every_n_steps.*",  # nothing is logged by step
     ".*Experiment logs directory .* exists and is not empty.*",  # it is this run's own
+    ".*The dirpath has changed from.*",  # a resumed run has a folder of its own
     ".*isinstance.treespec, LeafSpec.*",  # Lightning 2.6.6 with torch 2.13
 ]
 
@@ -192,6 +193,7 @@ def refuse(error: Exception) -> int:
 def one_line(message: str) -> str:
     """What a parser says over many lines: the key, the value, what was expected."""
     text = " ".join(message.split())
+    text = re.sub(r"- Expected a path but \S+ either not accessible or invalid - ", "", text)
     keys = re.findall(r'Parser key "([^"]+)":', text)
     value = re.search(r"(?:Given|Got) value: (.*?)(?:\. Got value: .*)?$", text)
     expected = re.findall(r"Expected a <class '([^']+)'>|Literal(\[[^]]+\])", text)

@@ -73,7 +73,21 @@ def load(cls: type["SinRNN"], path: str | Path) -> "SinRNN":
         net.window, net.horizon = about["window"], about["horizon"]
         mean, scale = about["scaling"]
         net.scaling = (float(mean), float(scale))
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        for name in ("window", "horizon", "depth"):
+            value, needed = about[name], name == "horizon"
+            if (value is not None or needed) and not (isinstance(value, int) and value >= 1):
+                raise ValueError(f"its {name} is {value!r}")
+        if not net.scaling[1] > 0:
+            raise ValueError(f"its scale is {scale!r}")
+    except (
+        OSError,
+        SafetensorError,
+        KeyError,
+        TypeError,
+        ValueError,
+        OverflowError,
+        RuntimeError,
+    ) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} is not a SinRNN file: {reason}") from error
     return net

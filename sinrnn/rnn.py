@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from sinrnn import bptt, export
+from sinrnn.check import check
 from sinrnn.init import INITS
 
 
@@ -156,7 +157,7 @@ class SinRNN(nn.Module):
             if x.dim() != 2 or x.shape[1] != self.input_size:
                 raise ValueError(f"x must be (B, {self.input_size}), got {tuple(x.shape)}")
             x = x[:, None]
-        bptt.check(x, h, self.Wih, self.Whh, self.bh, self.depth)
+        check(x, h, self.Wih, self.Whh, self.bh, self.depth)
         x = x[:, 0]
         a = linear(x, self.Wih, self.bh)
         h = torch.tanh(a if h is None else a + h @ self.Whh.t())
@@ -197,6 +198,7 @@ class SinRNN(nn.Module):
 
     def _slide(self, x: Tensor, steps: int, h0: Tensor | None) -> Tensor:
         assert self.window is not None
+        check(x, h0, self.Wih, self.Whh, self.bh, self.depth)
         if x.shape[1] < self.window:
             raise ValueError(f"x must have at least {self.window} steps, got {x.shape[1]}")
         known = list(x[:, -self.window :].unbind(1))
@@ -279,7 +281,7 @@ class SinRNN(nn.Module):
         other.bh = nn.Parameter(bh - other.Wih.sum(1) * mean)
         other.Who.mul_(scale)
         other.bo = nn.Parameter(bo * scale + mean)
-        other.scaling = (mean, scale)
+        other.scaling = (mean + scale * self.scaling[0], scale * self.scaling[1])
         return other
 
     @classmethod

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from sinrnn.series import Series, Sine
 
 Batch = tuple[Tensor, Tensor]
+GROUP = 2**20  # indices that are shuffled together, 8 MB; a longer series takes several groups
 EVAL_BATCH = 4096  # windows: large enough that overhead is small, small enough for any memory
 
 
@@ -92,12 +93,28 @@ class BatchOrder(Sampler[Tensor]):
         return -(-self.count // self.batch_size)
 
     def __iter__(self) -> Iterator[Tensor]:
-        order = (
-            torch.from_numpy(np.random.default_rng((self.seed, self.epoch)).permutation(self.count))
-            if self.shuffle
-            else torch.arange(self.count)
-        )
-        return iter(order.split(self.batch_size))
+        # A generator: Lightning, resuming, makes the iterator before it sets the epoch.
+        left = torch.empty(0, dtype=torch.long)
+        for order in self._groups():
+            order = torch.cat([left, order])
+            full = len(order) - len(order) % self.batch_size
+            if full:  # split makes one empty part of nothing
+                yield from order[:full].split(self.batch_size)
+            left = order[full:]
+        if len(left):
+            yield left
+
+    def _groups(self) -> Iterator[Tensor]:
+        """All indices, a group at a time; shuffled, a group is each n-th of the whole series."""
+        if not self.shuffle:
+            for start in range(0, self.count, GROUP):
+                yield torch.arange(start, min(start + GROUP, self.count))
+            return
+        rng = np.random.default_rng((self.seed, self.epoch))
+        groups = -(-self.count // GROUP)
+        for first in rng.permutation(groups):
+            members = torch.arange(int(first), self.count, groups)
+            yield members[rng.permutation(len(members))]
 
 
 class WindowDataModule(pl.LightningDataModule):
@@ -125,7 +142,7 @@ class WindowDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        series: Series | None = None,
+        series: Series = Sine(),  # noqa: B008, nothing changes it
         window: int = 4,
         horizon: int = 1,
         train: tuple[float, float] = (0.0, 0.6),
@@ -142,7 +159,7 @@ class WindowDataModule(pl.LightningDataModule):
             raise ValueError(f"batch_size must be at least 1, or 0 for all, got {batch_size}")
         if seed < 0:
             raise ValueError(f"seed must be at least 0, got {seed}")
-        self.series = Sine() if series is None else series
+        self.series = series
         self.window, self.horizon = window, horizon
         self.spans = {"train": train, "val": val, "test": test}
         _check_spans(self.spans)
@@ -183,7 +200,8 @@ class WindowDataModule(pl.LightningDataModule):
         """Batches of training windows in the epoch's order."""
         windows = self.windows["train"]
         size = self.batch_size or len(windows)
-        order = BatchOrder(len(windows), size, self.seed, self.shuffle)
+        shuffle = self.shuffle and size < len(windows)
+        order = BatchOrder(len(windows), size, self.seed, shuffle)
         return DataLoader(windows, sampler=order, batch_size=None)
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:

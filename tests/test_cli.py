@@ -1,0 +1,263 @@
+"""The command line as people use it: a process, a folder, its files."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from sinrnn import SinRNN, cli
+from sinrnn.cli import claim_folder, main, one_line
+
+ROOT = Path(__file__).parent.parent
+# Small, and yet every part of a run is there: clipping, schedule, early stopping, standardising.
+SMALL = """
+name: small
+seed_everything: 3
+data:
+  series: {class_path: sinrnn.Sine, init_args: {points: 120, stop: 18.85}}
+  window: 6
+  batch_size: 16
+  standardise: true
+model:
+  hidden_size: 7
+  bias: true
+  depth: 4
+  optimizer: {class_path: torch.optim.SGD, init_args: {lr: 0.1, momentum: 0.9}}
+  scheduler: {class_path: torch.optim.lr_scheduler.StepLR, init_args: {step_size: 2}}
+trainer:
+  max_epochs: 4
+  accelerator: cpu
+  gradient_clip_val: 1.0
+  gradient_clip_algorithm: value
+  callbacks:
+    - class_path: lightning.pytorch.callbacks.EarlyStopping
+      init_args: {monitor: half_mse/val, patience: 3}
+"""
+
+
+def train(folder, *args):
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *args]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run of the small config, in a process of its own."""
+    folder = tmp_path_factory.mktemp("somewhere")
+    (folder / "small.yaml").write_text(SMALL)
+    done = train(folder, "--config", "small.yaml")
+    assert done.returncode == 0, done.stderr
+    return folder / "runs" / "small" / "version_0", done
+
+
+def test_run_leaves_the_folder_it_promises(run):
+    folder, _ = run
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    events = {name for name in found if name.startswith("events.out.tfevents")}
+    pictures = ["windows", "losses", "predictions_train", "predictions_val", "rollout"]
+    assert len(events) == 1
+    assert found - events == {
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+        "config.yaml",
+        "hparams.yaml",
+        "metrics.csv",
+        "model.safetensors",
+        "report.md",
+        *(f"figures/{name}.png" for name in pictures),
+    }
+
+
+def test_run_says_nothing_but_its_progress_and_its_report(run):
+    folder, done = run
+    assert done.stderr == ""
+    report = (folder / "report.md").read_text()
+    printed = done.stdout.rpartition("\r")[2].partition("\n\n")[2].strip()
+    assert printed in report
+    assert re.search(r"^network( +\d\.\d\de[-+]\d\d){3}$", printed, re.MULTILINE)
+    assert "tensorboard --logdir runs/small" in printed
+
+
+def test_model_file_predicts_what_the_report_says(run):
+    folder, _ = run
+    net = SinRNN.load(folder / "model.safetensors")
+    assert (net.window, net.horizon, net.depth, net.hidden_size) == (6, 1, 4, 7)
+    values = torch.sin(torch.arange(120, dtype=torch.float64) * 18.85 / 120)
+    x = values[96:].unfold(0, 6, 1)[:-1, :, None].float()
+    loss = (net(x)[:, 0].double() - values[102:]).square().mean() / 2
+    said = re.search(
+        r"^network +\S+ +\S+ +(\S+)$", (folder / "report.md").read_text(), re.MULTILINE
+    )
+    torch.testing.assert_close(loss.item(), float(said[1]), rtol=5e-3, atol=0)
+
+
+def test_metrics_start_before_training_and_fall(run):
+    folder, _ = run
+    with (folder / "metrics.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["half_mse/val"]]
+    assert [row["epoch"] for row in rows] == ["", "0", "1", "2", "3"]
+    for name in ("half_mse/train", "half_mse/val"):
+        assert float(rows[-1][name]) < float(rows[0][name]) / 3
+
+
+def test_event_file_holds_curves_and_pictures(run):
+    folder, _ = run
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    assert {"half_mse/train", "half_mse/val"} <= set(events.Tags()["scalars"])
+    steps = [event.step for event in events.Scalars("half_mse/val")]
+    assert steps == [0, 4, 9, 14, 19]  # before training; after each of 4 epochs of 5 steps
+    with (folder / "metrics.csv").open() as file:
+        last = [row for row in csv.DictReader(file) if row["half_mse/val"]][-1]
+    torch.testing.assert_close(
+        events.Scalars("half_mse/val")[-1].value, float(last["half_mse/val"]), rtol=1e-6, atol=0
+    )
+    pictures = set(events.Tags()["images"])
+    assert pictures == {f"figures/{path.stem}" for path in (folder / "figures").iterdir()}
+
+
+def test_saved_config_trains_the_same_run_to_the_same_bits(run):
+    folder, _ = run
+    again = train(folder.parents[2], "--config", str(folder / "config.yaml"))
+    assert again.returncode == 0, again.stderr
+    twin = folder.parent / "version_1"
+    first, second = (SinRNN.load(f / "model.safetensors") for f in (folder, twin))
+    assert all(map(torch.equal, first.parameters(), second.parameters()))
+    assert (folder / "metrics.csv").read_text() == (twin / "metrics.csv").read_text()
+    states = [
+        torch.load(f / "checkpoints" / "last.ckpt", weights_only=True) for f in (folder, twin)
+    ]
+    assert states[0]["global_step"] == 20
+    for name, value in states[0]["state_dict"].items():
+        assert torch.equal(value, states[1]["state_dict"][name]), name
+
+
+@pytest.fixture
+def at_hand(tmp_path, monkeypatch, capsys):
+    """Call main() in an empty folder: (arguments) -> status, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+
+    def call(*args):
+        status = main(args)
+        return status, *capsys.readouterr()
+
+    yield call
+    torch.set_num_threads(threads)
+
+
+BAD = {
+    "--model.hidden_size -1": "hidden_size must be at least 1, got -1",
+    "--model.hidden_size many": "model.hidden_size cannot be many: expected int",
+    "--model.depth 0": "depth must be at least 1 step or None, got 0",
+    "--model.init zeros": "init must be one of orthogonal, torch, notebook, got 'zeros'",
+    "--model.optimizer.lr nan": "model.optimizer.lr cannot be nan: expected float",
+    "--model.optimizer.lr .nan": "model.optimizer or model.scheduler: Invalid learning rate: nan",
+    "--model.optimizer.lr -1": "model.optimizer or model.scheduler: Invalid learning rate: -1.0",
+    "--model.optimizer torch.optim.Nope": "model.optimizer cannot be torch.optim.Nope: nothing of "
+    "that name can be used there",
+    "--model.foo 3": "unrecognized arguments: --model.foo 3",
+    "--data.window 0": "window must be at least 1 step, got 0",
+    "--data.window 300": "the val span [0.6, 0.8]: window 300 and horizon 1 need 301 points, "
+    "got 200",
+    "--data.val [0.5,0.8]": "val [0.5, 0.8] must start at or after the end of train, 0.6",
+    "--data.test [0.8,1.2]": "test must be [a, b] with 0 <= a < b <= 1, got [0.8, 1.2]",
+    "--data.train [-0.1,0.6]": "train must be [a, b] with 0 <= a < b <= 1, got [-0.1, 0.6]",
+    "--data.train 3": "data.train cannot be 3: expected tuple",
+    "--data.batch_size -3": "batch_size must be at least 1, or 0 for all, got -3",
+    "--data.series Nope": "data.series: Expected a dot import path string: Nope",
+    "--data.series.points 0": "points must be at least 1, got 0",
+    "--threads 0": "threads must be at least 1, got 0",
+    "--seed_everything -1": "seed_everything must be at least 0, got -1",
+    "--ckpt_path nope.ckpt": "ckpt_path nope.ckpt does not exist",
+    "--resume nope": "--resume nope: no config.yaml in that folder",
+    "--trainer.accelerator abacus": "You selected an invalid accelerator name",
+}
+
+
+@pytest.mark.parametrize("arguments", BAD)
+def test_bad_input_ends_in_one_line_and_leaves_nothing(at_hand, tmp_path, arguments):
+    status, out, err = at_hand(*arguments.split())
+    assert status == 2
+    assert out == ""
+    assert err.startswith(f"error: {BAD[arguments]}")
+    assert err.count("\n") == 1
+    assert not list(tmp_path.glob("runs/*/*"))
+
+
+def test_missing_config_ends_in_one_line(at_hand, tmp_path):
+    status, _, err = at_hand("--config", "nope.yaml")
+    assert (status, err) == (2, f"error: config: File does not exist: '{tmp_path / 'nope.yaml'}'\n")
+
+
+def test_unknown_key_in_a_config_is_named(at_hand, tmp_path):
+    (tmp_path / "bad.yaml").write_text("data:\n  widow: 3\n")
+    status, _, err = at_hand("--config", "bad.yaml")
+    assert status == 2
+    assert err.count("\n") == 1
+    assert "widow" in err
+
+
+def test_exploding_loss_stops_with_what_to_change(at_hand):
+    sgd = ["--model.optimizer", "torch.optim.SGD", "--model.optimizer.lr", "1e30"]
+    status, _, err = at_hand(*sgd, "--model.readout_epoch", "null", "--trainer.max_epochs", "9")
+    assert status == 2
+    assert re.fullmatch(r"error: the loss became (nan|inf) at step \d+: lower .*\n", err)
+
+
+@pytest.mark.parametrize("config", sorted(path.name for path in cli.CONFIGS.glob("*.yaml")))
+def test_every_config_trains(at_hand, tmp_path, config):
+    status, out, err = at_hand("--config", str(cli.CONFIGS / config), "--trainer.max_epochs", "2")
+    assert (status, err) == (0, "")
+    name = yaml.safe_load((cli.CONFIGS / config).read_text())["name"]
+    saved = yaml.safe_load((tmp_path / "runs" / name / "version_0" / "config.yaml").read_text())
+    assert saved["trainer"]["max_epochs"] == 2
+    assert "closed loop" in out
+
+
+def test_resume_goes_on_where_the_run_stopped(at_hand, tmp_path):
+    short = ["--data.series.points", "120", "--model.readout_epoch", "null"]
+    assert at_hand(*short, "--trainer.max_epochs", "4")[0] == 0
+    assert at_hand(*short, "--trainer.max_epochs", "2")[0] == 0
+    runs = tmp_path / "runs" / "sine"
+    done = at_hand("--resume", str(runs / "version_1"), "--trainer.max_epochs", "4")
+    assert done[0] == 0, done[2]
+    whole, resumed = (
+        torch.load(runs / v / "checkpoints" / "last.ckpt", weights_only=True)
+        for v in ("version_0", "version_2")
+    )
+    assert whole["global_step"] == resumed["global_step"]
+    for name, value in whole["state_dict"].items():
+        assert torch.equal(value, resumed["state_dict"][name]), name
+
+
+def test_claimed_folders_are_never_given_twice(tmp_path):
+    (tmp_path / "version_0").mkdir()
+    (tmp_path / "version_0" / "kept").write_text("by somebody")
+    assert [claim_folder(tmp_path).name for _ in range(3)] == [f"version_{i}" for i in (1, 2, 3)]
+    assert (tmp_path / "version_0" / "kept").read_text() == "by somebody"
+
+
+def test_one_line_names_the_inner_key():
+    message = (
+        'Parser key "a": Type X\n  Parser key "b":\n  Expected a <class \'int\'>. Got value: 3'
+    )
+    assert one_line(message) == "a.b cannot be 3: expected int"
+
+
+def test_help_explains_every_option_of_ours(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    ours = "seed_everything threads resume data.window data.horizon data.train data.standardise"
+    for option in ours.split():
+        assert re.search(rf"--{re.escape(option)} [^\n]*\n? +\w+", text), option
+    assert json.dumps("orthogonal").strip('"') in text

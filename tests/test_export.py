@@ -1,0 +1,220 @@
+"""A SinRNN as a file, and as torch's own modules."""
+
+import json
+
+import pytest
+import torch
+from cases import BITS, B, D, H, K, O, T, assert_close, refuses
+from safetensors.torch import save_file
+from torch import nn
+
+from sinrnn import SinRNN
+
+BIAS = pytest.mark.parametrize("bias", [True, False])
+ABOUT = {
+    "format": 1,
+    "window": 6,
+    "horizon": 1,
+    "depth": None,
+    "init": "orthogonal",
+    "scaling": [0.0, 1.0],
+}
+
+
+@BIAS
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("depth", "init", "window", "horizon", "scaling"),
+    [
+        (None, "orthogonal", None, 1, (0.0, 1.0)),
+        (K, "torch", 6, 2, (0.1, 1 / 3)),
+        (1, "notebook", 20, 5, (-1e30, 1e-30)),
+    ],
+)
+def test_load_gives_back_what_save_took(
+    tmp_path, bias, dtype, depth, init, window, horizon, scaling
+):
+    net = SinRNN(D, H, O, bias=bias, depth=depth, init=init, dtype=dtype)
+    net.window, net.horizon, net.scaling = window, horizon, scaling
+    net.save(tmp_path / "net.safetensors")
+    other = SinRNN.load(tmp_path / "net.safetensors")
+
+    torch.testing.assert_close(other.state_dict(), net.state_dict(), **BITS)
+    assert repr(other) == repr(net)
+    assert (other.window, other.horizon, other.scaling) == (window, horizon, scaling)
+    x = torch.randn(B, T, D, dtype=dtype)
+    torch.testing.assert_close(other(x), net(x), **BITS)
+
+
+def test_rescaled_network_survives_its_file(tmp_path):
+    net = SinRNN(D, H, O).rescaled(3.0, 0.25)
+    net.save(tmp_path / "net.safetensors")
+    other = SinRNN.load(tmp_path / "net.safetensors")
+    x = torch.randn(B, T, D)
+    torch.testing.assert_close(other(x), net(x), **BITS)
+    assert other.scaling == (3.0, 0.25)
+
+
+def test_save_puts_a_new_file_in_place_of_the_old(tmp_path):
+    path, old = tmp_path / "net.safetensors", tmp_path / "old.safetensors"
+    SinRNN(D, H, O).save(path)
+    before = path.read_bytes()
+    old.hardlink_to(path)  # sees whatever is written into the old file
+    net = SinRNN(D, H, O)
+    net.save(str(path))
+    torch.testing.assert_close(SinRNN.load(str(path)).state_dict(), net.state_dict(), **BITS)
+    assert old.read_bytes() == before
+    assert {entry.name for entry in tmp_path.iterdir()} == {path.name, old.name}
+
+
+def test_subclass_loads_as_itself(tmp_path):
+    class Mine(SinRNN):
+        pass
+
+    SinRNN(D, H, O).save(tmp_path / "net.safetensors")
+    assert type(Mine.load(tmp_path / "net.safetensors")) is Mine
+
+
+def test_load_of_a_missing_file_says_so(tmp_path):
+    path = tmp_path / "none.safetensors"
+    with refuses(FileNotFoundError, f"{path} does not exist"):
+        SinRNN.load(path)
+
+
+def refused(path):
+    """Why load refuses the file at path: what it says after the file's name."""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the message is taken apart below
+        SinRNN.load(path)
+    message = str(caught.value)
+    assert caught.type is ValueError
+    assert "\n" not in message
+    found = message.removeprefix(f"{path} is not a SinRNN file: ")
+    assert found not in ("", message)
+    return found
+
+
+@pytest.mark.parametrize("keep", [0, 4, 100, -1], ids="keeps {}".format)
+def test_load_of_a_truncated_file_is_refused(tmp_path, keep):
+    path = tmp_path / "net.safetensors"
+    SinRNN(D, H, O).save(path)
+    path.write_bytes(path.read_bytes()[:keep])
+    refused(path)
+
+
+def test_load_of_what_is_no_safetensors_file_is_refused(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("a few notes\non several lines\n")
+    refused(path)
+    refused(tmp_path)
+    torch.save(SinRNN(D, H, O).state_dict(), path)
+    refused(path)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "about"),
+    [
+        ({"weight": torch.zeros(3)}, None),
+        ({"weight": torch.zeros(3)}, json.dumps(ABOUT)),
+        (SinRNN(D, H, O).state_dict(), None),
+        (SinRNN(D, H, O).state_dict(), "not json"),
+        (SinRNN(D, H, O).state_dict(), "[1, 2]"),
+        (SinRNN(D, H, O).state_dict() | {"bh": torch.zeros(H)}, json.dumps(ABOUT)),
+        (SinRNN(D, H, O).state_dict() | {"more": torch.zeros(H)}, json.dumps(ABOUT)),
+        (SinRNN(D, H, O).state_dict() | {"Whh": torch.zeros(H, D)}, json.dumps(ABOUT)),
+        (SinRNN(D, H, O).state_dict() | {"Wih": torch.zeros(H)}, json.dumps(ABOUT)),
+    ],
+)
+def test_load_of_another_safetensors_file_is_refused(tmp_path, tensors, about):
+    path = tmp_path / "other.safetensors"
+    save_file(tensors, path, metadata=None if about is None else {"sinrnn": about})
+    refused(path)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"format": None},
+        {"depth": 0},
+        {"depth": 2.5},
+        {"init": "he"},
+        {"window": 0},
+        {"window": "six"},
+        {"horizon": None},
+        {"scaling": [0.0, 10**400]},
+        {"scaling": [0.0, 0.0]},
+        {"scaling": 1.0},
+    ],
+    ids=lambda lie: json.dumps(lie)[:30],
+)
+def test_load_of_a_file_that_no_save_wrote_is_refused(tmp_path, lie):
+    path = tmp_path / "net.safetensors"
+    save_file(SinRNN(D, H, O).state_dict(), path, metadata={"sinrnn": json.dumps(ABOUT | lie)})
+    refused(path)
+
+
+def test_load_of_a_newer_format_says_which(tmp_path):
+    path = tmp_path / "net.safetensors"
+    about = json.dumps(ABOUT | {"format": 2})
+    save_file(SinRNN(D, H, O).state_dict(), path, metadata={"sinrnn": about})
+    assert refused(path) == "its format is 2, this sinrnn reads 1"
+
+
+# torch's own modules
+
+
+@BIAS
+@pytest.mark.parametrize("head", [None, True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_from_torch_is_the_same_function(bias, head, dtype):
+    rnn = nn.RNN(D, H, bias=bias, batch_first=True, dtype=dtype)
+    readout = None if head is None else nn.Linear(H, O, bias=head, dtype=dtype)
+    net = SinRNN.from_torch(rnn, readout)
+
+    x, h0 = torch.randn(B, T, D, dtype=dtype), torch.randn(B, H, dtype=dtype)
+    h, _ = rnn(x, h0[None])
+    assert_close(net.unroll(x, h0), (h, h if readout is None else readout(h)))
+
+
+@BIAS
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_to_torch_is_the_same_function_and_comes_back_to_the_bit(bias, dtype):
+    net = SinRNN(D, H, O, bias=bias, init="torch", dtype=dtype)
+    rnn, head = net.to_torch()
+
+    x, h0 = torch.randn(B, T, D, dtype=dtype), torch.randn(B, H, dtype=dtype)
+    h, _ = rnn(x, h0[None])
+    assert_close((h, head(h)), net.unroll(x, h0))
+    back = SinRNN.from_torch(rnn, head)
+    torch.testing.assert_close(back.state_dict(), net.state_dict(), **BITS)
+
+
+def test_torch_modules_are_copies():
+    net = SinRNN(D, H, O, bias=True, init="torch")
+    modules = net.to_torch()
+    back = SinRNN.from_torch(*modules)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+        for parameter in back.parameters():
+            assert parameter.any()
+            parameter.zero_()
+    for module in modules:
+        assert all(p.any() for n, p in module.named_parameters() if n != "bias_hh_l0")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"num_layers": 2}, "num_layers=2"),
+        ({"bidirectional": True}, "bidirectional=True"),
+        ({"nonlinearity": "relu"}, "nonlinearity='relu'"),
+    ],
+)
+def test_from_torch_refuses_by_name(options, named):
+    with refuses(ValueError, f"SinRNN is one tanh layer in one direction, got {named}"):
+        SinRNN.from_torch(nn.RNN(D, H, **options))
+
+
+def test_from_torch_refuses_a_head_that_does_not_fit():
+    with refuses(ValueError, "head must read the 5 hidden units, got 6"):
+        SinRNN.from_torch(nn.RNN(D, H), nn.Linear(H + 1, O))
