@@ -74,7 +74,7 @@ def tanh_rnn(
     check(x, h0, Wih, Whh, bh, depth)
     if _transformed():
         return loop(x, h0, Wih, Whh, bh, depth=depth)
-    return _States.apply(x, h0, Wih, Whh, bh, depth)  # type: ignore[no-any-return, no-untyped-call]
+    return _apply_states(x, h0, Wih, Whh, bh, depth)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def last_output(
@@ -116,7 +116,7 @@ def last_output(
     if not torch.is_grad_enabled():
         last = _skip(x.transpose(0, 1), h0, Wih, Whh, bh)
         return linear(last, Who, bo)
-    return _LastOutput.apply(x, h0, Wih, Whh, bh, Who, bo, depth)  # type: ignore[no-any-return, no-untyped-call]
+    return _apply_last_output(x, h0, Wih, Whh, bh, Who, bo, depth)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def loop(
@@ -160,16 +160,18 @@ def _transformed() -> bool:
     return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
-def _advance(
-    h: Block, x: Tensor, before: Tensor | None, Wih: Tensor, Whh: Tensor, bh: Tensor | None
-) -> Tensor:
-    """Fill h with the states that follow `before` (None: zeros) on x (T B, D); return the last."""
-    if bh is None:
-        torch.mm(x, Wih.t(), out=h.flat)
-    else:
-        torch.addmm(bh, x, Wih.t(), out=h.flat)
+def _project(x: Tensor, Wih: Tensor, bh: Tensor | None, out: Tensor | None = None) -> Tensor:
+    """What (1) adds of the inputs x (T B, D), for all steps at once: (T B, H)."""
+    return torch.mm(x, Wih.t(), out=out) if bh is None else torch.addmm(bh, x, Wih.t(), out=out)
+
+
+def _advance(steps: Sequence[Tensor], before: Tensor | None, Whh: Tensor) -> Tensor:
+    """Turn what `_project` gave, T times (B, H), into the states after `before` (None: zeros).
+
+    Returns the last.
+    """
     Whh_t = Whh.t()
-    for state in h.steps:
+    for state in steps:
         if before is not None:
             state.addmm_(before, Whh_t)  # (1)
         before = state.tanh_()  # (2)
@@ -178,10 +180,10 @@ def _advance(
 
 def _skip(x: Tensor, before: Tensor | None, Wih: Tensor, Whh: Tensor, bh: Tensor | None) -> Tensor:
     """The state after x (T, B, D), in a memory that does not grow with T."""
-    for chunk in x.split(64):  # long enough to share one product, short enough to stay in cache
-        h = Block(chunk.new_empty(*chunk.shape[:2], len(Whh)))
-        before = last = _advance(h, chunk.flatten(0, 1), before, Wih, Whh, bh)
-    return last.clone()  # a view would keep its whole chunk
+    for chunk in x.split(64):  # as many share one product and stay in cache
+        a = _project(chunk.flatten(0, 1), Wih, bh).view(*chunk.shape[:2], len(Whh))
+        before = last = _advance(a.unbind(0), before, Whh).clone()
+    return last
 
 
 def _pull_back(grad_a: Block, h: Block, grad_out: Sequence[Tensor], Whh: Tensor) -> None:
@@ -191,8 +193,8 @@ def _pull_back(grad_a: Block, h: Block, grad_out: Sequence[Tensor], Whh: Tensor)
     """
     torch.addcmul(h.one, h.block, h.block, value=-1, out=grad_a.block)  # 1 - h²
     direct = iter(reversed(grad_out))
+    grad_h = grad_a.spare
     after = grad_a.steps[-1].mul_(next(direct))
-    grad_h = torch.empty_like(after)
     for step in grad_a.steps[-2::-1]:
         also = next(direct, None)
         if also is None:  # (3)
@@ -286,7 +288,9 @@ class _States(Function):
         # Time first in memory, batch first in shape, and no view, so that autograd guards it.
         out = torch.empty_strided((B, T, H), (H, B * H, 1), dtype=x.dtype, device=x.device)
         steps_x = x.transpose(0, 1).flatten(0, 1)
-        _advance(Block(out.transpose(0, 1)), steps_x, h0, Wih, Whh, bh)
+        h = out.transpose(0, 1)
+        _project(steps_x, Wih, bh, h.flatten(0, 1))
+        _advance(h.unbind(0), h0, Whh)
         ctx.save_for_backward(x, h0, Wih, Whh, bh, out)
         ctx.depth = depth
         return out
@@ -323,15 +327,16 @@ class _LastOutput(Function):
         bo: Tensor | None,
         depth: int | None,
     ) -> Tensor:
-        B, T, D = x.shape
+        B, T, _ = x.shape
         cut = 0 if depth is None else max(T - depth, 0)
         steps = x.transpose(0, 1)
         before = _skip(steps[:cut], h0, Wih, Whh, bh) if cut else h0
-        h, last_x = take(T - cut, B, len(Whh), x), take(T - cut, B, D, x)
-        last_x.block.copy_(steps[cut:])
-        last = _advance(h, last_x.flat, before, Wih, Whh, bh)
+        steps_x = (steps[cut:] if cut else steps).flatten(0, 1)
+        h = take(T - cut, B, len(Whh), x)
+        _project(steps_x, Wih, bh, h.flat)
+        last = _advance(h.steps, before, Whh)
         ctx.save_for_backward(x, h0, Wih, Whh, bh, Who, bo)
-        ctx.depth, ctx.before, ctx.lease = depth, before, Lease(h, last_x)
+        ctx.depth, ctx.steps_x, ctx.before, ctx.lease = depth, steps_x, before, Lease(h)
         return linear(last, Who, bo)
 
     @staticmethod
@@ -340,11 +345,17 @@ class _LastOutput(Function):
         if torch.is_grad_enabled():
             inputs = (x, h0, Wih, Whh, bh, Who, bo)
             return (*_by_autograd(_last_output_by_loop, inputs, ctx.depth, grad_y), None)
-        needs, (h, last_x) = ctx.needs_input_grad, ctx.lease.blocks
+        needs, h = ctx.needs_input_grad, ctx.lease.block
         grad_Who = torch.mm(grad_y.t(), h.steps[-1]) if needs[5] else None
         grad_bo = grad_y.sum(0) if needs[6] else None
         grad_a = take(len(h.steps), len(x), len(Whh), h.block)
         _pull_back(grad_a, h, (torch.mm(grad_y, Who),), Whh)
-        cell = _collect(needs, grad_a, h, ctx.before, x, last_x.flat, Wih, Whh)
+        cell = _collect(needs, grad_a, h, ctx.before, x, ctx.steps_x, Wih, Whh)
         give(grad_a)
         return (*cell, grad_Who, grad_bo, None)
+
+
+# Function.apply looks for torch.func's transforms, as `_transformed` has already done, in twice
+# the time that the node itself takes.
+_apply_states = super(Function, _States).apply
+_apply_last_output = super(Function, _LastOutput).apply

@@ -37,7 +37,9 @@ def sample_windows(
     columns = max(len(row) for row in samples.values())
     figure, axes = _figure(len(samples), columns, 2.6 * len(samples))
     for row, (name, windows) in zip(axes, samples.items(), strict=True):
-        for axis, (first, x, target, prediction) in zip(row, windows, strict=True):
+        for axis in row[len(windows) :]:
+            axis.set_axis_off()
+        for axis, (first, x, target, prediction) in zip(row, windows, strict=False):
             steps = first + np.arange(len(x))
             at = steps[-1] + horizon
             axis.plot(steps, x.numpy(), "o-", color=GREY, ms=5, label="window, read")

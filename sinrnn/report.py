@@ -126,8 +126,8 @@ def _skill(mse: float, mse_baseline: float) -> str:
     value = baselines.skill(mse, mse_baseline)
     if not math.isfinite(value):
         return f"{value}"
-    if 0 < 1 - value < 1e-3:  # 0.9997 says less than how far it is from 1
-        return f"1 - {1 - value:.0e}"
+    if 0 < mse < 1e-3 * mse_baseline:  # 0.9997 says less than how far it is from 1
+        return f"1 - {mse / mse_baseline:.0e}"
     return f"{value:.3f}" if abs(value) < 1000 else f"{value:.0e}"
 
 

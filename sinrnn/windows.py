@@ -68,7 +68,8 @@ class Windows(Dataset[Batch]):
     def sample(self, most: int) -> Batch:
         """At most `most` windows and targets, evenly spread over the span."""
         count = min(most, len(self))
-        return self[torch.linspace(0, len(self) - 1, count).round().long()]
+        spread = torch.linspace(0, len(self) - 1, count, dtype=torch.float64)
+        return self[spread.round().long()]
 
 
 class BatchOrder(Sampler[Tensor]):
@@ -186,10 +187,9 @@ class WindowDataModule(pl.LightningDataModule):
                 raise ValueError(f"the {name} span {list(span)}: {error}") from error
         if self.standardise:
             train = self.windows["train"].span.double()
-            mean, scale = train.mean().item(), train.std(correction=0).item()
-            if scale == 0:
+            if train.min() == train.max():
                 raise ValueError("standardise: the train span is constant, its deviation is 0")
-            self.scaling = Scaling(mean, scale)
+            self.scaling = Scaling(train.mean().item(), train.std(correction=0).item())
 
     def edges(self, name: str) -> tuple[int, int]:
         """First point of a span, and the first after it, as indices into the series."""

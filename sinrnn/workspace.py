@@ -26,9 +26,10 @@ class Block:
         early: All steps but the last, ((T-1) B, N).
         late_t: All steps but the first, transposed, (N, (T-1) B).
         one: The number 1.
+        spare: Room for one more step.
     """
 
-    __slots__ = ("block", "early", "flat", "flat_t", "late_t", "one", "steps")
+    __slots__ = ("block", "early", "flat", "flat_t", "late_t", "one", "spare", "steps")
 
     def __init__(self, block: Tensor) -> None:
         batch = block.shape[1]
@@ -39,6 +40,7 @@ class Block:
         self.early = self.flat[: len(self.flat) - batch]
         self.late_t = self.flat_t[:, batch:]
         self.one = block.new_ones(())
+        self.spare = torch.empty_like(self.steps[0])
 
 
 _idle: dict[Key, list[Block]] = {}
@@ -67,17 +69,16 @@ def give(block: Block) -> None:
 
 
 class Lease:
-    """Blocks that go back when the last reference to the lease does.
+    """A block that goes back when the last reference to its lease does.
 
     Args:
-        blocks: What was taken.
+        block: What was taken.
     """
 
-    __slots__ = ("blocks",)
+    __slots__ = ("block",)
 
-    def __init__(self, *blocks: Block) -> None:
-        self.blocks = blocks
+    def __init__(self, block: Block) -> None:
+        self.block = block
 
     def __del__(self) -> None:
-        for block in self.blocks:
-            give(block)
+        give(self.block)

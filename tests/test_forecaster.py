@@ -1,0 +1,324 @@
+"""Forecaster against the same training written as a plain torch loop, bit for bit."""
+
+import copy
+import math
+from functools import partial
+
+import lightning.pytorch as pl
+import numpy as np
+import pytest
+import torch
+from cases import BITS, assert_close, refuses
+from lightning.pytorch.loggers.logger import DummyLogger
+from torch.optim import SGD
+from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
+
+from sinrnn import forecaster as module
+from sinrnn import windows
+from sinrnn.baselines import half_mse
+from sinrnn.forecaster import Forecaster, predict
+from sinrnn.series import Series
+from sinrnn.windows import BatchOrder, WindowDataModule, Windows
+
+pytestmark = [
+    # Windows are gathered faster than a worker could send them.
+    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
+    # Where there is a GPU: at these sizes it is slower, and sums in another order.
+    pytest.mark.filterwarnings("ignore:GPU available but not used"),
+    # Lightning 2.6.6 with torch 2.13.
+    pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec"),
+]
+
+LR, EPOCHS = 0.05, 3
+
+
+class Wave(Series):
+    """100 points of a sine with something beside it that four samples do not foretell."""
+
+    def __init__(self, mean=0.0, scale=1.0):
+        self.mean, self.scale = mean, scale
+
+    def values(self):
+        i = torch.arange(100, dtype=torch.float64)
+        return self.mean + self.scale * (torch.sin(0.3 * i) + torch.cos(i**2) / 10)
+
+
+class Log(DummyLogger):
+    """Keeps what is logged."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = []
+
+    def log_metrics(self, metrics, step=None):
+        self.rows.append((step, dict(metrics)))
+
+
+class Losses(pl.Callback):
+    """Keeps both losses of every epoch."""
+
+    def __init__(self):
+        self.val, self.train = [], []
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        self.val.append(trainer.callback_metrics["half_mse/val"].item())
+        self.train.append(trainer.callback_metrics["half_mse/train"].item())
+
+
+def wave(mean=0.0, scale=1.0, **options):
+    """Windows of a Wave: 56 for training in batches of 16, the last of 8."""
+    made = WindowDataModule(Wave(mean, scale), **({"batch_size": 16, "seed": 5} | options))
+    made.setup()
+    return made
+
+
+def small(lr=LR, **options):
+    """A network of five units under plain gradient descent."""
+    return Forecaster(hidden_size=5, optimizer=partial(SGD, lr=lr), **options)
+
+
+def trainer(**options):
+    quick = {
+        "accelerator": "cpu",
+        "precision": "64-true",
+        "max_epochs": EPOCHS,
+        "num_sanity_val_steps": 0,
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    return pl.Trainer(**(quick | options))
+
+
+def fit(model, data, **options):
+    """The trainer, done."""
+    made = trainer(**options)
+    made.fit(model, data)
+    return made
+
+
+def by_hand(net, data, clip=math.inf):
+    """What fit does to a network, without Lightning; returns the weights."""
+    net = copy.deepcopy(net)
+    descent = SGD(net.parameters(), lr=LR)
+    mean, scale = data.scaling
+    span = data.windows["train"]
+    order = BatchOrder(len(span), 16, 5)
+    for epoch in range(EPOCHS):
+        order.set_epoch(epoch)
+        for index in order:
+            x, y = ((part - mean) / scale for part in span[index])
+            descent.zero_grad()
+            half_mse(net(x), y).backward()
+            for weight in net.parameters():
+                weight.grad.clamp_(-clip, clip)
+            descent.step()
+    return net.state_dict()
+
+
+def whole_loss(net, span):
+    """half_mse over all windows at once."""
+    x, y = span[:]
+    with torch.no_grad():
+        return half_mse(net(x), y).item()
+
+
+# One step, without a trainer
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_forward_reads_and_gives_the_series_units(bias):
+    model = small(bias=bias)
+    model.mean.fill_(3.0)
+    model.scale.fill_(0.25)
+    x = 3 + torch.randn(7, 4, 1) / 4
+    assert_close(model(x), 3 + model.net((x - 3) / 0.25) / 4)
+    assert_close(model.network()(x), model(x))
+    assert model.network().scaling == (3.0, 0.25)
+
+
+def test_network_is_a_copy():
+    model = small()
+    model.network().Wih.data.zero_()
+    assert model.net.Wih.all()
+
+
+def test_training_loss_is_half_mse_in_the_networks_units():
+    model = small()
+    model.mean.fill_(3.0)
+    model.scale.fill_(0.25)
+    x, y = 3 + torch.randn(7, 4, 1) / 4, 3 + torch.randn(7, 1) / 4
+    expected = ((model.net((x - 3) / 0.25) - (y - 3) / 0.25) ** 2).sum() / (2 * 7)
+    assert_close(model.training_step((x, y), 0), expected)
+    torch.testing.assert_close(half_mse(model(x), y), expected / 16)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_training_stops_at_a_loss_that_is_not_finite(bad):
+    message = (
+        f"the loss became {bad} at step 0: lower the learning rate (model.optimizer.lr) or clip "
+        "the gradient (trainer.gradient_clip_val)"
+    )
+    with refuses(FloatingPointError, message):
+        small().training_step((torch.zeros(2, 4, 1), torch.tensor([[0.0], [bad]])), 0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_predict_gives_every_window_its_prediction_in_float64(dtype, monkeypatch):
+    monkeypatch.setattr(windows, "EVAL_BATCH", 7)
+    net = small().net.to(dtype)
+    span = Windows(torch.randn(30), 4)
+    found = predict(net, span)
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found.to(dtype), net(span[:][0].to(dtype))[:, 0].detach())
+
+
+# Training
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+def test_training_is_gradient_descent_bit_for_bit(standardise):
+    model, data = small(), wave(2.0, 0.5, standardise=standardise)
+    expected = by_hand(model.net, data)
+    fit(model, data)
+    torch.testing.assert_close(model.net.state_dict(), expected, **BITS)
+
+
+def test_gradient_clip_by_value_limits_every_element():
+    model, data = small(), wave()
+    clipped, free = (by_hand(model.net, data, clip) for clip in (1e-3, math.inf))
+    fit(model, data, gradient_clip_val=1e-3, gradient_clip_algorithm="value")
+    torch.testing.assert_close(model.net.state_dict(), clipped, **BITS)
+    assert (clipped["Whh"] - free["Whh"]).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "factor"),
+    [
+        (None, 1),
+        (partial(StepLR, step_size=1, gamma=0.1), 1e-3),
+        (partial(StepLR, step_size=2, gamma=0.1), 1e-1),
+        # The validation loss falls: for mode max a plateau after the first epoch.
+        (partial(ReduceLROnPlateau, mode="max", patience=0, factor=0.5), 0.25),
+        (partial(ReduceLROnPlateau, mode="min", patience=0, factor=0.5), 1),
+    ],
+)
+def test_scheduler_is_stepped_once_an_epoch(scheduler, factor):
+    losses = Losses()
+    done = fit(small(scheduler=scheduler), wave(), callbacks=[losses])
+    assert losses.val == sorted(losses.val, reverse=True)
+    assert done.optimizers[0].param_groups[0]["lr"] == pytest.approx(LR * factor, rel=1e-12)
+
+
+# What is logged
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+@pytest.mark.parametrize("eval_batch", [7, 4096])
+def test_logged_losses_are_those_over_all_windows_in_the_series_units(
+    eval_batch, standardise, monkeypatch
+):
+    monkeypatch.setattr(windows, "EVAL_BATCH", eval_batch)  # 56, 16 and 16 windows: uneven
+    model, data = small(), wave(100.0, 5.0, standardise=standardise)
+    done = fit(model, data)
+    found = {name: done.callback_metrics[f"half_mse/{name}"].item() for name in ("train", "val")}
+    (test,) = done.test(model, data, verbose=False)
+    found["test"] = test["half_mse/test"]
+    assert data.scaling == (model.mean, model.scale)
+    for name, span in data.windows.items():
+        assert found[name] == pytest.approx(whole_loss(model, span), rel=1e-12)
+        assert found[name] == pytest.approx(whole_loss(model.network(), span), rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("32-true", torch.float32), ("64-true", torch.float64)]
+)
+def test_logged_losses_keep_the_digits_of_float64_whatever_the_default(precision, dtype):
+    torch.set_default_dtype(torch.float32)
+    model, data = small(), wave()
+    done = fit(model, data, precision=precision)
+    span = data.windows["val"]
+    assert (model.net.Wih.dtype, span.span.dtype) == (dtype, torch.float64)
+    expected = half_mse(predict(model, span), span.targets).item()
+    assert done.callback_metrics["half_mse/val"].item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_losses_before_the_first_step_are_logged_at_step_0():
+    log, model, data = Log(), small(), wave(100.0, 5.0)
+    before = {
+        f"half_mse/{name}": whole_loss(model, data.windows[name]) for name in ("val", "train")
+    }
+    fit(model, data, logger=log, log_every_n_steps=1)
+    step, first = log.rows[0]
+    assert step == 0
+    assert first == pytest.approx(before, rel=1e-12)
+
+
+# The readout
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+@pytest.mark.parametrize("most", [20_000, 12])
+def test_readout_is_solved_at_the_start_of_its_epoch(standardise, most, monkeypatch):
+    monkeypatch.setattr(module, "READOUT_WINDOWS", most)
+    model, losses = small(lr=0.0, readout_epoch=1), Losses()
+    data = wave(2.0, 0.5, standardise=standardise)
+    mean, scale = data.scaling
+    span = data.windows["train"]
+
+    def inner(batch):
+        x, y = ((part - mean) / scale for part in batch)
+        h, _ = model.net.unroll(x)
+        return h[:, -1].detach().numpy(), y.numpy()
+
+    # With a rate of 0 the states stay, so that NumPy can solve for them beforehand.
+    weights, *_ = np.linalg.lstsq(*inner(span.sample(most)))
+    h, y = inner(span[:])
+    least = scale**2 * ((h @ weights - y) ** 2).mean() / 2
+    before = scale**2 * ((h @ model.net.Who.detach().numpy().T - y) ** 2).mean() / 2
+    fit(model, data, callbacks=[losses])
+    assert losses.train == pytest.approx([before, least, least], rel=1e-9)
+    assert least < before / 2
+
+
+def test_readout_stays_unless_it_is_to_be_solved():
+    model = small(lr=0.0)
+    before = model.net.Who.detach().clone()
+    fit(model, wave())
+    torch.testing.assert_close(model.net.Who.detach(), before, **BITS)
+
+
+# What is kept
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+def test_setup_takes_window_horizon_and_units_from_the_data(standardise):
+    data = wave(2.0, 0.5, window=6, horizon=3, standardise=standardise)
+    model = small()
+    fit(model, data, max_epochs=1)
+    net = model.network()
+    assert (net.window, net.horizon) == (6, 3)
+    assert net.scaling == (model.mean, model.scale) == data.scaling
+    assert (data.scaling == (0, 1)) is not standardise
+
+
+def test_checkpoint_is_plain_and_loads_without_running_code(tmp_path):
+    model, data = small(bias=True, depth=2, readout_epoch=1), wave(2.0, 0.5, standardise=True)
+    fit(model, data).save_checkpoint(tmp_path / "last.ckpt")
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    kept = {
+        "input_size": 1,
+        "hidden_size": 5,
+        "output_size": 1,
+        "bias": True,
+        "depth": 2,
+        "init": "orthogonal",
+        "readout_epoch": 1,
+    }
+    assert saved["hyper_parameters"] == dict(model.hparams) == kept
+    assert {type(value) for value in model.hparams.values()} == {int, bool, str}
+    again = Forecaster.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
+    x, _ = data.windows["test"][:]
+    torch.testing.assert_close(again(x), model(x), **BITS)
+    assert saved["optimizer_states"][0]["param_groups"][0]["lr"] == LR

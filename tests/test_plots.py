@@ -1,0 +1,194 @@
+"""The figures carry the numbers given: they are read back from the axes."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from sinrnn import plots
+from sinrnn.report import Rollout
+
+EPOCHS = [0.0, 1.0, 2.0, 4.0]
+CURVES = {"train": [1.0, 1e-1, 1e-2, 1e-3], "val": [2.0, 3e-1, 2e-2, 4e-3]}
+BASELINES = {"persistence": 1.2e-2, "linear extrapolation": 1.1e-5, "autoregression AR(4)": 9e-6}
+
+
+def lines(axis):
+    """The points of each line, by label."""
+    return {line.get_label(): np.asarray(line.get_xydata()).tolist() for line in axis.lines}
+
+
+def points(x, y):
+    return [[float(a), float(b)] for a, b in zip(x, y, strict=True)]
+
+
+def legend(axis):
+    return [text.get_text() for text in axis.get_legend().get_texts()]
+
+
+def closed():
+    truth = torch.tensor([0.0, 1.0, 0.5, -1.0])
+    prediction = torch.tensor([0.0, 1.25, 0.5, 40.0])
+    return Rollout(7, torch.tensor([0.25, 0.75]), prediction, truth)
+
+
+def sampled(**counts):
+    """Windows of two samples by span, all numbers different."""
+    number = itertools.count()
+    return {
+        name: [
+            (10 * i, torch.tensor([next(number), next(number)]), next(number), next(number))
+            for i in range(count)
+        ]
+        for name, count in counts.items()
+    }
+
+
+def loss_figure():
+    return plots.loss_curves(EPOCHS, CURVES, BASELINES, 2)
+
+
+def prediction_figure():
+    target, prediction = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.5, 2.0, 3.0])
+    return plots.predictions("val", 604, target, prediction)
+
+
+def window_figure():
+    return plots.sample_windows(sampled(train=2, val=2), 3)
+
+
+# Loss curves
+
+
+def test_loss_curves_carry_both_losses_on_a_log_scale():
+    (axis,) = loss_figure().axes
+    found = lines(axis)
+    for name, values in CURVES.items():
+        assert found[name] == points(EPOCHS, values)
+    assert axis.get_yscale() == "log"
+    assert axis.get_xscale() == "linear"
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("epochs done", "half_mse")
+
+
+def test_loss_curves_draw_a_baseline_unless_it_is_far_below_them():
+    # The lowest loss is 1e-3: 1.1e-5 is within a factor of 100 of it, 9e-6 is not.
+    (axis,) = loss_figure().axes
+    found = lines(axis)
+    drawn = {"persistence, val: 1.2e-02": 1.2e-2, "linear extrapolation, val: 1.1e-05": 1.1e-5}
+    for label, value in drawn.items():
+        assert [y for _, y in found[label]] == [value, value]
+    below = "autoregression AR(4), val: 9.0e-06 (below the axis)"
+    assert found[below] == []
+    assert legend(axis) == [*CURVES, *drawn, below]
+
+
+def test_loss_curves_are_not_squeezed_by_a_baseline_far_below_them():
+    (axis,) = plots.loss_curves(EPOCHS, CURVES, BASELINES | {"persistence": 1e-30}).axes
+    bottom, top = axis.get_ylim()
+    assert 1e-6 < bottom < 1.1e-5
+    assert 2 < top < 20
+
+
+def test_loss_curves_tell_the_lines_apart():
+    (axis,) = loss_figure().axes
+    seen = {(line.get_color(), line.get_linestyle()) for line in axis.lines}
+    assert len(seen) == len(axis.lines) == 2 + 3 + 1
+
+
+@pytest.mark.parametrize(("epoch", "where"), [(2, [2]), (None, []), (4, []), (9, [])])
+def test_loss_curves_mark_where_the_readout_was_solved(epoch, where):
+    (axis,) = plots.loss_curves(EPOCHS, CURVES, BASELINES, epoch).axes
+    upright = [x for ((x, a), (_, b)) in (v for v in lines(axis).values() if len(v) == 2) if a < b]
+    assert upright == where
+    assert [text.get_text() for text in axis.texts] == ["readout solved"] * len(where)
+
+
+# Predictions and the closed loop
+
+
+def test_predictions_carry_both_lines_and_their_difference():
+    above, below = prediction_figure().axes
+    assert lines(above) == {
+        "target": points([604, 605, 606], [1, 2, 4]),
+        "prediction": points([604, 605, 606], [1.5, 2, 3]),
+    }
+    assert list(lines(below).values()) == [points([604, 605, 606], [0.5, 0, -1])]
+    assert legend(above) == ["target", "prediction"]
+    assert (above.get_ylabel(), below.get_ylabel()) == ("value", "prediction - target")
+    assert below.get_xlabel() == "sample of the series"
+    assert above.get_title().startswith("val windows")
+
+
+def test_rollout_carries_truth_loop_warm_up_and_error():
+    above, below = plots.rollout(closed()).axes
+    labels = ["truth", "closed loop: own predictions fed back", "window read at the start"]
+    truth, loop, warm_up = (lines(above)[label] for label in labels)
+    assert legend(above) == labels
+    assert truth == points([7, 8, 9, 10], [0, 1, 0.5, -1])
+    assert loop == points([7, 8, 9, 10], [0, 1.25, 0.5, 40])
+    assert warm_up == points([5, 6], [0.25, 0.75])
+    # On a log scale an exact prediction has no place: it is drawn at 1e-16.
+    assert list(lines(below).values()) == [points([7, 8, 9, 10], [1e-16, 0.25, 1e-16, 41])]
+    assert below.get_yscale() == "log"
+    assert (above.get_ylabel(), below.get_ylabel()) == ("value", "|error|")
+    assert below.get_xlabel() == "sample of the series"
+    assert above.get_title() == f"4 steps in closed loop, RMSE {closed().rmse:.1e}"
+
+
+def test_rollout_keeps_the_scale_of_the_truth_when_the_loop_explodes():
+    bottom, top = plots.rollout(closed()).axes[0].get_ylim()
+    assert -2 < bottom < -1 < 1 < top < 2
+
+
+# Sample windows
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_sample_windows_put_the_target_horizon_steps_after_the_window(horizon):
+    samples = sampled(train=2, val=2)
+    figure = plots.sample_windows(samples, horizon)
+    windows = [window for row in samples.values() for window in row]
+    for axis, (first, x, target, prediction) in zip(figure.axes, windows, strict=True):
+        at = first + 1 + horizon
+        assert lines(axis) == {
+            "window, read": points([first, first + 1], x),
+            "target": points([at], [target]),
+            "prediction": points([at], [prediction]),
+        }
+        assert axis.get_xticks().tolist() == [first, at]
+
+
+def test_sample_windows_have_labels_and_one_legend():
+    figure = window_figure()
+    a, b, c, d = figure.axes
+    assert [axis.get_ylabel() for axis in (a, c)] == ["train: value", "val: value"]
+    assert [axis.get_xlabel() for axis in (c, d)] == ["sample of the series"] * 2
+    assert [axis.get_xlabel() for axis in (a, b)] == ["", ""]
+    (only,) = figure.legends
+    assert [text.get_text() for text in only.get_texts()] == [
+        "window, read",
+        "target",
+        "prediction",
+    ]
+
+
+@pytest.mark.parametrize("counts", [{"train": 3, "val": 1}, {"train": 1, "val": 2}])
+def test_sample_windows_may_be_more_of_one_span_than_of_another(counts):
+    figure = plots.sample_windows(sampled(**counts), 1)
+    assert sum(len(axis.lines) for axis in figure.axes) == 3 * sum(counts.values())
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [loss_figure, prediction_figure, window_figure, lambda: plots.rollout(closed())],
+    ids=["losses", "predictions", "windows", "rollout"],
+)
+def test_figure_is_saved_as_png(draw, tmp_path):
+    path = tmp_path / "figure.png"
+    draw().savefig(path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert path.stat().st_size > 5000

@@ -1,0 +1,262 @@
+"""The closing table word for word, each hint for its illness, and the closed loop by hand."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from cases import BITS, assert_close
+
+from sinrnn import SinRNN
+from sinrnn.report import Results, Rollout, closed_loop, closing, hints, losses, table
+
+
+def row(train, val, test):
+    return {"train": train, "val": val, "test": test}
+
+
+def healthy(**changes):
+    """Results with which nothing is wrong."""
+    good = Results(
+        half_mse={
+            "network": row(1e-7, 2e-7, 3e-7),
+            "persistence": row(1e-2, 2e-2, 1e-2),
+            "linear extrapolation": row(1e-6, 1e-6, 4e-7),
+            "autoregression AR(4)": row(1e-31, 1e-31, 1e-27),
+        },
+        variance=row(0.5, 0.6, 0.4),
+        saturated=0.1,
+        rollout=loop([1.5, 2.5, 2.5, 3.5]),
+        seconds=1.26,
+        where={"run": "runs/sine/version_0"},
+    )
+    return replace(good, **changes)
+
+
+def loop(prediction):
+    """A closed loop beside 1, 2, 3, 4."""
+    return Rollout(7, torch.zeros(2), torch.tensor(prediction), torch.tensor([1.0, 2.0, 3.0, 4.0]))
+
+
+def with_loss(name, **losses):
+    """Healthy results but for these losses of one forecaster."""
+    before = healthy().half_mse
+    return healthy(half_mse=before | {name: before[name] | losses})
+
+
+def two_weight_net(horizon=1, **options):
+    """H = 1, so that a prediction can be written down; it reads windows of two."""
+    net = SinRNN(hidden_size=1, **options)
+    for weight, value in ((net.Wih, 0.5), (net.Whh, -0.3), (net.Who, 1.7)):
+        torch.nn.init.constant_(weight, value)
+    net.window, net.horizon = 2, horizon
+    return net
+
+
+# The table
+
+
+def test_table_word_for_word():
+    assert table(healthy()) == "\n".join(
+        [
+            "half_mse              train     val       test      skill on test",
+            "------------------------------------------------------------------------",
+            "network               1.00e-07  2.00e-07  3.00e-07",
+            "persistence           1.00e-02  2.00e-02  1.00e-02  1 - 3e-05",
+            "linear extrapolation  1.00e-06  1.00e-06  4.00e-07  0.250",
+            "autoregression AR(4)  1.00e-31  1.00e-31  1.00e-27  exact up to rounding",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("ours", "persistence", "note"),
+    [
+        (3e-13, 1e-2, "1 - 3e-11"),
+        (9e-6, 1e-2, "1 - 9e-04"),
+        (2e-5, 1e-2, "0.998"),
+        (0.0, 1e-2, "1.000"),
+        (1e-20, 1e-2, "1 - 1e-18"),  # nearer to 1 than a float can be
+        (1e-2, 1e-2, "0.000"),
+        (3e-2, 1e-2, "-2.000"),
+        (5.00101, 1e-2, "-499.101"),
+        (50.0, 1e-2, "-5e+03"),
+        (1e-2, 4e-27, "exact up to rounding"),
+        (1e-2, 0.0, "exact up to rounding"),
+    ],
+)
+def test_table_says_how_much_better_the_network_is(ours, persistence, note):
+    results = with_loss("network", test=ours)
+    results.half_mse["persistence"]["test"] = persistence
+    line = table(results).splitlines()[3]
+    assert line == f"persistence           1.00e-02  2.00e-02  {persistence:.2e}  {note}"
+
+
+def test_table_calls_exact_what_is_small_beside_the_variance():
+    results = with_loss("persistence", test=1e-21)
+    assert "exact" not in table(results).splitlines()[3]
+    results.variance["test"] = 1e6
+    assert table(results).splitlines()[3].endswith("exact up to rounding")
+
+
+def test_closing_word_for_word():
+    assert closing(healthy()) == "\n".join(
+        [
+            table(healthy()),
+            "",
+            "closed loop  RMSE 5.00e-01 over 4 steps from the test span on",
+            "training     1.3 s",
+            "run          runs/sine/version_0",
+        ]
+    )
+
+
+def test_closing_says_why_there_is_no_closed_loop():
+    assert (
+        "closed loop  not run: it needs horizon 1 and samples after the test span's start\n"
+        in closing(healthy(rollout=None))
+    )
+
+
+def test_closing_ends_with_the_hints():
+    ill = healthy(saturated=0.75)
+    heading = "\n\nWhat is wrong, and what to try:\n- "
+    assert closing(ill) == closing(healthy()) + heading + hints(ill)[0]
+
+
+# The hints
+
+
+def test_hints_find_nothing_wrong_with_a_healthy_run():
+    assert hints(healthy()) == []
+    assert hints(healthy(rollout=None)) == []
+
+
+@pytest.mark.parametrize(
+    ("ill", "start", "what_to_try"),
+    [
+        (
+            lambda: healthy(saturated=0.75),
+            "75% of the hidden units are saturated (|h| > 0.99)",
+            "--data.standardise true",
+        ),
+        (
+            lambda: with_loss("network", train=0.24),
+            "The training loss equals the variance: only the mean was learned.",
+            "Raise the learning rate",
+        ),
+        (
+            lambda: with_loss("network", val=0.03),
+            "Repeating the last value is better on the validation span (half_mse 2.00e-02 against "
+            "3.00e-02)",
+            "--data.window",
+        ),
+        (
+            lambda: healthy(rollout=loop([4.0, 3.0, 2.0, 1.0])),
+            "The closed loop is worse than predicting the mean",
+            "--model.readout_epoch",
+        ),
+    ],
+    ids=["saturated", "only the mean", "worse than persistence", "unstable loop"],
+)
+def test_hints_name_the_one_illness_and_what_to_try(ill, start, what_to_try):
+    (hint,) = hints(ill())
+    assert hint.startswith(start)
+    assert what_to_try in hint
+
+
+@pytest.mark.parametrize(
+    ("at", "beyond"),
+    [
+        (lambda: healthy(saturated=0.5), lambda: healthy(saturated=0.51)),
+        # variance / 2 = 0.25, of which 0.9 are 0.225
+        (lambda: with_loss("network", train=0.224), lambda: with_loss("network", train=0.226)),
+        (lambda: with_loss("network", val=0.0199), lambda: with_loss("network", val=0.02)),
+        # The deviation of 1, 2, 3, 4 is the root of 1.25 = 1.118
+        (
+            lambda: healthy(rollout=loop([2.11, 3.11, 4.11, 5.11])),
+            lambda: healthy(rollout=loop([2.12, 3.12, 4.12, 5.12])),
+        ),
+    ],
+    ids=["saturated", "only the mean", "worse than persistence", "unstable loop"],
+)
+def test_hints_begin_where_the_illness_does(at, beyond):
+    assert (len(hints(at())), len(hints(beyond()))) == (0, 1)
+
+
+def test_hints_do_not_blame_who_only_knows_the_mean_for_persistence_too():
+    ill = with_loss("network", train=0.24, val=0.3)
+    assert [hint[:17] for hint in hints(ill)] == ["The training loss"]
+
+
+# The closed loop
+
+
+def test_rmse_by_hand():
+    assert loop([1.0, 4.0, 3.0, 0.0]).rmse == math.sqrt((0 + 4 + 0 + 16) / 4)
+
+
+@pytest.mark.parametrize(("most", "steps"), [(3, 3), (100, 5)])
+def test_closed_loop_by_hand(most, steps):
+    values = torch.sin(torch.arange(10.0))
+    found = closed_loop(two_weight_net(), values, 3, 2, most)
+    known = values[3:5].tolist()
+    for _ in range(steps):
+        a, b = known[-2:]
+        known.append(1.7 * math.tanh(0.5 * b - 0.3 * math.tanh(0.5 * a)))
+    assert found.start == 5
+    torch.testing.assert_close(found.warm_up, values[3:5], **BITS)
+    torch.testing.assert_close(found.truth, values[5 : 5 + steps], **BITS)
+    assert_close(found.prediction, torch.tensor(known[2:]))
+
+
+def test_closed_loop_of_a_float32_network_is_judged_in_float64():
+    values = torch.sin(torch.arange(10.0))
+    found = closed_loop(two_weight_net(dtype=torch.float32), values, 3, 2, 5)
+    assert found.prediction.dtype == found.truth.dtype == torch.float64
+    torch.testing.assert_close(found.truth, values[5:], **BITS)
+
+
+@pytest.mark.parametrize(
+    ("net", "start"),
+    [
+        (lambda: two_weight_net(horizon=2), 3),
+        (lambda: two_weight_net(output_size=2), 3),
+        (lambda: two_weight_net(), 8),
+        (lambda: two_weight_net(), 9),
+    ],
+    ids=["horizon 2", "two outputs", "no truth left", "not even a window left"],
+)
+def test_closed_loop_is_none_where_there_can_be_none(net, start):
+    assert closed_loop(net(), torch.zeros(10), start, 2, 5) is None
+
+
+# The losses
+
+
+def test_losses_by_hand():
+    x = torch.tensor([[0.0, 1.0], [1.0, 3.0], [3.0, 4.0], [4.0, 4.0]])
+    y = 2 * x[:, 1] - 3 * x[:, 0] + 1  # -> 3, 4, 0, -3, what the autoregression finds
+    test_x, test_y = torch.tensor([[1.0, 2.0], [2.0, 5.0]]), torch.tensor([4.0, 5.0])
+    windows = {"train": (x, y), "test": (test_x, test_y)}
+    predicted = {"train": y + 0.5, "test": torch.tensor([3.0, 8.0])}
+    found = losses(predicted, windows, 3)
+    expected = {
+        "network": {"train": 0.25 / 2, "test": (1 + 9) / 4},
+        # 1, 3, 4, 4 against 3, 4, 0, -3 and 2, 5 against 4, 5
+        "persistence": {"train": (4 + 1 + 16 + 49) / 8, "test": (4 + 0) / 4},
+        # last + 3 (last - before): 4, 9, 7, 4 and 5, 14
+        "linear extrapolation": {"train": (1 + 25 + 49 + 49) / 8, "test": (1 + 81) / 4},
+        # 2 * 2 - 3 + 1 = 2 and 2 * 5 - 3 * 2 + 1 = 5
+        "autoregression AR(2)": {"train": 0.0, "test": (4 + 0) / 4},
+    }
+    assert found.keys() == expected.keys()
+    for name, by_span in expected.items():
+        assert found[name] == pytest.approx(by_span, rel=1e-12, abs=1e-25)
+
+
+def test_losses_are_taken_in_float64():
+    y = torch.tensor([1.0, 2.0, 3.0])
+    predicted = {"train": (y + 1e-9).float()}  # 1e-9 is lost here
+    found = losses(predicted, {"train": (y[:, None], y + 1e-12)}, 1)
+    assert found["network"]["train"] == pytest.approx(1e-24 / 2, rel=1e-3)
