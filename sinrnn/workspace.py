@@ -8,11 +8,12 @@ is always fresh memory.
 import torch
 from torch import Tensor
 
-# Larger blocks are not kept: there, making one costs nothing beside using it.
-LARGEST = 2**18  # numbers
-MOST = 64  # idle blocks
+LARGEST = 2**21  # numbers in a block that is kept: 8 MB of float32
 
-Key = tuple[int, int, int, torch.dtype, torch.device]
+EACH = 3  # idle blocks of one shape: states of the last and of this step, gradients
+SHAPES = 16  # shapes that blocks are kept of
+
+Key = tuple[int, int, int, torch.dtype]
 
 
 class Block:
@@ -27,11 +28,12 @@ class Block:
         late_t: All steps but the first, transposed, (N, (T-1) B).
         one: The number 1.
         spare: Room for one more step.
+        home: Where it waits while nobody uses it.
     """
 
-    __slots__ = ("block", "early", "flat", "flat_t", "late_t", "one", "spare", "steps")
+    __slots__ = ("block", "early", "flat", "flat_t", "home", "late_t", "one", "spare", "steps")
 
-    def __init__(self, block: Tensor) -> None:
+    def __init__(self, block: Tensor, home: "list[Block] | None" = None) -> None:
         batch = block.shape[1]
         self.block = block
         self.steps = block.unbind(0)
@@ -41,6 +43,7 @@ class Block:
         self.late_t = self.flat_t[:, batch:]
         self.one = block.new_ones(())
         self.spare = torch.empty_like(self.steps[0])
+        self.home = home
 
 
 _idle: dict[Key, list[Block]] = {}
@@ -48,24 +51,27 @@ _idle: dict[Key, list[Block]] = {}
 
 def take(T: int, B: int, N: int, like: Tensor) -> Block:
     """A block of T steps of (B, N) numbers of `like`'s type and device; their values are stale."""
-    idle = _idle.get((T, B, N, like.dtype, like.device))
-    if idle:
+    key = (T, B, N, like.dtype)
+    home = _idle.get(key)
+    if home:
         try:
-            return idle.pop()
+            return home.pop()
         except IndexError:  # another thread was faster
             pass
-    return Block(like.new_empty(T, B, N))
+    block = like.new_empty(T, B, N)
+    # Tensors of tracing or inference modes must not get into ordinary use.
+    if block.numel() > LARGEST or type(block) is not Tensor or block.is_inference():
+        return Block(block)
+    if len(_idle) >= SHAPES:
+        _idle.clear()
+    return Block(block, _idle.setdefault(key, []))
 
 
 def give(block: Block) -> None:
     """Take a block back; nobody may use it any more."""
-    data = block.block
-    # Tensors of tracing or inference modes must not get into ordinary use.
-    if data.numel() > LARGEST or type(data) is not Tensor or data.is_inference():
-        return
-    if sum(map(len, _idle.values())) >= MOST:
-        _idle.clear()
-    _idle.setdefault((*data.shape, data.dtype, data.device), []).append(block)
+    home = block.home
+    if home is not None and len(home) < EACH:
+        home.append(block)
 
 
 class Lease:

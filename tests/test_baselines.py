@@ -97,6 +97,11 @@ def test_autoregression_matches_numpy(dtype):
     torch.testing.assert_close(predicted, torch.from_numpy(columns @ found), rtol=1e-12, atol=0)
 
 
+def test_autoregression_of_a_constant_series_is_that_constant():
+    x, y = cut(torch.full((20,), 0.1))  # all columns alike: rank 1
+    assert_close(autoregression(x, y)(x), y)
+
+
 def test_autoregression_has_a_constant():
     x, y = torch.tensor([[1.0], [-1.0], [2.0]]), torch.tensor([7.0, 3.0, 9.0])
     assert_close(autoregression(x, y)(torch.tensor([[0.0], [10.0]])), torch.tensor([5.0, 25.0]))

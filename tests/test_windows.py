@@ -157,6 +157,35 @@ def test_order_has_every_index_once(count, batch_size, sizes, shuffle):
     assert sorted(torch.cat(batches).tolist()) == list(range(count))
 
 
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("batch_size", [4, 5, 7, 40, 100])
+@pytest.mark.parametrize("count", [39, 40, 41])
+def test_order_of_several_groups_has_every_index_once_in_full_batches(
+    count, batch_size, shuffle, monkeypatch
+):
+    monkeypatch.setattr(module, "GROUP", 10)
+    made = BatchOrder(count, batch_size, 1, shuffle)
+    batches = list(made)
+    sizes = [batch_size] * (count // batch_size) + [count % batch_size]
+    assert [len(batch) for batch in batches] == [size for size in sizes if size]
+    assert len(made) == len(batches)
+    indices = torch.cat(batches).tolist()
+    assert sorted(indices) == list(range(count))
+    assert (indices == sorted(indices)) is not shuffle
+
+
+def test_order_groups_are_shuffled_and_reach_over_the_whole_series(monkeypatch):
+    monkeypatch.setattr(module, "GROUP", 10)
+    groups = torch.tensor(order(3, 5, 40)).split(10)
+    firsts = [group.min().item() for group in groups]
+    assert sorted(firsts) == [0, 1, 2, 3]
+    assert firsts != [0, 1, 2, 3]
+    for group, first in zip(groups, firsts, strict=True):
+        same(group.sort().values, torch.arange(first, 40, 4))
+        assert group.tolist() != sorted(group.tolist())
+    assert len({tuple(order(*key, 40)) for key in [(3, 5), (3, 6), (4, 5), (5, 3)]}) == 4
+
+
 def test_order_unshuffled_is_that_of_time_in_every_epoch():
     made = BatchOrder(10, 4, 1, shuffle=False)
     made.set_epoch(3)
