@@ -12,14 +12,18 @@ def check(
     depth: int | None,
     Who: Tensor | None = None,
     bo: Tensor | None = None,
+    *,
+    steps: bool = True,
 ) -> None:
     """Raise where the arguments of the recurrence misfit; shapes as in `bptt.tanh_rnn`.
+
+    Without `steps`, x is one step, (B, D).
 
     Raises:
         TypeError: An argument is not a tensor of floating-point numbers.
         ValueError: Shapes or dtypes do not fit each other, T is 0, or depth is below 1.
     """
-    if _fits(x, h0, Wih, Whh, bh, depth, Who, bo):
+    if _fits(x, h0, Wih, Whh, bh, depth, Who, bo, steps):
         return
     given: dict[str, Tensor] = {"x": x, "Wih": Wih, "Whh": Whh}
     for name, tensor in (("h0", h0), ("bh", bh), ("Who", Who), ("bo", bo)):
@@ -33,7 +37,9 @@ def check(
     if len(shapes["Wih"]) != 2:
         raise ValueError(f"Wih must be (H, D), got {shapes['Wih']}")
     H, D = shapes["Wih"]
-    if len(shapes["x"]) != 3 or shapes["x"][2] != D or shapes["x"][1] < 1:
+    if not steps and (len(shapes["x"]) != 2 or shapes["x"][1] != D):
+        raise ValueError(f"x must be (B, {D}) to fit Wih {(H, D)}, got {shapes['x']}")
+    if steps and (len(shapes["x"]) != 3 or shapes["x"][2] != D or shapes["x"][1] < 1):
         raise ValueError(
             f"x must be (B, T, {D}) with T >= 1 to fit Wih {(H, D)}, got {shapes['x']}"
         )
@@ -70,13 +76,16 @@ def _fits(
     depth: int | None,
     Who: Tensor | None,
     bo: Tensor | None,
+    steps: bool,
 ) -> bool:
     """Whether there is nothing to complain of: the same conditions, in a quarter of the time."""
     try:
-        (B, T, D), (H, _), dtype = x.shape, Wih.shape, x.dtype
+        B, T, D = x.shape if steps else (len(x), 1, x.shape[1])
+        H, dtype = len(Whh), x.dtype
         return (
             dtype.is_floating_point
             and T > 0
+            and (steps or x.dim() == 2)
             and Wih.shape == (H, D)
             and Wih.dtype is dtype
             and Whh.shape == (H, H)
@@ -87,5 +96,5 @@ def _fits(
             and (bo is None or Who is None or (bo.shape == Who.shape[:1] and bo.dtype is dtype))
             and (depth is None or (isinstance(depth, int) and depth > 0))
         )
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, IndexError, TypeError, ValueError):
         return False

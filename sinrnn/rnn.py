@@ -153,15 +153,11 @@ class SinRNN(nn.Module):
             TypeError: As in `forward`.
             ValueError: As in `forward`.
         """
-        if isinstance(x, Tensor):
-            if x.dim() != 2 or x.shape[1] != self.input_size:
-                raise ValueError(f"x must be (B, {self.input_size}), got {tuple(x.shape)}")
-            x = x[:, None]
-        check(x, h, self.Wih, self.Whh, self.bh, self.depth)
-        x = x[:, 0]
-        a = linear(x, self.Wih, self.bh)
-        h = torch.tanh(a if h is None else a + h @ self.Whh.t())
-        return h, linear(h, self.Who, self.bo)
+        Wih, Whh, Who, bh, bo = self.Wih, self.Whh, self.Who, self.bh, self.bo
+        check(x, h, Wih, Whh, bh, self.depth, Who, bo, steps=False)
+        a = linear(x, Wih, bh)
+        h = torch.tanh(a if h is None else torch.addmm(a, h, Whh.t()))
+        return h, linear(h, Who, bo)
 
     def rollout(self, x: Tensor, steps: int, h0: Tensor | None = None) -> Tensor:
         """Predict in closed loop: each prediction becomes the next input.

@@ -167,12 +167,20 @@ def test_constructor_refuses_by_name(options, message):
         (lambda net: net(torch.zeros(7, 3)), ValueError, f"{FIT} (1, 7, 3)"),
         (lambda net: net.unroll(torch.zeros(6, 7, 1)), ValueError, f"{FIT} (6, 7, 1)"),
         (lambda net: net.rollout(torch.zeros(7), 3), ValueError, f"{FIT} (7,)"),
-        (lambda net: net.step(torch.zeros(2)), ValueError, "x must be (B, 2), got (2,)"),
-        (lambda net: net.step(torch.zeros(6, 3)), ValueError, "x must be (B, 2), got (6, 3)"),
+        (
+            lambda net: net.step(torch.zeros(2)),
+            ValueError,
+            "x must be (B, 2) to fit Wih (5, 2), got (2,)",
+        ),
+        (
+            lambda net: net.step(torch.zeros(6, 3)),
+            ValueError,
+            "x must be (B, 2) to fit Wih (5, 2), got (6, 3)",
+        ),
         (
             lambda net: net.step(torch.zeros(6, 2), torch.zeros(1, 5)),
             ValueError,
-            "h0 must be (6, 5) to fit x (6, 1, 2) and Wih (5, 2), got (1, 5)",
+            "h0 must be (6, 5) to fit x (6, 2) and Wih (5, 2), got (1, 5)",
         ),
         (
             lambda net: net(torch.zeros(6, 7, 2), torch.zeros(5)),
