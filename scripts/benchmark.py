@@ -150,7 +150,7 @@ def inference(seconds: float) -> list[Row]:
     for T, B, D, H in SHAPES:
         net, x = SinRNN(D, H), torch.randn(B, T, D)
         with torch.no_grad():
-            calls = {
+            calls: dict[str, Call] = {
                 "nn.RNN": functools.partial(TorchRNN(*net.to_torch()), x),
                 "sinrnn": functools.partial(net, x),
             }
@@ -330,7 +330,7 @@ def draw(rows: list[Row], path: Path) -> None:
     axis.set_xticks(range(len(rows)), [str(r["T,B,D,H"]) for r in rows], fontsize=8)
     axis.set_xlabel("T, B, D, H")
     axis.set_ylabel("time / sinrnn's time (above the line: sinrnn is faster)")
-    axis.set_title("forward and backward, float32", fontsize=11)
+    axis.set_title(f"forward and backward, float32, threads: {torch.get_num_threads()}")
     axis.legend()
     figure.savefig(path)
 

@@ -5,9 +5,15 @@ matplotlib are loaded when they are first used.
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 from sinrnn.bptt import tanh_rnn
 from sinrnn.rnn import SinRNN
+
+if TYPE_CHECKING:
+    from sinrnn.forecaster import Forecaster
+    from sinrnn.series import Series, Sine
+    from sinrnn.windows import WindowDataModule, Windows
 
 __version__ = "0.1.0"
 
@@ -19,7 +25,16 @@ _LAZY = {
     "Windows": "sinrnn.windows",
 }
 
-__all__ = ["SinRNN", "__version__", "tanh_rnn", *_LAZY]
+__all__ = [
+    "Forecaster",
+    "Series",
+    "SinRNN",
+    "Sine",
+    "WindowDataModule",
+    "Windows",
+    "__version__",
+    "tanh_rnn",
+]
 
 
 def __getattr__(name: str) -> object:
