@@ -114,8 +114,7 @@ def last_output(
     if _transformed():
         return _last_output_by_loop(x, h0, Wih, Whh, bh, Who, bo, depth=depth)
     if not torch.is_grad_enabled():
-        last = _skip(x.transpose(0, 1), h0, Wih, Whh, bh)
-        return linear(last, Who, bo)
+        return _project(_skip(x.transpose(0, 1), h0, Wih, Whh, bh), Who, bo)
     return _apply_last_output(x, h0, Wih, Whh, bh, Who, bo, depth)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -160,9 +159,14 @@ def _transformed() -> bool:
     return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
-def _project(x: Tensor, Wih: Tensor, bh: Tensor | None, out: Tensor | None = None) -> Tensor:
-    """What (1) adds of the inputs x (T B, D), for all steps at once: (T B, H)."""
-    return torch.mm(x, Wih.t(), out=out) if bh is None else torch.addmm(bh, x, Wih.t(), out=out)
+def _project(x: Tensor, W: Tensor, b: Tensor | None, out: Tensor | None = None) -> Tensor:
+    """X W' (+ b): what (1) adds of the inputs (T B, D) of all steps at once, or the readout.
+
+    With `out`, which autocast leaves alone: the recurrence keeps the precision of its weights.
+    """
+    if out is None:
+        out = x.new_empty(len(x), len(W))
+    return torch.mm(x, W.t(), out=out) if b is None else torch.addmm(b, x, W.t(), out=out)
 
 
 def _advance(steps: Sequence[Tensor], before: Tensor | None, Whh: Tensor) -> Tensor:
@@ -299,6 +303,9 @@ class _States(Function):
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> Grads:
         x, h0, Wih, Whh, bh, out = ctx.saved_tensors
+        if torch.is_autocast_enabled(x.device.type):
+            with torch.autocast(x.device.type, enabled=False):
+                return _States.backward(ctx, grad_out)
         if torch.is_grad_enabled():
             return (*_by_autograd(loop, (x, h0, Wih, Whh, bh), ctx.depth, grad_out), None)
         B, T, _ = x.shape
@@ -339,11 +346,14 @@ class _LastOutput(Function):
         last = _advance(h.steps, before, Whh)
         ctx.save_for_backward(x, h0, Wih, Whh, bh, Who, bo)
         ctx.depth, ctx.steps_x, ctx.before, ctx.lease = depth, steps_x, before, Lease(h)
-        return linear(last, Who, bo)
+        return _project(last, Who, bo)
 
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor) -> Grads:
         x, h0, Wih, Whh, bh, Who, bo = ctx.saved_tensors
+        if torch.is_autocast_enabled(x.device.type):
+            with torch.autocast(x.device.type, enabled=False):
+                return _LastOutput.backward(ctx, grad_y)
         if torch.is_grad_enabled():
             inputs = (x, h0, Wih, Whh, bh, Who, bo)
             return (*_by_autograd(_last_output_by_loop, inputs, ctx.depth, grad_y), None)

@@ -30,6 +30,7 @@ NOISE = [
     ".*does not have many workers.*",  # windows are gathered faster than a worker could send them
     ".*log_every_n_steps.*",  # nothing is logged by step
     ".*Experiment logs directory .* exists and is not empty.*",  # it is this run's own
+    ".*could not find the monitored key.*",  # without validation the last weights are kept
     ".*The dirpath has changed from.*",  # a resumed run has a folder of its own
     ".*isinstance.treespec, LeafSpec.*",  # Lightning 2.6.6 with torch 2.13
 ]
@@ -95,6 +96,12 @@ class TrainCLI(LightningCLI):
     def prepare(self) -> "Run":
         """Raise now what would come up during training; claim a folder and make the trainer."""
         self.datamodule.setup()
+        for size in ("input_size", "output_size"):
+            if self.model.hparams[size] != 1:
+                raise ValueError(
+                    f"model.{size} must be 1 for windows of one series, "
+                    f"got {self.model.hparams[size]}"
+                )
         try:
             self.model.configure_optimizers()
         except ValueError as error:

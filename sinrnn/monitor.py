@@ -1,6 +1,7 @@
 """Callbacks that make training visible."""
 
 import csv
+import io
 import sys
 import time
 from pathlib import Path
@@ -83,7 +84,7 @@ class Closing(pl.Callback):
         self.folder = folder
         self.text = ""
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         self.started = time.perf_counter()
 
@@ -93,10 +94,12 @@ class Closing(pl.Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not trainer.is_global_zero or not isinstance(pl_module, Forecaster):
             return
-        best = trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
         for logger in trainer.loggers:
             logger.save()
-        pl_module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
+        # None, where nothing was validated: then the last weights are all there is.
+        best = trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
+        if best:
+            pl_module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
         pl_module.network().save(self.folder / "model.safetensors")
         # What is reported is what was saved.
         net = SinRNN.load(self.folder / "model.safetensors")
@@ -116,9 +119,10 @@ class Closing(pl.Callback):
         """Epochs done and both losses, from metrics.csv."""
         epochs: list[float] = []
         curves: dict[str, list[float]] = {"train": [], "val": []}
-        with (self.folder / "metrics.csv").open() as file:
+        log = self.folder / "metrics.csv"
+        with log.open() if log.exists() else io.StringIO() as file:
             for row in csv.DictReader(file):
-                if row["half_mse/val"]:
+                if row.get("half_mse/val"):
                     epochs.append(float(row["epoch"]) + 1 if row.get("epoch") else 0.0)
                     for name, values in curves.items():
                         values.append(float(row[f"half_mse/{name}"]))
@@ -169,8 +173,9 @@ def draw(
     rivals = {name: row["val"] for name, row in results.half_mse.items() if name != "network"}
     figures = {
         "windows": plots.sample_windows(_samples(data, predicted), data.horizon),
-        "losses": plots.loss_curves(*curves, rivals, readout_epoch),
     }
+    if curves[0]:
+        figures["losses"] = plots.loss_curves(*curves, rivals, readout_epoch)
     for name in ("val", "train"):
         first = data.edges(name)[0] + data.window + data.horizon - 1
         target = data.windows[name].targets.double()

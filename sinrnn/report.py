@@ -177,6 +177,7 @@ def hints(results: Results) -> list[str]:
     if rollout is not None and rollout.rmse > rollout.truth.std(correction=0).item():
         found.append(
             "The closed loop is worse than predicting the mean: its small errors grow when they "
-            "are fed back. Solve the readout (--model.readout_epoch), or try another window."
+            "are fed back. Try a shorter window (--data.window), another seed, or to solve the "
+            "readout at the end (--model.readout_epoch)."
         )
     return found

@@ -339,6 +339,18 @@ def test_depth_of_the_whole_window_is_exact_to_the_bit(function, make, depth):
     torch.testing.assert_close(found, gradients(function, inputs), **BITS)
 
 
+@CASES
+def test_autocast_leaves_values_and_gradients_alone(function, make):
+    inputs = {n: v.detach().float().requires_grad_() for n, v in make().items()}
+    expected, grads = function(**inputs), gradients(function, inputs)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, within = function(**inputs), gradients(function, inputs)
+        with torch.no_grad():
+            assert function(**inputs).dtype == torch.float32
+    torch.testing.assert_close(found, expected, **BITS)
+    assert_close(within, grads)
+
+
 def test_last_output_keeps_no_more_states_than_its_depth():
     inputs = network(T=50)
     before = memory()

@@ -163,6 +163,7 @@ BAD = {
     "--model.optimizer.lr -1": "model.optimizer or model.scheduler: Invalid learning rate: -1.0",
     "--model.optimizer torch.optim.Nope": "model.optimizer cannot be torch.optim.Nope: nothing of "
     "that name can be used there",
+    "--model.output_size 2": "model.output_size must be 1 for windows of one series, got 2",
     "--model.foo 3": "unrecognized arguments: --model.foo 3",
     "--data.window 0": "window must be at least 1 step, got 0",
     "--data.window 300": "the val span [0.6, 0.8]: window 300 and horizon 1 need 301 points, "
@@ -220,6 +221,24 @@ def test_every_config_trains(at_hand, tmp_path, config):
     saved = yaml.safe_load((tmp_path / "runs" / name / "version_0" / "config.yaml").read_text())
     assert saved["trainer"]["max_epochs"] == 2
     assert "closed loop" in out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--trainer.max_epochs 0",
+        "--trainer.limit_val_batches 0 --trainer.max_epochs 2",
+        "--trainer.fast_dev_run true",
+        "--trainer.logger false --trainer.max_epochs 1",
+        "--trainer.precision bf16-mixed --trainer.max_epochs 1",
+        "--trainer.precision 64-true --trainer.max_epochs 1",
+        "--data.horizon 3 --trainer.max_epochs 1",
+    ],
+)
+def test_unusual_runs_end_with_a_report(at_hand, arguments):
+    status, out, err = at_hand(*arguments.split(), "--data.series.points", "120")
+    assert (status, err) == (0, "")
+    assert re.search(r"^network( +\d\.\d\de[-+]\d\d){3}$", out, re.MULTILINE)
 
 
 def test_resume_goes_on_where_the_run_stopped(at_hand, tmp_path):
