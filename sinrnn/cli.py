@@ -30,6 +30,7 @@ NOISE = [
     ".*does not have many workers.*",  # windows are gathered faster than a worker could send them
     ".*log_every_n_steps.*",  # nothing is logged by step
     ".*Experiment logs directory .* exists and is not empty.*",  # it is this run's own
+    ".*GPU available but not used.*",  # the config chose the CPU
     ".*could not find the monitored key.*",  # without validation the last weights are kept
     ".*The dirpath has changed from.*",  # a resumed run has a folder of its own
     ".*isinstance.treespec, LeafSpec.*",  # Lightning 2.6.6 with torch 2.13

@@ -126,7 +126,10 @@ class Forecaster(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Solve the readout where `readout_epoch` asks for it."""
         if self.current_epoch == self.readout_epoch:
-            x, y = self.trainer.datamodule.windows["train"].sample(READOUT_WINDOWS)  # type: ignore[attr-defined]
+            data = getattr(self.trainer, "datamodule", None)
+            if not isinstance(data, WindowDataModule):
+                raise TypeError("readout_epoch needs a WindowDataModule to take the windows from")
+            x, y = data.windows["train"].sample(READOUT_WINDOWS)
             self.net.fit_readout(self._inner(x), self._inner(y))
 
     def configure_optimizers(self) -> Any:

@@ -179,7 +179,9 @@ def draw(
     for name in ("val", "train"):
         first = data.edges(name)[0] + data.window + data.horizon - 1
         target = data.windows[name].targets.double()
-        figures[f"predictions_{name}"] = plots.predictions(name, first, target, predicted[name])
+        figures[f"predictions_{name}"] = plots.predictions(
+            name, first, data.horizon, target, predicted[name]
+        )
     if results.rollout is not None:
         figures["rollout"] = plots.rollout(results.rollout)
     return figures
@@ -192,7 +194,10 @@ def _samples(
     samples = {}
     for name in ("train", "val"):
         windows = data.windows[name]
-        chosen = torch.linspace(0, len(windows) - 1, min(count + 2, len(windows))).long()[1:-1]
+        # The middles of `count` equal parts: the ends of a span are its least typical windows.
+        parts = min(count, len(windows))
+        chosen = (torch.arange(parts, dtype=torch.float64) + 0.5) * len(windows) / parts
+        chosen = chosen.long()
         x, y = windows[chosen]
         samples[name] = [
             (data.edges(name)[0] + int(i), x[row, :, 0], y[row].item(), predicted[name][i].item())

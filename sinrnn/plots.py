@@ -1,6 +1,7 @@
 """Numbers in, matplotlib Figure out."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,7 +79,7 @@ def loss_curves(
         color, width = styles.get(name, (TRUTH, 1.5))
         axis.semilogy(epochs, values, ".-", color=color, lw=width, ms=4 + width, label=name)
     lowest = min(min(values) for values in curves.values())
-    for style, (name, value) in zip(("--", "-.", ":"), baselines.items(), strict=True):
+    for style, (name, value) in zip(cycle(("--", "-.", ":")), baselines.items(), strict=False):
         below = value < lowest / 100
         label = f"{name}, val: {value:.1e}" + (" (below the axis)" if below else "")
         if below:
@@ -102,12 +103,13 @@ def loss_curves(
     return figure
 
 
-def predictions(name: str, first: int, target: Tensor, prediction: Tensor) -> Figure:
+def predictions(name: str, first: int, horizon: int, target: Tensor, prediction: Tensor) -> Figure:
     """Predictions over targets of one span, and their difference below.
 
     Args:
         name: The span's name.
         first: Index in the series of the first target.
+        horizon: Steps from a window's end to its target.
         target: (N,).
         prediction: (N,).
     """
@@ -117,7 +119,8 @@ def predictions(name: str, first: int, target: Tensor, prediction: Tensor) -> Fi
     above.plot(steps, target.numpy(), color=TRUTH, lw=4, alpha=0.3, label="target")
     above.plot(steps, prediction.numpy(), color=NETWORK, lw=1.3, label="prediction")
     above.set_ylabel("value")
-    above.set_title(f"{name} windows: one step ahead", fontsize=11)
+    ahead = "one step" if horizon == 1 else f"{horizon} steps"
+    above.set_title(f"{name} windows: {ahead} ahead", fontsize=11)
     above.legend(fontsize=9)
     below.plot(steps, (prediction - target).numpy(), color=NETWORK, lw=0.8)
     below.set_ylabel("prediction - target")

@@ -233,10 +233,11 @@ def test_every_config_trains(at_hand, tmp_path, config):
         "--trainer.precision bf16-mixed --trainer.max_epochs 1",
         "--trainer.precision 64-true --trainer.max_epochs 1",
         "--data.horizon 3 --trainer.max_epochs 1",
+        "--data.series.points 20 --data.train [0,0.3] --data.val [0.3,0.6] --data.test [0.6,1.0]",
     ],
 )
 def test_unusual_runs_end_with_a_report(at_hand, arguments):
-    status, out, err = at_hand(*arguments.split(), "--data.series.points", "120")
+    status, out, err = at_hand("--data.series.points", "120", *arguments.split())
     assert (status, err) == (0, "")
     assert re.search(r"^network( +\d\.\d\de[-+]\d\d){3}$", out, re.MULTILINE)
 

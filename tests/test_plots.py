@@ -49,9 +49,9 @@ def loss_figure():
     return plots.loss_curves(EPOCHS, CURVES, BASELINES, 2)
 
 
-def prediction_figure():
+def prediction_figure(horizon=1):
     target, prediction = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.5, 2.0, 3.0])
-    return plots.predictions("val", 604, target, prediction)
+    return plots.predictions("val", 604, horizon, target, prediction)
 
 
 def window_figure():
@@ -177,6 +177,17 @@ def test_sample_windows_have_labels_and_one_legend():
 def test_sample_windows_may_be_more_of_one_span_than_of_another(counts):
     figure = plots.sample_windows(sampled(**counts), 1)
     assert sum(len(axis.lines) for axis in figure.axes) == 3 * sum(counts.values())
+
+
+@pytest.mark.parametrize(("horizon", "ahead"), [(1, "one step ahead"), (3, "3 steps ahead")])
+def test_predictions_say_how_far_ahead_they_are(horizon, ahead):
+    assert ahead in prediction_figure(horizon).axes[0].get_title()
+
+
+def test_loss_curves_take_any_number_of_baselines():
+    rivals = {f"baseline {i}": 0.1 * (i + 1) for i in range(5)}
+    figure = plots.loss_curves([0, 1], {"train": [1, 0.1], "val": [1, 0.2]}, rivals)
+    assert len(figure.axes[0].lines) == 2 + len(rivals)
 
 
 # Files
