@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from sinrnn import SinRNN, Windows, bptt
+from sinrnn import SinRNN, Windows, loop
 from sinrnn.windows import BatchOrder
 
 # (T, B, D, H), from the notebook's one window to what only arithmetic decides.
@@ -101,7 +101,7 @@ class AutogradLoop(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The last output, (B, O)."""
-        h = bptt.loop(x, None, self.net.Wih, self.net.Whh)[:, -1]
+        h = loop.states(x, None, self.net.Wih, self.net.Whh)[:, -1]
         return h @ self.net.Who.t()
 
 

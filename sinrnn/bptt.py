@@ -27,18 +27,17 @@ Inside, time comes first, (T, B, H): each step is then one contiguous block, and
 time in (5) and (6) is one matrix product.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.nn.functional import linear
 
+from sinrnn import loop
 from sinrnn.check import check
+from sinrnn.loop import Grads
 from sinrnn.workspace import Block, Lease, give, take
-
-Grads = tuple[Tensor | None, ...]
 
 
 def tanh_rnn(
@@ -72,8 +71,8 @@ def tanh_rnn(
         ValueError: Shapes or dtypes do not fit each other, T is 0, or depth is below 1.
     """
     check(x, h0, Wih, Whh, bh, depth)
-    if _transformed():
-        return loop(x, h0, Wih, Whh, bh, depth=depth)
+    if loop.preferred():
+        return loop.states(x, h0, Wih, Whh, bh, depth=depth)
     return _apply_states(x, h0, Wih, Whh, bh, depth)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -111,52 +110,11 @@ def last_output(
         ValueError: As in `tanh_rnn`.
     """
     check(x, h0, Wih, Whh, bh, depth, Who, bo)
-    if _transformed():
-        return _last_output_by_loop(x, h0, Wih, Whh, bh, Who, bo, depth=depth)
+    if loop.preferred():
+        return loop.last_output(x, h0, Wih, Whh, bh, Who, bo, depth=depth)
     if not torch.is_grad_enabled():
         return _project(_skip(x.transpose(0, 1), h0, Wih, Whh, bh), Who, bo)
     return _apply_last_output(x, h0, Wih, Whh, bh, Who, bo, depth)  # type: ignore[no-any-return, no-untyped-call]
-
-
-def loop(
-    x: Tensor,
-    h0: Tensor | None,
-    Wih: Tensor,
-    Whh: Tensor,
-    bh: Tensor | None = None,
-    *,
-    depth: int | None = None,
-) -> Tensor:
-    """`tanh_rnn` in plain torch operations: equations (1) and (2), the rest left to autograd.
-
-    Slower, but torch.func, torch.compile and second derivatives see through it.
-
-    Args:
-        x: Inputs (B, T, D).
-        h0: State before the first input (B, H); None is zeros.
-        Wih: Input weights (H, D).
-        Whh: Recurrent weights (H, H).
-        bh: Bias (H), or None.
-        depth: As in `tanh_rnn`.
-
-    Returns:
-        The states h[1..T], (B, T, H).
-    """
-    steps = x.shape[1]
-    cut = 0 if depth is None else max(steps - depth, 0)
-    h = x.new_zeros(x.shape[0], Whh.shape[0]) if h0 is None else h0
-    states = []
-    for t in range(steps):
-        h = torch.tanh(linear(x[:, t], Wih, bh) + h @ Whh.t())
-        if t < cut:
-            h = h.detach()
-        states.append(h)
-    return torch.stack(states, 1)
-
-
-def _transformed() -> bool:
-    """Whether torch.func or torch.compile is looking, for whom `loop` is the better form."""
-    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
 def _project(x: Tensor, W: Tensor, b: Tensor | None, out: Tensor | None = None) -> Tensor:
@@ -243,36 +201,9 @@ def _collect(
     return grad_x, grad_h0, grad_Wih, grad_Whh, grad_bh
 
 
-def _by_autograd(
-    function: Callable[..., Tensor],
-    inputs: Sequence[Tensor | None],
-    depth: int | None,
-    grad_out: Tensor,
-) -> Grads:
-    """The gradient as a graph of its own, for those who differentiate it again."""
-    # Aliases, so that no path from one input to another is counted twice.
-    aliases = [None if a is None else a.view_as(a) for a in inputs]
-    wanted = [a for a in aliases if a is not None and a.requires_grad]
-    out = function(*aliases, depth=depth)
-    if not out.requires_grad:  # only h0 is wanted, and the depth does not reach it
-        return tuple(a if a is None else torch.zeros_like(a) for a in aliases)
-    grads = torch.autograd.grad(out, wanted, grad_out, create_graph=True, materialize_grads=True)
-    found = iter(grads)
-    return tuple(next(found) if a is not None and a.requires_grad else None for a in aliases)
-
-
-def _last_output_by_loop(
-    x: Tensor,
-    h0: Tensor | None,
-    Wih: Tensor,
-    Whh: Tensor,
-    bh: Tensor | None,
-    Who: Tensor,
-    bo: Tensor | None,
-    *,
-    depth: int | None,
-) -> Tensor:
-    return linear(loop(x, h0, Wih, Whh, bh, depth=depth)[:, -1], Who, bo)
+def _autocast(x: Tensor) -> bool:
+    kind = x.device.type
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
 
 
 class _States(Function):
@@ -303,11 +234,11 @@ class _States(Function):
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> Grads:
         x, h0, Wih, Whh, bh, out = ctx.saved_tensors
-        if torch.is_autocast_enabled(x.device.type):
+        if _autocast(x):
             with torch.autocast(x.device.type, enabled=False):
                 return _States.backward(ctx, grad_out)
         if torch.is_grad_enabled():
-            return (*_by_autograd(loop, (x, h0, Wih, Whh, bh), ctx.depth, grad_out), None)
+            return (*loop.gradient(loop.states, (x, h0, Wih, Whh, bh), ctx.depth, grad_out), None)
         B, T, _ = x.shape
         cut = 0 if ctx.depth is None else max(T - ctx.depth, 0)
         h = Block(out.transpose(0, 1)[cut:])
@@ -351,12 +282,12 @@ class _LastOutput(Function):
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor) -> Grads:
         x, h0, Wih, Whh, bh, Who, bo = ctx.saved_tensors
-        if torch.is_autocast_enabled(x.device.type):
+        if _autocast(x):
             with torch.autocast(x.device.type, enabled=False):
                 return _LastOutput.backward(ctx, grad_y)
         if torch.is_grad_enabled():
             inputs = (x, h0, Wih, Whh, bh, Who, bo)
-            return (*_by_autograd(_last_output_by_loop, inputs, ctx.depth, grad_y), None)
+            return (*loop.gradient(loop.last_output, inputs, ctx.depth, grad_y), None)
         needs, h = ctx.needs_input_grad, ctx.lease.block
         grad_Who = torch.mm(grad_y.t(), h.steps[-1]) if needs[5] else None
         grad_bo = grad_y.sum(0) if needs[6] else None
@@ -367,7 +298,7 @@ class _LastOutput(Function):
         return (*cell, grad_Who, grad_bo, None)
 
 
-# Function.apply looks for torch.func's transforms, as `_transformed` has already done, in twice
+# Function.apply looks for torch.func's transforms, as `loop.preferred` has already done, in twice
 # the time that the node itself takes.
 _apply_states = super(Function, _States).apply
 _apply_last_output = super(Function, _LastOutput).apply

@@ -340,6 +340,17 @@ def test_depth_of_the_whole_window_is_exact_to_the_bit(function, make, depth):
 
 
 @CASES
+def test_meta_tensors_never_meet_the_memory_of_the_cpu(function, make):
+    inputs = make()
+    function(**inputs).sum().backward()  # leaves blocks of these sizes behind
+    ghosts = {n: None if v is None else v.detach().to("meta") for n, v in inputs.items()}
+    ghosts = {n: v if v is None else v.requires_grad_() for n, v in ghosts.items()}
+    out = function(**ghosts)
+    out.sum().backward()
+    assert (out.device.type, ghosts["Whh"].grad.device.type) == ("meta", "meta")
+
+
+@CASES
 def test_autocast_leaves_values_and_gradients_alone(function, make):
     inputs = {n: v.detach().float().requires_grad_() for n, v in make().items()}
     expected, grads = function(**inputs), gradients(function, inputs)

@@ -1,0 +1,94 @@
+"""The recurrence in plain torch operations, its gradient left to autograd.
+
+Slower than `bptt`, but torch.func, torch.compile and second derivatives see through it.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+Grads = tuple[Tensor | None, ...]
+
+
+def preferred() -> bool:
+    """Whether torch.func or torch.compile is looking, who see nothing of an autograd.Function."""
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+
+
+def states(
+    x: Tensor,
+    h0: Tensor | None,
+    Wih: Tensor,
+    Whh: Tensor,
+    bh: Tensor | None = None,
+    *,
+    depth: int | None = None,
+) -> Tensor:
+    """The states of `bptt.tanh_rnn`, by its equations (1) and (2).
+
+    Args:
+        x: Inputs (B, T, D).
+        h0: State before the first input (B, H); None is zeros.
+        Wih: Input weights (H, D).
+        Whh: Recurrent weights (H, H).
+        bh: Bias (H), or None.
+        depth: As in `bptt.tanh_rnn`.
+
+    Returns:
+        The states h[1..T], (B, T, H).
+    """
+    steps = x.shape[1]
+    cut = 0 if depth is None else max(steps - depth, 0)
+    h = x.new_zeros(x.shape[0], Whh.shape[0]) if h0 is None else h0
+    found = []
+    for t in range(steps):
+        h = torch.tanh(linear(x[:, t], Wih, bh) + h @ Whh.t())
+        if t < cut:
+            h = h.detach()
+        found.append(h)
+    return torch.stack(found, 1)
+
+
+def last_output(
+    x: Tensor,
+    h0: Tensor | None,
+    Wih: Tensor,
+    Whh: Tensor,
+    bh: Tensor | None,
+    Who: Tensor,
+    bo: Tensor | None,
+    *,
+    depth: int | None = None,
+) -> Tensor:
+    """The last output alone, as `bptt.last_output` gives it: same arguments, (B, O)."""
+    return linear(states(x, h0, Wih, Whh, bh, depth=depth)[:, -1], Who, bo)
+
+
+def gradient(
+    function: Callable[..., Tensor],
+    inputs: Sequence[Tensor | None],
+    depth: int | None,
+    grad_out: Tensor,
+) -> Grads:
+    """The gradient of `states` or `last_output` as a graph, for those who differentiate it again.
+
+    Args:
+        function: `states` or `last_output`.
+        inputs: Its tensors.
+        depth: As there.
+        grad_out: Gradient of what it returns.
+
+    Returns:
+        A gradient for each input that requires one, None for the others.
+    """
+    # Aliases, so that no path from one input to another is counted twice.
+    aliases = [None if a is None else a.view_as(a) for a in inputs]
+    wanted = [a for a in aliases if a is not None and a.requires_grad]
+    out = function(*aliases, depth=depth)
+    if not out.requires_grad:  # only h0 is wanted, and the depth does not reach it
+        return tuple(a if a is None else torch.zeros_like(a) for a in aliases)
+    grads = torch.autograd.grad(out, wanted, grad_out, create_graph=True, materialize_grads=True)
+    found = iter(grads)
+    return tuple(next(found) if a is not None and a.requires_grad else None for a in aliases)
