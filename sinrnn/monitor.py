@@ -194,10 +194,10 @@ def _samples(
     samples = {}
     for name in ("train", "val"):
         windows = data.windows[name]
-        # The middles of `count` equal parts: the ends of a span are its least typical windows.
-        parts = min(count, len(windows))
-        chosen = (torch.arange(parts, dtype=torch.float64) + 0.5) * len(windows) / parts
-        chosen = chosen.long()
+        # Golden-section places: spread, but never in step with a period of the series.
+        parts = torch.arange(min(count, len(windows)), dtype=torch.float64)
+        places = ((parts + 0.5) * (5**0.5 - 1) / 2) % 1
+        chosen = (places.sort().values * len(windows)).long()
         x, y = windows[chosen]
         samples[name] = [
             (data.edges(name)[0] + int(i), x[row, :, 0], y[row].item(), predicted[name][i].item())
