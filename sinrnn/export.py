@@ -68,8 +68,10 @@ def load(cls: type["SinRNN"], path: str | Path) -> "SinRNN":
             depth=about["depth"],
             init=about["init"],
             dtype=tensors["Wih"].dtype,
+            device="meta",  # no weights are drawn that the file's would replace at once
         )
-        net.load_state_dict(tensors)
+        net.load_state_dict(tensors, assign=True)
+        net.to(tensors["Wih"])
         net.window, net.horizon = about["window"], about["horizon"]
         mean, scale = about["scaling"]
         net.scaling = (float(mean), float(scale))

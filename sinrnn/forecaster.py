@@ -77,8 +77,8 @@ class Forecaster(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Take window, horizon and scaling over from the data module."""
-        data = getattr(self.trainer, "datamodule", None)
-        if isinstance(data, WindowDataModule):
+        data = self._windows_of_the_trainer()
+        if data is not None:
             self.net.window, self.net.horizon = data.window, data.horizon
             self.mean.fill_(data.scaling.mean)
             self.scale.fill_(data.scaling.scale)
@@ -113,21 +113,21 @@ class Forecaster(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Log the losses before the first step, so that curves start where learning does."""
-        data = getattr(self.trainer, "datamodule", None)
-        if self.global_step == 0 and isinstance(data, WindowDataModule):
-            before = {
-                f"half_mse/{name}": half_mse(predict(self, data.windows[name]), targets).item()
-                for name in ("val", "train")
-                for targets in [data.windows[name].targets]
-            }
+        data = self._windows_of_the_trainer()
+        if self.global_step == 0 and data is not None:
+            before = {}
+            for name in ("val", "train"):
+                windows = data.windows[name]
+                loss = half_mse(predict(self, windows), windows.targets)
+                before[f"half_mse/{name}"] = loss.item()
             for logger in self.loggers:
                 logger.log_metrics(before, step=0)
 
     def on_train_epoch_start(self) -> None:
         """Solve the readout where `readout_epoch` asks for it."""
         if self.current_epoch == self.readout_epoch:
-            data = getattr(self.trainer, "datamodule", None)
-            if not isinstance(data, WindowDataModule):
+            data = self._windows_of_the_trainer()
+            if data is None:
                 raise TypeError("readout_epoch needs a WindowDataModule to take the windows from")
             x, y = data.windows["train"].sample(READOUT_WINDOWS)
             self.net.fit_readout(self._inner(x), self._inner(y))
@@ -144,6 +144,11 @@ class Forecaster(pl.LightningModule):
     def network(self) -> SinRNN:
         """A copy of the network that reads and gives the series' own units."""
         return self.net.rescaled(self.mean.item(), self.scale.item())
+
+    def _windows_of_the_trainer(self) -> WindowDataModule | None:
+        """The data module, where the trainer was given one of ours."""
+        data = getattr(self.trainer, "datamodule", None)
+        return data if isinstance(data, WindowDataModule) else None
 
     def _inner(self, values: Tensor) -> Tensor:
         """From the series' units to those the network works in, in the weights' dtype."""

@@ -96,7 +96,7 @@ class Closing(pl.Callback):
             return
         for logger in trainer.loggers:
             logger.save()
-        # None, where nothing was validated: then the last weights are all there is.
+        # Empty, where nothing was validated: then the last weights are all there is.
         best = trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
         if best:
             pl_module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
@@ -171,9 +171,7 @@ def draw(
 ) -> dict[str, Figure]:
     """All pictures of a finished run, by name."""
     rivals = {name: row["val"] for name, row in results.half_mse.items() if name != "network"}
-    figures = {
-        "windows": plots.sample_windows(_samples(data, predicted), data.horizon),
-    }
+    figures = {"windows": plots.sample_windows(_samples(data, predicted), data.horizon)}
     if curves[0]:
         figures["losses"] = plots.loss_curves(*curves, rivals, readout_epoch)
     for name in ("val", "train"):
@@ -190,7 +188,7 @@ def draw(
 def _samples(
     data: WindowDataModule, predicted: dict[str, Tensor], count: int = 4
 ) -> dict[str, list[tuple[int, Tensor, float, float]]]:
-    """A few windows of the training and validation spans, evenly spread."""
+    """A few windows of both spans: index of the first sample, window, target, prediction."""
     samples = {}
     for name in ("train", "val"):
         windows = data.windows[name]

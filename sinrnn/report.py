@@ -46,6 +46,7 @@ class Results:
         saturated: Share of hidden units with |h| > 0.99 after the validation windows.
         rollout: The closed loop from the test span on, or None where there can be none.
         seconds: Of training.
+        where: What else the closing lists, by name: the run's folder, the TensorBoard command.
     """
 
     half_mse: dict[str, dict[str, float]]

@@ -218,3 +218,12 @@ def test_from_torch_refuses_by_name(options, named):
 def test_from_torch_refuses_a_head_that_does_not_fit():
     with refuses(ValueError, "head must read the 5 hidden units, got 6"):
         SinRNN.from_torch(nn.RNN(D, H), nn.Linear(H + 1, O))
+
+
+def test_load_draws_no_random_numbers(tmp_path):
+    path = tmp_path / "net.safetensors"
+    SinRNN().save(path)
+    before = torch.get_rng_state()
+    net = SinRNN.load(path)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(weight.requires_grad for weight in net.parameters())
