@@ -8,7 +8,7 @@ is always fresh memory.
 import torch
 from torch import Tensor
 
-LARGEST = 2**21  # numbers in a block that is kept: 8 MB of float32
+LARGEST = 2**22  # numbers in a block that is kept: 16 MB of float32
 
 EACH = 3  # idle blocks of one shape: states of the last and of this step, gradients
 SHAPES = 16  # shapes that blocks are kept of

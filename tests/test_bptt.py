@@ -24,6 +24,7 @@ from cases import (
     upstream,
 )
 
+from sinrnn import loop, workspace
 from sinrnn.bptt import last_output, tanh_rnn
 
 CASES = pytest.mark.parametrize(("function", "make"), [(tanh_rnn, cell), (last_output, network)])
@@ -367,6 +368,7 @@ def test_last_output_keeps_no_more_states_than_its_depth():
     before = memory()
     with torch.autograd.graph.saved_tensors_hooks(lambda saved: saved, lambda saved: saved):
         y = last_output(**inputs, depth=K)
+    workspace._idle.clear()  # what waits to be used again is not kept for this gradient
     kept = sum(size for where, size in memory().items() if where not in before)
     # The states of K steps, the one that they follow, their inputs, what is returned, small change.
     assert kept < ((K + 1) * B * H + K * B * D + y.numel() + B * H) * y.element_size()
@@ -489,3 +491,76 @@ READOUT_ERRORS = [
 def test_misfit_is_refused_by_name(function, make, name, value, error, message):
     with refuses(error, message):
         function(**make() | {name: value})
+
+
+def fading(T, scale, dtype):
+    """What last_output reads, with a gradient that shrinks by about `scale` at every step."""
+    tensors = network(T=T, D=1, h0=False, bias=False)
+    with torch.no_grad():
+        tensors["Whh"].mul_(scale)
+    return {n: v if v is None else v.detach().to(dtype) for n, v in tensors.items()}
+
+
+def last_gradients(function, tensors, size, **options):
+    """Gradients of what last_output reads, for a loss that is `size` times its output."""
+    wanted = {n: v.clone().requires_grad_() for n, v in tensors.items() if v is not None}
+    y = function(**(tensors | wanted), **options)
+    found = torch.autograd.grad(y, list(wanted.values()), torch.full_like(y, size))
+    return dict(zip(wanted, found, strict=True))
+
+
+def test_vanished_gradient_is_as_exact_as_float32_can_hold_it():
+    tensors = fading(200, 0.5, torch.float32)
+    found = last_gradients(last_output, tensors, 1.0)
+    double = {n: v if v is None else v.double() for n, v in tensors.items()}
+    exact = last_gradients(loop.last_output, double, 1.0)
+    for name in ("Wih", "Whh", "Who"):
+        assert_close(found[name], exact[name].float())
+    # Per input: right as long as float32 has all its digits, then zero.
+    x, exact_x = found["x"].double(), exact["x"]
+    held = exact_x.abs().amax((0, 2)) > 1e-30
+    assert held.sum() > 50
+    torch.testing.assert_close(x[:, held], exact_x[:, held], rtol=1e-3, atol=1e-33)
+    assert (x[:, ~held].abs() < 1e-30).all()
+    assert (x[:, :50] == 0).all()
+
+
+def test_vanished_gradient_leaves_no_subnormal_numbers_behind():
+    found = last_gradients(last_output, fading(200, 0.7, torch.float32), 1.0)["x"]
+    tiny = torch.finfo(torch.float32).tiny
+    assert (found == 0).any()
+    assert (found != 0).any()
+    assert not ((found != 0) & (found.abs() < tiny)).any()
+
+
+def test_gradient_of_a_tiny_loss_is_kept():
+    tensors = fading(60, 0.9, torch.float32)
+    found, usual = (last_gradients(last_output, tensors, size) for size in (1e-33, 1.0))
+    for name in ("Wih", "Whh", "Who"):
+        assert_close(found[name] * 1e33, usual[name])
+
+
+def test_gradient_that_vanished_comes_back_where_an_earlier_state_is_read():
+    tensors = fading(200, 0.5, torch.float32)
+    inputs = {n: tensors[n] for n in ("x", "h0", "Wih", "Whh", "bh")}
+    weight = torch.zeros(200)
+    weight[[30, 199]] = 1.0
+
+    def loss(function, inputs, dtype):
+        given = {n: v if v is None else v.to(dtype).requires_grad_() for n, v in inputs.items()}
+        h = function(**given)
+        return torch.autograd.grad((h.sum((0, 2)) * weight).sum(), [given["x"], given["Whh"]])
+
+    found = loss(tanh_rnn, inputs, torch.float32)
+    exact = loss(loop.states, inputs, torch.float64)
+    assert_close(found[1], exact[1].float())
+    torch.testing.assert_close(found[0], exact[0].float(), rtol=1e-3, atol=1e-30)
+
+
+def test_gradient_of_one_sign_is_kept():
+    tensors = fading(60, 0.9, torch.float32)
+    tensors["Whh"] = 0.9 * torch.eye(H, dtype=torch.float32)
+    tensors["Who"] = torch.ones_like(tensors["Who"])
+    found = last_gradients(last_output, tensors, -1.0)
+    exact = last_gradients(loop.last_output, tensors, -1.0)
+    assert_close(found, exact)
