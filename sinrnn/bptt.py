@@ -19,9 +19,11 @@ and since (1) is linear in everything that it reads,
     (8)  grad_x[t] = grad_a[t] Wih
     (9)  grad_h0  = grad_a[1] Whh
 
-Truncation to `depth` = k steps stops (3) and (4) after t = T-k+1 and every sum with them, which
-is what autograd gives when h[T-k] is detached. The truth is Werbos (1990), "Backpropagation
-through time: what it does and how to do it", Proceedings of the IEEE 78(10).
+where a product with ' sums over windows as well, and (7) sums its rows. Truncation to `depth` = k
+steps stops (3) and (4) after t = T-k+1 and every sum with them, which is what autograd gives when
+h[T-k] and all states before it are detached. docs/derivation.md derives all this from the chain
+rule. Source: Werbos (1990), "Backpropagation through time: what it does and how to do it",
+Proceedings of the IEEE 78(10).
 
 Inside, time comes first, (T, B, H): each step is then one contiguous block, and each sum over
 time in (5) and (6) is one matrix product.
@@ -167,28 +169,33 @@ def _pull_back(grad_a: Block, h: Block, grad_out: Sequence[Tensor], Whh: Tensor)
     direct = iter(reversed(grad_out))
     grad_h = grad_a.spare
     after = grad_a.steps[-1].mul_(next(direct))
+    fading = False
     for t in range(len(grad_a.steps) - 2, -1, -1):
         step, also = grad_a.steps[t], next(direct, None)
-        if t % 16 == 15 and _faded(after, grad_a.steps[-1]):
-            after.zero_()
+        if t % 16 == 15:
+            fading = _fading(after)
         if also is None:  # (3)
             torch.mm(after, Whh, out=grad_h)
         else:
             torch.addmm(also, after, Whh, out=grad_h)
         after = step.mul_(grad_h)  # (4)
+        if fading:
+            number = torch.finfo(after.dtype)
+            torch.hardshrink(after, number.tiny / number.eps**0.5, out=after)
 
 
-def _faded(now: Tensor, last: Tensor) -> bool:
-    """Whether dLoss/da has come down to where the next digits would be subnormal numbers.
+def _fading(grad_a: Tensor) -> bool:
+    """Whether some of dLoss/da comes near the subnormal numbers, below 1e-31 in float32.
 
-    Arithmetic with those is a hundred times slower on many CPUs. What is then left adds less than
-    a rounding error to (5), (6) and (7), as it is also eps² times smaller than at the last step.
+    With those, arithmetic is a hundred times slower on many CPUs. So from there on, what falls
+    below 3e-35 counts as zero: float32 has all its digits down to 1e-38 only, and products with
+    weights must stay above that, too.
     """
-    if not now.is_cpu or not now.numel() or now.dtype not in (torch.float32, torch.float64):
+    if not grad_a.is_cpu or grad_a.dtype not in (torch.float32, torch.float64):
         return False
-    number = torch.finfo(now.dtype)
-    largest = now.abs().max().item()
-    return largest < number.tiny / number.eps and largest < number.eps**2 * last.abs().max().item()
+    low, size = torch.finfo(grad_a.dtype).tiny / torch.finfo(grad_a.dtype).eps, grad_a.abs()
+    # The smallest alone is the quick answer; it says nothing where saturated units have zeros.
+    return len(size) > 0 and size.min().item() < low and bool(((size < low) & (size > 0)).any())
 
 
 def _collect(
