@@ -39,6 +39,7 @@ SHAPES = [
     (100, 64, 64, 512),
 ]
 Call = Callable[[], object]
+Array = np.ndarray[Any, np.dtype[np.float64]]
 Row = dict[str, float | str]
 
 
@@ -275,6 +276,70 @@ def resident() -> tuple[float, float]:
     return int(kb["RssAnon:"]) / 1024, int(kb["RssFile:"]) / 1024
 
 
+def numpy_loop(Wih: Array, Whh: Array, Who: Array, x: Array, y: Array, lr: float) -> None:
+    """The notebook's kind of loop, corrected: one clipped step of gradient descent per window."""
+    steps, h = x.shape[1], np.zeros((x.shape[1] + 1, len(Whh)))
+    for window, target in zip(x, y, strict=True):
+        for t in range(steps):
+            h[t + 1] = np.tanh(Wih @ window[t] + Whh @ h[t])
+        error = Who @ h[-1] - target
+        grad_Wih, grad_Whh, grad_Who = np.zeros_like(Wih), np.zeros_like(Whh), error * h[-1:]
+        grad_h = error @ Who
+        for t in range(steps, 0, -1):
+            grad_a = grad_h * (1 - h[t] ** 2)
+            grad_Whh += np.outer(grad_a, h[t - 1])
+            grad_Wih += np.outer(grad_a, window[t - 1])
+            grad_h = grad_a @ Whh
+        for weight, gradient in ((Wih, grad_Wih), (Whh, grad_Whh), (Who, grad_Who)):
+            weight -= lr * np.clip(gradient, -1, 1)
+
+
+def numpy_loss(Wih: Array, Whh: Array, Who: Array, x: Array, y: Array) -> float:
+    """half_mse, window by window."""
+    total = 0.0
+    for window, target in zip(x, y, strict=True):
+        h = np.zeros(len(Whh))
+        for value in window:
+            h = np.tanh(Wih @ value + Whh @ h)
+        total += ((Who @ h - target) ** 2).item()
+    return total / 2 / len(x)
+
+
+def notebook(seconds: float) -> list[Row]:
+    """The notebook's 247 updates: the loop in NumPy, and sinrnn; then all of its training."""
+    import tempfile
+    from contextlib import chdir
+
+    from sinrnn import cli
+    from sinrnn.sequential import Ensemble
+
+    config = cli.TrainCLI(["--config", str(cli.CONFIGS / "notebook.yaml")])
+    config.datamodule.setup()
+    both = [config.datamodule.windows[name][:] for name in ("train", "val")]
+    (x, y), net = both[0], SinRNN(init="notebook", dtype=torch.float64)
+    ensemble = Ensemble(net.Wih[None], net.Whh[None], net.Who[None])
+    weights = [weight[0].numpy().copy() for weight in ensemble.weights]
+    calls: dict[str, Call] = {
+        "NumPy loop": lambda: numpy_loop(*weights, x.numpy(), y.numpy(), 5e-5),
+        "sinrnn": lambda: ensemble.learn(x, y, 5e-5, 1.0),
+    }
+    found = {name: time / 1e3 for name, time in medians(calls, seconds).items()}
+
+    epochs, started = config.config.trainer.max_epochs, time.perf_counter()
+    for _ in range(epochs):
+        numpy_loop(*weights, x.numpy(), y.numpy(), 5e-5)
+        for inputs, targets in both:
+            numpy_loss(*weights, inputs.numpy(), targets.numpy())
+    whole = {"NumPy loop": 1e3 * (time.perf_counter() - started)}
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        cli.quiet()
+        run = cli.TrainCLI(["--config", str(cli.CONFIGS / "notebook.yaml")]).prepare()
+        started = time.perf_counter()
+        run.trainer.fit(run.cli.model, run.cli.datamodule)
+        whole["sinrnn"] = 1e3 * (time.perf_counter() - started)
+    return [{"what": "247 updates"} | found, {"what": f"all {epochs} epochs, both losses"} | whole]
+
+
 PARTS: dict[str, Callable[[float], list[Row]]] = {
     "layer": layer,
     "inference": inference,
@@ -282,8 +347,9 @@ PARTS: dict[str, Callable[[float], list[Row]]] = {
     "vanishing": vanishing,
     "memory": memory,
     "data": data,
+    "notebook": notebook,
 }
-UNITS = {"memory": "MB"}
+UNITS = {"memory": "MB", "notebook": "ms"}
 
 
 def show(name: str, rows: list[Row]) -> list[Row]:

@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jsonargparse import ArgumentError
@@ -33,6 +33,7 @@ NOISE = [
     ".*GPU available but not used.*",  # the config chose the CPU
     ".*could not find the monitored key.*",  # without validation the last weights are kept
     ".*The dirpath has changed from.*",  # a resumed run has a folder of its own
+    ".*training_step. returned .None.*",  # window by window, the step is made there
     ".*isinstance.treespec, LeafSpec.*",  # Lightning 2.6.6 with torch 2.13
 ]
 
@@ -64,6 +65,12 @@ class TrainCLI(LightningCLI):
             type=int,
             default=1,
             help="CPU threads of torch. At a few hundred hidden units one is faster than many.",
+        )
+        parser.add_argument(
+            "--keep",
+            type=Literal["best", "last"],
+            default="best",
+            help="Weights to save and report: best on the validation span, or the last.",
         )
         parser.add_argument(
             "--ckpt_path", type=str, default=None, help="Go on from this checkpoint."
@@ -110,7 +117,10 @@ class TrainCLI(LightningCLI):
         folder = claim_folder(Path("runs") / self.config.name)
         try:
             (folder / "config.yaml").write_text(self.parser.dump(self.config, skip_none=False))
-            return Run(self, folder)
+            run = Run(self, folder)
+            self.model.trainer = run.trainer
+            self.model.setup("fit")
+            return run
         except Exception:
             shutil.rmtree(folder)
             raise
@@ -125,7 +135,7 @@ class Run:
     """
 
     def __init__(self, cli: TrainCLI, folder: Path) -> None:
-        self.cli, self.closing = cli, Closing(folder)
+        self.cli, self.closing = cli, Closing(folder, cli.config.keep)
         given = dict(cli.config_init.trainer)
         checkpoints = ModelCheckpoint(
             folder / "checkpoints",

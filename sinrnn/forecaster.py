@@ -1,17 +1,18 @@
 """Forecaster: training a SinRNN on windows with Lightning."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
+from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import MeanSquaredError
 
 from sinrnn.baselines import half_mse
 from sinrnn.rnn import SinRNN
+from sinrnn.sequential import Ensemble
 from sinrnn.windows import Batch, WindowDataModule, Windows
 
 OptimizerCallable = Callable[[Iterable[Tensor]], Optimizer]
@@ -40,11 +41,16 @@ class Forecaster(pl.LightningModule):
         output_size: Outputs per step, O.
         bias: Whether the cell and the readout have biases.
         depth: Steps that the gradient reaches back; null is the whole window.
-        init: How the weights start: orthogonal, torch or notebook.
+        init: How the weights start: orthogonal, linear, torch or notebook.
         optimizer: Any torch optimizer, by class name, with its arguments.
         scheduler: Any torch learning-rate scheduler, stepped once an epoch; null keeps the rate.
         readout_epoch: The epoch (from 0) at whose start the readout Who is solved by least
             squares on the training windows, for the states as they are then; null never does it.
+        readout_cutoff: Singular values below this part of the largest count as zero then; less
+            fits the windows better and makes rollouts unstable.
+        updates: "batch" makes one step per batch, by autograd. "window" makes one per window, in
+            the batch's order, as the notebook does: for torch.optim.SGD without momentum, networks
+            without biases, one process, and gradients clipped by value if at all.
     """
 
     def __init__(
@@ -58,11 +64,17 @@ class Forecaster(pl.LightningModule):
         optimizer: OptimizerCallable = torch.optim.Adam,
         scheduler: SchedulerCallable | None = None,
         readout_epoch: int | None = None,
+        readout_cutoff: float = 1e-10,
+        updates: Literal["batch", "window"] = "batch",
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["optimizer", "scheduler"])
         self.net = SinRNN(input_size, hidden_size, output_size, bias=bias, depth=depth, init=init)
-        self.optimizer, self.scheduler, self.readout_epoch = optimizer, scheduler, readout_epoch
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.readout_epoch, self.readout_cutoff = readout_epoch, readout_cutoff
+        self.updates = updates
+        if updates == "window" and bias:
+            raise ValueError("updates: window is for networks without biases, got bias true")
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("scale", torch.ones(()))
         self.mean: Tensor
@@ -76,7 +88,17 @@ class Forecaster(pl.LightningModule):
         )
 
     def setup(self, stage: str) -> None:
-        """Take window, horizon and scaling over from the data module."""
+        """Take window, horizon and scaling over from the data module.
+
+        Raises:
+            ValueError: `updates` is "window", and gradients are clipped by norm.
+        """
+        clip, by = self.trainer.gradient_clip_val, self.trainer.gradient_clip_algorithm
+        if self.updates == "window" and clip and by != "value":
+            raise ValueError(
+                "updates: window clips gradients by value: set trainer.gradient_clip_algorithm "
+                "to value"
+            )
         data = self._windows_of_the_trainer()
         if data is not None:
             self.net.window, self.net.horizon = data.window, data.horizon
@@ -88,20 +110,40 @@ class Forecaster(pl.LightningModule):
         y: Tensor = self.net((x - self.mean) / self.scale)
         return self.mean + self.scale * y
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss of one batch, in the units that the network works in.
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        """The loss of one batch, in the units that the network works in; None where it is learnt.
 
         Raises:
             FloatingPointError: The loss is not finite.
         """
         x, y = (self._inner(part) for part in batch)
-        loss = half_mse(self.net(x), y)
+        loss = half_mse(self.net(x), y) if self.updates == "batch" else self._learn_each(x, y)
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"the loss became {loss.item()} at step {self.global_step}: lower the learning "
                 "rate (model.optimizer.lr) or clip the gradient (trainer.gradient_clip_val)"
             )
-        return loss
+        return loss if self.updates == "batch" else None
+
+    def _learn_each(self, x: Tensor, y: Tensor) -> Tensor:
+        """One step of gradient descent for each window; the mean of the losses before them."""
+        net, lr = self.net, self.trainer.optimizers[0].param_groups[0]["lr"]
+        weights = (net.Wih, net.Whh, net.Who)
+        learner = Ensemble(*(weight[None] for weight in weights), depth=net.depth)
+        errors = learner.learn(x, y, lr, self.trainer.gradient_clip_val)
+        with torch.no_grad():
+            for weight, learnt in zip(weights, learner.weights, strict=True):
+                weight.copy_(learnt[0])
+        # Lightning counts one step a batch; global_step and the loggers shall count them all.
+        loop = self.trainer.fit_loop.epoch_loop
+        for count in (
+            loop.automatic_optimization.optim_progress.optimizer.step.total,
+            loop.automatic_optimization.optim_progress.optimizer.step.current,
+        ):
+            count.ready += len(x) - 1
+            count.completed += len(x) - 1
+        loop._batches_that_stepped += len(x) - 1
+        return errors.square().mean() / 2
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log half_mse/val and, from a second loader, half_mse/train."""
@@ -130,16 +172,32 @@ class Forecaster(pl.LightningModule):
             if data is None:
                 raise TypeError("readout_epoch needs a WindowDataModule to take the windows from")
             x, y = data.windows["train"].sample(READOUT_WINDOWS)
-            self.net.fit_readout(self._inner(x), self._inner(y))
+            self.net.fit_readout(self._inner(x), self._inner(y), self.readout_cutoff)
 
     def configure_optimizers(self) -> Any:
-        """The optimizer and, stepped once an epoch, the scheduler."""
+        """The optimizer and, stepped once an epoch, the scheduler.
+
+        Raises:
+            ValueError: `updates` is "window", and the optimizer is not plain gradient descent.
+        """
         optimizer = self.optimizer(self.parameters())
+        if self.updates == "window":
+            plain = SGD([torch.zeros(1)], lr=1.0).defaults | {"lr": optimizer.defaults["lr"]}
+            if type(optimizer) is not SGD or optimizer.defaults != plain:
+                raise ValueError(
+                    "updates: window makes steps of plain gradient descent, torch.optim.SGD with "
+                    f"nothing but lr, got {type(optimizer).__name__}"
+                )
         if self.scheduler is None:
             return optimizer
         # Only ReduceLROnPlateau looks at what is monitored.
         schedule = {"scheduler": self.scheduler(optimizer), "monitor": "half_mse/val"}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
+        """As the trainer says, except where `updates` is "window" and the learner has clipped."""
+        if self.updates == "batch":
+            super().configure_gradient_clipping(*args, **kwargs)
 
     def network(self) -> SinRNN:
         """A copy of the network that reads and gives the series' own units."""

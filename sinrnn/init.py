@@ -31,6 +31,15 @@ def uniform(net: "SinRNN") -> None:
         parameter.uniform_(-bound, bound)
 
 
+def linear(net: "SinRNN") -> None:
+    """As `orthogonal`, with Wih a hundredth: states stay so small that the cell is nearly linear.
+
+    A linear recurrence continues a sine beyond the values that it was fitted on.
+    """
+    orthogonal(net)
+    net.Wih.normal_(0, 0.01)
+
+
 def notebook(net: "SinRNN") -> None:
     """All weights uniform in [0, 0.99), biases zero: what the notebook did.
 
@@ -45,6 +54,7 @@ def notebook(net: "SinRNN") -> None:
 
 INITS: dict[str, Callable[["SinRNN"], None]] = {
     "orthogonal": orthogonal,
+    "linear": linear,
     "torch": uniform,
     "notebook": notebook,
 }

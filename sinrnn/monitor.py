@@ -74,14 +74,15 @@ class Progress(ProgressBar):
 
 
 class Closing(pl.Callback):
-    """At the end of training, turns the best weights into a model file, pictures and a report.
+    """At the end of training, turns its weights into a model file, pictures and a report.
 
     Args:
         folder: The run's folder.
+        keep: Which weights: "best" on the validation span, or the "last".
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, keep: str = "best") -> None:
+        self.folder, self.keep = folder, keep
         self.text = ""
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -89,7 +90,7 @@ class Closing(pl.Callback):
         self.started = time.perf_counter()
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write model.safetensors, figures/ and report.md from the best weights."""
+        """Write model.safetensors, figures/ and report.md."""
         seconds = time.perf_counter() - self.started
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not trainer.is_global_zero or not isinstance(pl_module, Forecaster):
@@ -98,7 +99,7 @@ class Closing(pl.Callback):
             logger.save()
         # Empty, where nothing was validated: then the last weights are all there is.
         best = trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
-        if best:
+        if best and self.keep == "best":
             pl_module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
         pl_module.network().save(self.folder / "model.safetensors")
         # What is reported is what was saved.

@@ -161,3 +161,33 @@ def rollout(closed: "Rollout") -> Figure:
     below.set_ylabel("|error|")
     below.set_xlabel("sample of the series")
     return figure
+
+
+def many_starts(
+    epochs: Sequence[float],
+    curves: Mapping[str, Tensor],
+    saturated: Tensor,
+    levels: Mapping[str, float],
+) -> Figure:
+    """Loss curves of many random starts, and below them how saturated the hidden layer is.
+
+    Args:
+        epochs: Epochs done at each point, E of them.
+        curves: half_mse by span, (E, S): one column for each start.
+        saturated: Share of hidden units with |h| > 0.99, (E, S).
+        levels: Losses to compare with, by name; drawn as lines.
+    """
+    figure, axes = _figure(2, 1, 6, sharex=True, height_ratios=[3, 1.2])
+    above, below = axes[:, 0]
+    for color, (name, values) in zip((SECOND, NETWORK), curves.items(), strict=True):
+        above.semilogy(epochs, values.numpy(), color=color, lw=0.5, alpha=0.4)
+        above.plot([], [], color=color, label=f"{name}, {values.shape[1]} starts")
+    for style, (name, value) in zip(cycle(("--", "-.", ":")), levels.items(), strict=False):
+        above.axhline(value, ls=style, color=TRUTH, lw=1, label=f"{name}: {value:.1e}")
+    above.set_ylabel("half_mse")
+    above.legend(fontsize=9, ncols=2)
+    below.plot(epochs, 100 * saturated.numpy(), color=TRUTH, lw=0.5, alpha=0.4)
+    below.set_ylim(-5, 105)
+    below.set_ylabel("saturated units, %")
+    below.set_xlabel("epochs done")
+    return figure

@@ -217,7 +217,7 @@ class SinRNN(nn.Module):
         return x[None], None if h0 is None else h0[None], True
 
     @torch.no_grad()
-    def fit_readout(self, x: Tensor, y: Tensor) -> None:
+    def fit_readout(self, x: Tensor, y: Tensor, cutoff: float = 1e-10) -> None:
         """Solve Who (and bo) by least squares: the best readout of the states that x leads to.
 
         The readout is linear, so no gradient is needed: Who = argmin ||H Who' - y||² over the
@@ -227,6 +227,9 @@ class SinRNN(nn.Module):
         Args:
             x: Windows (N, T, D).
             y: Targets (N, O).
+            cutoff: Singular values below this part of the largest count as zero; at least the
+                rounding of the weights' dtype. Measured on the sine in float64: below 1e-10 the
+                windows are fitted to 1e-13, and one rollout in six diverges.
 
         Raises:
             ValueError: As in `forward`; or y is not (N, O).
@@ -245,10 +248,8 @@ class SinRNN(nn.Module):
         ).double()
         if self.bo is not None:
             h = torch.cat([h, torch.ones_like(h[:, :1])], 1)
-        # Below eps there is rounding only; below 1e-10, measured on the sine in float64, one
-        # rollout in six diverges though the windows are fitted to 1e-13.
-        cutoff = max(torch.finfo(self.Who.dtype).eps, 1e-10)
-        found = torch.linalg.lstsq(h.cpu(), y.double().cpu(), rcond=cutoff, driver="gelsd")
+        least = max(torch.finfo(self.Who.dtype).eps, cutoff)
+        found = torch.linalg.lstsq(h.cpu(), y.double().cpu(), rcond=least, driver="gelsd")
         weights = found.solution.t().to(self.Who)
         self.Who.copy_(weights[:, : self.hidden_size])
         if self.bo is not None:

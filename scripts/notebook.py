@@ -1,0 +1,156 @@
+"""The notebook's recipe from many random starts, beside what else there is on its windows.
+
+Everything is read from configs/notebook.yaml and configs/best.yaml. The starts learn side by side,
+as one batched computation, in float64.
+"""
+
+import argparse
+import logging
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import chdir
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import trange
+
+from sinrnn import baselines, cli, plots
+from sinrnn.forecaster import predict
+from sinrnn.sequential import Ensemble
+from sinrnn.windows import WindowDataModule
+
+SPANS = ("train", "val")
+PRINTED = {"before training": (268.99, 261.04), "after 500 epochs": (0.00521, 0.00542)}
+
+
+def configured(name: str, *args: str) -> cli.TrainCLI:
+    """Model, data and settings of a shipped config."""
+    found = cli.TrainCLI(["--config", str(cli.CONFIGS / f"{name}.yaml"), *args])
+    found.datamodule.setup()
+    return found
+
+
+def losses(ensemble: Ensemble, data: WindowDataModule) -> Tensor:
+    """half_mse on both spans: (2, S)."""
+    both = []
+    for name in SPANS:
+        x, y = data.windows[name][:]
+        both.append((ensemble.outputs(x)[..., 0] - y[:, 0]).square().mean(1) / 2)
+    return torch.stack(both)
+
+
+def learn(starts: int, epochs: int | None) -> tuple[WindowDataModule, Tensor, Tensor]:
+    """The notebook's recipe: both losses (E, 2, S) and saturation (E, S) by epoch."""
+    config = configured("notebook")
+    data, given = config.datamodule, config.config
+    torch.manual_seed(given.seed_everything)
+    torch.set_default_dtype(torch.float64)
+    nets = [type(config.model.net)(init=given.model.init) for _ in range(starts)]
+    weights = [torch.stack([getattr(n, name) for n in nets]) for name in ("Wih", "Whh", "Who")]
+    ensemble = Ensemble(*weights, depth=given.model.depth)
+    lr = config.model.configure_optimizers().defaults["lr"]
+    x, y = data.windows["train"][:]
+    curves, saturated = [], []
+    bar = trange((epochs or given.trainer.max_epochs) + 1, unit="epoch", desc=f"{starts} starts")
+    for epoch in bar:
+        if epoch:
+            ensemble.learn(x, y, lr, given.trainer.gradient_clip_val)
+        curves.append(losses(ensemble, data))
+        saturated.append((ensemble.states(x).abs() > 0.99).double().mean((1, 2)))
+        train, val = curves[-1].median(1).values
+        bar.set_postfix_str(f"train={train:.2e}, val={val:.2e}")
+    torch.set_default_dtype(torch.float32)
+    return data, torch.stack(curves), torch.stack(saturated)
+
+
+def best(seeds: int, precision: str) -> tuple[Tensor, float]:
+    """configs/best.yaml from seeds 0, 1, ...: both losses (2, S), median seconds of training."""
+    found, seconds = [], []
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        for seed in trange(seeds, unit="run", desc=f"best.yaml, {precision}"):
+            args = (f"--seed_everything={seed}", f"--trainer.precision={precision}")
+            quiet = ("--trainer.enable_progress_bar=false",)
+            run = configured("best", *args, *quiet).prepare()
+            started = time.perf_counter()
+            run.trainer.fit(run.cli.model, run.cli.datamodule)
+            seconds.append(time.perf_counter() - started)
+            model, windows = run.cli.model, run.cli.datamodule.windows
+            found.append(
+                [
+                    baselines.half_mse(predict(model, windows[name]), windows[name].targets).item()
+                    for name in SPANS
+                ]
+            )
+    return torch.tensor(found, dtype=torch.float64).T, statistics.median(seconds)
+
+
+def row(name: str, values: Sequence[float] | Tensor) -> str:
+    """A line of the table: both losses, or their median, least and largest."""
+    cells = []
+    for value in values:
+        spread = torch.as_tensor(value, dtype=torch.float64).flatten()
+        low, middle, high = (f"{v:.2e}" for v in (spread.min(), spread.median(), spread.max()))
+        cells.append(middle if len(spread) == 1 else f"{middle} ({low} .. {high})")
+    return f"{name:42}" + "".join(f"{cell:33}" for cell in cells).rstrip()
+
+
+def main() -> None:
+    """Learn, print the table, draw the figure."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--starts", type=int, default=64, help="random starts (default: 64)")
+    parser.add_argument("--epochs", type=int, help="instead of the config's 500")
+    parser.add_argument("--seeds", type=int, default=20, help="runs of best.yaml (default: 20)")
+    parser.add_argument("--figure", type=Path, default=Path("notebook.png"), help="the PNG")
+    args = parser.parse_args()
+    for name in ("starts", "seeds"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name} must be at least 1, got {getattr(args, name)}")
+    if args.epochs is not None and args.epochs < 1:
+        parser.error(f"--epochs must be at least 1, got {args.epochs}")
+    if not args.figure.resolve().parent.is_dir():
+        parser.error(f"--figure {args.figure}: there is no such folder")
+    cli.quiet()
+    logging.getLogger("lightning.fabric.utilities.seed").setLevel(logging.ERROR)
+
+    data, curves, saturated = learn(args.starts, args.epochs)
+    windows = {n: (x[..., 0], y[:, 0]) for n in SPANS for x, y in [data.windows[n][:]]}
+    mean = windows["train"][1].mean()
+    levels = {"mean of the training targets": [half_mean(y, mean) for _, y in windows.values()]}
+    for name, baseline in baselines.baselines(*windows["train"], data.horizon).items():
+        levels[name] = [baselines.half_mse(baseline(x), y).item() for x, y in windows.values()]
+    good = {precision: best(args.seeds, precision) for precision in ("32-true", "64-true")}
+
+    lines = [f"{'half_mse: median (least .. largest)':42}{'train':33}val", "-" * 106]
+    lines += [row(f"notebook's print, {when}", values) for when, values in PRINTED.items()]
+    epochs = len(curves) - 1
+    lines.append(row(f"its recipe, {args.starts} starts, before training", curves[0]))
+    lines.append(row(f"its recipe, {args.starts} starts, {epochs} epochs", curves[-1]))
+    lines += [row(name, values) for name, values in levels.items()]
+    for precision, (values, seconds) in good.items():
+        kind = f"float{precision[:2]}, {seconds:.1f} s"
+        lines.append(row(f"best.yaml, {args.seeds} seeds, {kind}", values))
+    low, middle, high = saturated[-1].min(), saturated[-1].median(), saturated[-1].max()
+    lines.append(
+        f"\nhidden units beyond |h| > 0.99 after training: {middle:.1%} ({low:.1%} .. {high:.1%})"
+    )
+    print("\n" + "\n".join(lines))
+
+    shown = {
+        "mean of the training targets, val": levels["mean of the training targets"][1],
+        "persistence, val": levels["persistence"][1],
+    }
+    named = {name: curves[:, i] for i, name in enumerate(SPANS)}
+    plots.many_starts(range(epochs + 1), named, saturated, shown).savefig(args.figure)
+    print(f"figure {args.figure}")
+
+
+def half_mean(target: Tensor, mean: Tensor) -> float:
+    """half_mse of predicting one number."""
+    return baselines.half_mse(mean.expand_as(target), target).item()
+
+
+if __name__ == "__main__":
+    main()
