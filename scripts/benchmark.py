@@ -276,8 +276,9 @@ def resident() -> tuple[float, float]:
     return int(kb["RssAnon:"]) / 1024, int(kb["RssFile:"]) / 1024
 
 
-def numpy_loop(Wih: Array, Whh: Array, Who: Array, x: Array, y: Array, lr: float) -> None:
+def numpy_loop(weights: Sequence[Array], x: Array, y: Array, lr: float) -> None:
     """The notebook's kind of loop, corrected: one clipped step of gradient descent per window."""
+    Wih, Whh, Who = weights
     steps, h = x.shape[1], np.zeros((x.shape[1] + 1, len(Whh)))
     for window, target in zip(x, y, strict=True):
         for t in range(steps):
@@ -290,13 +291,13 @@ def numpy_loop(Wih: Array, Whh: Array, Who: Array, x: Array, y: Array, lr: float
             grad_Whh += np.outer(grad_a, h[t - 1])
             grad_Wih += np.outer(grad_a, window[t - 1])
             grad_h = grad_a @ Whh
-        for weight, gradient in ((Wih, grad_Wih), (Whh, grad_Whh), (Who, grad_Who)):
+        for weight, gradient in zip(weights, (grad_Wih, grad_Whh, grad_Who), strict=True):
             weight -= lr * np.clip(gradient, -1, 1)
 
 
-def numpy_loss(Wih: Array, Whh: Array, Who: Array, x: Array, y: Array) -> float:
+def numpy_loss(weights: Sequence[Array], x: Array, y: Array) -> float:
     """half_mse, window by window."""
-    total = 0.0
+    (Wih, Whh, Who), total = weights, 0.0
     for window, target in zip(x, y, strict=True):
         h = np.zeros(len(Whh))
         for value in window:
@@ -318,18 +319,18 @@ def notebook(seconds: float) -> list[Row]:
     both = [config.datamodule.windows[name][:] for name in ("train", "val")]
     (x, y), net = both[0], SinRNN(init="notebook", dtype=torch.float64)
     ensemble = Ensemble(net.Wih[None], net.Whh[None], net.Who[None])
-    weights = [weight[0].numpy().copy() for weight in ensemble.weights]
+    weights: list[Array] = [weight[0].numpy().copy() for weight in ensemble.weights]
     calls: dict[str, Call] = {
-        "NumPy loop": lambda: numpy_loop(*weights, x.numpy(), y.numpy(), 5e-5),
+        "NumPy loop": lambda: numpy_loop(weights, x.numpy(), y.numpy(), 5e-5),
         "sinrnn": lambda: ensemble.learn(x, y, 5e-5, 1.0),
     }
     found = {name: time / 1e3 for name, time in medians(calls, seconds).items()}
 
     epochs, started = config.config.trainer.max_epochs, time.perf_counter()
     for _ in range(epochs):
-        numpy_loop(*weights, x.numpy(), y.numpy(), 5e-5)
+        numpy_loop(weights, x.numpy(), y.numpy(), 5e-5)
         for inputs, targets in both:
-            numpy_loss(*weights, inputs.numpy(), targets.numpy())
+            numpy_loss(weights, inputs.numpy(), targets.numpy())
     whole = {"NumPy loop": 1e3 * (time.perf_counter() - started)}
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         cli.quiet()

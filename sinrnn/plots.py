@@ -181,10 +181,11 @@ def many_starts(
     above, below = axes[:, 0]
     for color, (name, values) in zip((SECOND, NETWORK), curves.items(), strict=True):
         above.semilogy(epochs, values.numpy(), color=color, lw=0.5, alpha=0.4)
-        above.plot([], [], color=color, label=f"{name}, {values.shape[1]} starts")
+        above.plot([], [], color=color, label=name)
     for style, (name, value) in zip(cycle(("--", "-.", ":")), levels.items(), strict=False):
         above.axhline(value, ls=style, color=TRUTH, lw=1, label=f"{name}: {value:.1e}")
     above.set_ylabel("half_mse")
+    above.set_title(f"{saturated.shape[1]} random starts", fontsize=11)
     above.legend(fontsize=9, ncols=2)
     below.plot(epochs, 100 * saturated.numpy(), color=TRUTH, lw=0.5, alpha=0.4)
     below.set_ylim(-5, 105)

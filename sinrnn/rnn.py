@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from sinrnn import bptt, export
+from sinrnn import bptt, export, recompute
 from sinrnn.check import check
 from sinrnn.init import INITS
 
@@ -27,8 +27,11 @@ class SinRNN(nn.Module):
         depth: Steps that the gradient reaches back (truncated backpropagation through time); None
             is all of the window.
         init: How the weights start: "orthogonal" (Whh orthogonal, which neither shrinks nor grows
-            a state; the rest as torch), "torch" (uniform in +-1/sqrt(hidden_size)), "notebook"
-            (uniform in [0, 0.99): it saturates every unit, and is here to show that).
+            a state; the rest as torch), "linear" (Wih so small that the cell is nearly linear),
+            "torch" (uniform in +-1/sqrt(hidden_size)), "notebook" (uniform in [0, 0.99): it
+            saturates every unit, and is here to show that).
+        keep_every: For long windows: `forward` keeps only each n-th state for the gradient and
+            computes the others again. Memory is T/n + n states, time 1.4 times; None keeps all.
         device: Where the weights live.
         dtype: The floating-point type of the weights.
 
@@ -59,6 +62,7 @@ class SinRNN(nn.Module):
         bias: bool = False,
         depth: int | None = None,
         init: str = "orthogonal",
+        keep_every: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -69,10 +73,12 @@ class SinRNN(nn.Module):
                 raise ValueError(f"{name} must be at least 1, got {size}")
         if depth is not None and depth < 1:
             raise ValueError(f"depth must be at least 1 step or None, got {depth}")
+        if keep_every is not None and keep_every < 1:
+            raise ValueError(f"keep_every must be at least 1 step or None, got {keep_every}")
         if init not in INITS:
             raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}")
         self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, output_size
-        self.depth, self.init = depth, init
+        self.depth, self.init, self.keep_every = depth, init, keep_every
         self.window: int | None = None
         self.horizon = 1
         self.scaling = (0.0, 1.0)
@@ -114,9 +120,11 @@ class SinRNN(nn.Module):
             ValueError: Shapes or dtypes do not fit; the message names both.
         """
         x, h0, one = self._batched(x, h0)
-        y = bptt.last_output(
-            x, h0, self.Wih, self.Whh, self.bh, self.Who, self.bo, depth=self.depth
-        )
+        inputs = (x, h0, self.Wih, self.Whh, self.bh, self.Who, self.bo)
+        if self.keep_every is None:
+            y = bptt.last_output(*inputs, depth=self.depth)
+        else:
+            y = recompute.last_output(*inputs, depth=self.depth, keep_every=self.keep_every)
         return y[0] if one else y
 
     def unroll(self, x: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:

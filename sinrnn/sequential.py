@@ -70,18 +70,15 @@ class Ensemble:
         grad_Wih, grad_Whh, grad_Who = self._parts(gradient)
         Wih_t, Whh_t, Who_t = Wih.mT, Whh.mT, Who.mT
 
-        # h[t] and dLoss/da[t] as rows, (T, S, 1, H), and views of them by step and by network.
-        h, grad_a = x.new_empty(2, T, S, 1, H)
-        states, grads = h.unbind(0), grad_a.unbind(0)
-        early, late = h[cut : T - 1, :, 0].transpose(0, 1), grad_a[cut + 1 :, :, 0].permute(1, 2, 0)
-        earlier, before = grads[cut:-1][::-1], h[cut - 1] if cut else None
-        reached, one = grad_a[cut:, :, 0].permute(1, 2, 0), h.new_ones(())
-        errors = x.new_empty(N, S, 1, y.shape[1])
-        everyone = x[:, :, None, None].expand(N, T, S, 1, D)
-        for window, same, target, error in zip(
-            everyone, everyone[:, cut:, :, 0].transpose(1, 2), y, errors, strict=True
-        ):
-            torch.matmul(window, Wih_t, out=h)  # (1), what the inputs add
+        # h[t] and dLoss/da[t] in the rows of each network's matrix, (S, T, H), and views of them.
+        h, grad_a = x.new_empty(2, S, T, H)
+        states, grads = h.split(1, 1), grad_a.split(1, 1)
+        earlier, before = grads[cut:-1][::-1], states[cut - 1] if cut else None
+        early, late, reached = h[:, cut : T - 1], grad_a[:, cut + 1 :].mT, grad_a[:, cut:].mT
+        one, errors = h.new_ones(()), x.new_empty(N, S, 1, y.shape[1])
+        seen = x[:, None].expand(N, S, T, D)
+        for window, ends, target, error in zip(seen, seen[:, :, cut:], y, errors, strict=True):
+            torch.bmm(window, Wih_t, out=h)  # (1), what the inputs add
             last = states[0].tanh_()
             for state in states[1:]:
                 last = state.baddbmm_(last, Whh_t).tanh_()  # (1), (2)
@@ -95,7 +92,7 @@ class Ensemble:
             torch.bmm(late, early, out=grad_Whh)  # (5)
             if before is not None:
                 grad_Whh.baddbmm_(after.mT, before)
-            torch.bmm(reached, same, out=grad_Wih)  # (6)
+            torch.bmm(reached, ends, out=grad_Wih)  # (6)
 
             if clip is not None:
                 gradient.clamp_(-clip, clip)
