@@ -12,12 +12,13 @@ import time
 from collections.abc import Sequence
 from contextlib import chdir
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from tqdm import trange
 
-from sinrnn import baselines, cli, plots
+from sinrnn import SinRNN, baselines, cli, plots
 from sinrnn.forecaster import predict
 from sinrnn.sequential import Ensemble
 from sinrnn.windows import WindowDataModule
@@ -48,7 +49,8 @@ def learn(starts: int, epochs: int | None) -> tuple[WindowDataModule, Tensor, Te
     data, given = config.datamodule, config.config
     torch.manual_seed(given.seed_everything)
     torch.set_default_dtype(torch.float64)
-    nets = [type(config.model.net)(init=given.model.init) for _ in range(starts)]
+    sizes = {"hidden_size": given.model.hidden_size, "init": given.model.init}
+    nets = [SinRNN(**sizes) for _ in range(starts)]
     weights = [torch.stack([getattr(n, name) for n in nets]) for name in ("Wih", "Whh", "Who")]
     ensemble = Ensemble(*weights, depth=given.model.depth)
     lr = config.model.configure_optimizers().defaults["lr"]
@@ -74,6 +76,7 @@ def best(seeds: int, precision: str) -> tuple[Tensor, float]:
             args = (f"--seed_everything={seed}", f"--trainer.precision={precision}")
             quiet = ("--trainer.enable_progress_bar=false",)
             run = configured("best", *args, *quiet).prepare()
+            cast(Any, run.trainer).callbacks.remove(run.closing)  # draws pictures
             started = time.perf_counter()
             run.trainer.fit(run.cli.model, run.cli.datamodule)
             seconds.append(time.perf_counter() - started)

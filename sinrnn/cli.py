@@ -137,16 +137,19 @@ class Run:
     def __init__(self, cli: TrainCLI, folder: Path) -> None:
         self.cli, self.closing = cli, Closing(folder, cli.config.keep)
         given = dict(cli.config_init.trainer)
-        checkpoints = ModelCheckpoint(
-            folder / "checkpoints",
-            filename="best",
-            monitor="half_mse/val",
-            save_last=True,
-            auto_insert_metric_name=False,
-            enable_version_counter=False,
+        # Two, for Lightning 2.6.6 writes its own last.ckpt only when the best was written, too.
+        best, last = (
+            ModelCheckpoint(
+                folder / "checkpoints",
+                filename=name,
+                monitor=monitor,
+                auto_insert_metric_name=False,
+                enable_version_counter=False,
+            )
+            for name, monitor in (("best", "half_mse/val"), ("last", None))
         )
         progress = [] if given["enable_progress_bar"] is False else [Progress()]
-        own = [*progress, checkpoints, self.closing]
+        own = [*progress, best, last, self.closing]
         given["callbacks"] = [*(given["callbacks"] or []), *own]
         where = folder.parent.parent, folder.parent.name, folder.name
         given["logger"] = [TensorBoardLogger(*where, default_hp_metric=False), CSVLogger(*where)]

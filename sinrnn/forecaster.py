@@ -91,14 +91,20 @@ class Forecaster(pl.LightningModule):
         """Take window, horizon and scaling over from the data module.
 
         Raises:
-            ValueError: `updates` is "window", and gradients are clipped by norm.
+            ValueError: `updates` is "window", and gradients are clipped by norm or accumulated.
         """
-        clip, by = self.trainer.gradient_clip_val, self.trainer.gradient_clip_algorithm
-        if self.updates == "window" and clip and by != "value":
-            raise ValueError(
-                "updates: window clips gradients by value: set trainer.gradient_clip_algorithm "
-                "to value"
-            )
+        if self.updates == "window":
+            if self._clip() and self.trainer.gradient_clip_algorithm != "value":
+                raise ValueError(
+                    "updates: window clips gradients by value: set "
+                    "trainer.gradient_clip_algorithm to value"
+                )
+            if self.trainer.accumulate_grad_batches != 1:
+                raise ValueError(
+                    "updates: window makes a step for each window: "
+                    "trainer.accumulate_grad_batches must be 1, got "
+                    f"{self.trainer.accumulate_grad_batches}"
+                )
         data = self._windows_of_the_trainer()
         if data is not None:
             self.net.window, self.net.horizon = data.window, data.horizon
@@ -130,7 +136,7 @@ class Forecaster(pl.LightningModule):
         net, lr = self.net, self.trainer.optimizers[0].param_groups[0]["lr"]
         weights = (net.Wih, net.Whh, net.Who)
         learner = Ensemble(*(weight[None] for weight in weights), depth=net.depth)
-        errors = learner.learn(x, y, lr, self.trainer.gradient_clip_val)
+        errors = learner.learn(x, y, lr, self._clip())
         with torch.no_grad():
             for weight, learnt in zip(weights, learner.weights, strict=True):
                 weight.copy_(learnt[0])
@@ -193,6 +199,11 @@ class Forecaster(pl.LightningModule):
         # Only ReduceLROnPlateau looks at what is monitored.
         schedule = {"scheduler": self.scheduler(optimizer), "monitor": "half_mse/val"}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def _clip(self) -> float | None:
+        """Where gradients are clipped; not at all, to Lightning, from a value of 0 on down."""
+        clip = self.trainer.gradient_clip_val
+        return clip if clip and clip > 0 else None
 
     def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
         """As the trainer says, except where `updates` is "window" and the learner has clipped."""

@@ -12,8 +12,11 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sinrnn import SinRNN, cli
-from sinrnn.cli import claim_folder, main, one_line
+from sinrnn import Sine, SinRNN, cli, monitor
+from sinrnn.baselines import half_mse
+from sinrnn.cli import TrainCLI, claim_folder, main, one_line
+from sinrnn.forecaster import predict
+from sinrnn.windows import Windows
 
 ROOT = Path(__file__).parent.parent
 # Small, and yet every part of a run is there: clipping, schedule, early stopping, standardising.
@@ -157,7 +160,7 @@ BAD = {
     "--model.hidden_size -1": "hidden_size must be at least 1, got -1",
     "--model.hidden_size many": "model.hidden_size cannot be many: expected int",
     "--model.depth 0": "depth must be at least 1 step or None, got 0",
-    "--model.init zeros": "init must be one of orthogonal, torch, notebook, got 'zeros'",
+    "--model.init zeros": "init must be one of orthogonal, linear, torch, notebook, got 'zeros'",
     "--model.optimizer.lr nan": "model.optimizer.lr cannot be nan: expected float",
     "--model.optimizer.lr .nan": "model.optimizer or model.scheduler: Invalid learning rate: nan",
     "--model.optimizer.lr -1": "model.optimizer or model.scheduler: Invalid learning rate: -1.0",
@@ -175,6 +178,8 @@ BAD = {
     "--data.batch_size -3": "batch_size must be at least 1, or 0 for all, got -3",
     "--data.series Nope": "data.series: Expected a dot import path string: Nope",
     "--data.series.points 0": "points must be at least 1, got 0",
+    "--model.updates sample": "model.updates cannot be sample: expected ['batch', 'window']",
+    "--keep worst": "keep cannot be worst: expected ['best', 'last']",
     "--threads 0": "threads must be at least 1, got 0",
     "--seed_everything -1": "seed_everything must be at least 0, got -1",
     "--ckpt_path nope.ckpt": "ckpt_path nope.ckpt does not exist",
@@ -204,6 +209,27 @@ def test_unknown_key_in_a_config_is_named(at_hand, tmp_path):
     assert status == 2
     assert err.count("\n") == 1
     assert "widow" in err
+
+
+WINDOWED = {
+    "--model.bias true": "updates: window is for networks without biases, got bias true",
+    "--model.optimizer torch.optim.Adam": "model.optimizer or model.scheduler: updates: window "
+    "makes steps of plain gradient descent, torch.optim.SGD with nothing but lr, got Adam",
+    "--model.optimizer.momentum 0.9": "model.optimizer or model.scheduler: updates: window makes "
+    "steps of plain gradient descent, torch.optim.SGD with nothing but lr, got SGD",
+    "--trainer.gradient_clip_algorithm norm": "updates: window clips gradients by value: set "
+    "trainer.gradient_clip_algorithm to value",
+    "--trainer.gradient_clip_algorithm null": "updates: window clips gradients by value: set "
+    "trainer.gradient_clip_algorithm to value",
+}
+
+
+@pytest.mark.parametrize("arguments", WINDOWED)
+def test_updates_by_window_refuse_in_one_line_and_leave_nothing(at_hand, tmp_path, arguments):
+    config = str(cli.CONFIGS / "notebook.yaml")
+    status, out, err = at_hand("--config", config, *arguments.split())
+    assert (status, out, err) == (2, "", f"error: {WINDOWED[arguments]}\n")
+    assert not list(tmp_path.glob("runs/*/*"))
 
 
 def test_exploding_loss_stops_with_what_to_change(at_hand):
@@ -256,6 +282,122 @@ def test_resume_goes_on_where_the_run_stopped(at_hand, tmp_path):
     assert whole["global_step"] == resumed["global_step"]
     for name, value in whole["state_dict"].items():
         assert torch.equal(value, resumed["state_dict"][name]), name
+
+
+# The rate grows tenfold each epoch: the second epoch is the best, and the fifth far worse.
+WORSE = """
+data:
+  series: {class_path: sinrnn.Sine, init_args: {points: 120}}
+model:
+  optimizer: {class_path: torch.optim.Adam, init_args: {lr: 0.001}}
+  scheduler: {class_path: torch.optim.lr_scheduler.StepLR, init_args: {step_size: 1, gamma: 10}}
+trainer: {max_epochs: 5, accelerator: cpu}
+"""
+
+
+@pytest.mark.parametrize(("keep", "arguments"), [("best", []), ("last", ["--keep", "last"])])
+def test_keep_says_which_weights_are_saved_and_reported(at_hand, tmp_path, keep, arguments):
+    (tmp_path / "worse.yaml").write_text(WORSE)
+    status, out, err = at_hand("--config", "worse.yaml", *arguments)
+    assert (status, err) == (0, "")
+    folder = tmp_path / "runs" / "run" / "version_0"
+    with (folder / "metrics.csv").open() as file:
+        rows = [float(row["half_mse/val"]) for row in csv.DictReader(file) if row["half_mse/val"]]
+    assert rows[-1] > 10 * min(rows)
+    wanted = min(rows) if keep == "best" else rows[-1]
+    span = Windows(Sine(120).values()[72:96], 4)
+    net = SinRNN.load(folder / "model.safetensors")
+    loss = half_mse(predict(net, span), span.targets).item()
+    assert loss == pytest.approx(wanted, rel=1e-6)
+    said = re.search(r"^network +\S+ +(\S+) +\S+$", out, re.MULTILINE)
+    assert float(said[1]) == pytest.approx(wanted, rel=5e-3)
+    best = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    assert torch.equal(net.Whh, best["net.Whh"]) is (keep == "best")
+
+
+def test_last_checkpoint_is_of_the_last_epoch_though_it_is_not_the_best(at_hand, tmp_path):
+    (tmp_path / "worse.yaml").write_text(WORSE)
+    assert at_hand("--config", "worse.yaml")[0] == 0
+    folder = tmp_path / "runs" / "run" / "version_0" / "checkpoints"
+    epochs = {
+        name: torch.load(folder / f"{name}.ckpt", weights_only=True)["epoch"]
+        for name in ("best", "last")
+    }
+    assert epochs == {"best": 1, "last": 4}
+
+
+# In float64 every seed is below linear extrapolation's 1.5e-12.
+@pytest.mark.parametrize(("precision", "worst"), [("32-true", 1e-10), ("64-true", 1.5e-12)])
+def test_best_config_holds_what_it_promises(tmp_path, monkeypatch, precision, worst):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(monitor, "draw", lambda *args: {})  # most of a run's time
+    torch.set_default_dtype(torch.float32)  # as in a process of its own
+    found = {"train": [], "val": []}
+    cli.quiet()
+    for seed in range(5):
+        arguments = ["--seed_everything", str(seed), "--trainer.precision", precision]
+        arguments += ["--trainer.enable_progress_bar", "false"]
+        made = TrainCLI(["--config", str(cli.CONFIGS / "best.yaml"), *arguments]).prepare()
+        text = made.train()
+        said = re.search(r"^network +(\S+) +(\S+)", text, re.MULTILINE)
+        for name, value in zip(found, said.groups(), strict=True):
+            found[name].append(float(value))
+    assert max(found["train"]) <= 1e-13
+    assert max(found["val"]) <= worst
+    if precision == "64-true":
+        assert sorted(found["val"])[2] <= 1e-18
+
+
+def notebook(folder, *args):
+    command = [sys.executable, str(ROOT / "scripts" / "notebook.py"), *args]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+def test_notebook_script_prints_its_table_and_writes_its_figure(tmp_path):
+    quick = ["--starts", "3", "--epochs", "2", "--seeds", "1", "--figure", "F.png"]
+    done = notebook(tmp_path, *quick)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    value = r"\d\.\d\de[-+]\d\d"
+    table = {}
+    for line in done.stdout.splitlines():
+        cells = re.search(rf"^(.+?) {{2,}}({value}).* {{2,}}({value})", line)
+        if cells:
+            table[re.sub(r", \d+\.\d s$", "", cells[1])] = (float(cells[2]), float(cells[3]))
+    assert list(table) == [
+        "notebook's print, before training",
+        "notebook's print, after 500 epochs",
+        "its recipe, 3 starts, before training",
+        "its recipe, 3 starts, 2 epochs",
+        "mean of the training targets",
+        "persistence",
+        "linear extrapolation",
+        "autoregression AR(4)",
+        "best.yaml, 1 seeds, float32",
+        "best.yaml, 1 seeds, float64",
+    ]
+    before, after = (table[f"its recipe, 3 starts, {w}"] for w in ("before training", "2 epochs"))
+    for first, second in zip(before, after, strict=True):
+        assert 100 < second < 0.99 * first < 1000
+    assert table["best.yaml, 1 seeds, float64"][1] < table["linear extrapolation"][1] < 1.6e-12
+    assert (tmp_path / "F.png").read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in tmp_path.iterdir()] == ["F.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--starts 0", "--starts must be at least 1, got 0"),
+        ("--figure nowhere/F.png", "--figure nowhere/F.png: there is no such folder"),
+    ],
+)
+def test_notebook_script_refuses_in_one_line(tmp_path, arguments, message):
+    done = notebook(tmp_path, *arguments.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    usage, _, error = done.stderr.rpartition("notebook.py: error: ")
+    assert error == f"{message}\n"
+    assert usage.startswith("usage: ")
+    assert not list(tmp_path.iterdir())
 
 
 def test_claimed_folders_are_never_given_twice(tmp_path):

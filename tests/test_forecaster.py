@@ -17,6 +17,7 @@ from sinrnn import forecaster as module
 from sinrnn import windows
 from sinrnn.baselines import half_mse
 from sinrnn.forecaster import Forecaster, predict
+from sinrnn.sequential import Ensemble
 from sinrnn.series import Series
 from sinrnn.windows import BatchOrder, WindowDataModule, Windows
 
@@ -25,6 +26,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),
     # Where there is a GPU: at these sizes it is slower, and sums in another order.
     pytest.mark.filterwarnings("ignore:GPU available but not used"),
+    # Window by window, the steps are made there.
+    pytest.mark.filterwarnings("ignore:.training_step. returned .None"),
     # Lightning 2.6.6 with torch 2.13.
     pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec"),
 ]
@@ -41,6 +44,10 @@ class Wave(Series):
     def values(self):
         i = torch.arange(100, dtype=torch.float64)
         return self.mean + self.scale * (torch.sin(0.3 * i) + torch.cos(i**2) / 10)
+
+
+class Descent(SGD):
+    """Something else than SGD, with the same arguments."""
 
 
 class Log(DummyLogger):
@@ -193,6 +200,16 @@ def test_gradient_clip_by_value_limits_every_element():
     assert (clipped["Whh"] - free["Whh"]).abs().max() > 1e-2
 
 
+@pytest.mark.parametrize("algorithm", [None, "norm"])
+def test_gradient_clip_by_norm_limits_the_whole_step(algorithm):
+    model, data = small(), wave(batch_size=0)  # one step
+    before = torch.cat([weight.detach().flatten() for weight in model.net.parameters()])
+    clip = {"gradient_clip_val": 1e-3, "gradient_clip_algorithm": algorithm}
+    fit(model, data, max_epochs=1, **clip)
+    after = torch.cat([weight.detach().flatten() for weight in model.net.parameters()])
+    assert (after - before).norm().item() == pytest.approx(LR * 1e-3, rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("scheduler", "factor"),
     [
@@ -282,6 +299,17 @@ def test_readout_is_solved_at_the_start_of_its_epoch(standardise, most, monkeypa
     assert least < before / 2
 
 
+@pytest.mark.parametrize(("cutoff", "directions"), [(1e-1, 2), (2e-2, 4), (0.0, 5)])
+def test_readout_is_solved_down_to_its_cutoff(cutoff, directions):
+    model, data = small(lr=0.0, readout_epoch=0, readout_cutoff=cutoff), wave()
+    x, y = data.windows["train"][:]
+    h = model.net.unroll(x)[0][:, -1].detach().numpy()
+    expected, _, rank, _ = np.linalg.lstsq(h, y.numpy(), rcond=cutoff)
+    assert rank == directions
+    fit(model, data, max_epochs=1)
+    torch.testing.assert_close(model.net.Who.detach(), torch.tensor(expected.T))
+
+
 def test_readout_stays_unless_it_is_to_be_solved():
     model = small(lr=0.0)
     before = model.net.Who.detach().clone()
@@ -315,10 +343,181 @@ def test_checkpoint_is_plain_and_loads_without_running_code(tmp_path):
         "depth": 2,
         "init": "orthogonal",
         "readout_epoch": 1,
+        "readout_cutoff": 1e-10,
+        "updates": "batch",
     }
     assert saved["hyper_parameters"] == dict(model.hparams) == kept
-    assert {type(value) for value in model.hparams.values()} == {int, bool, str}
+    assert {type(value) for value in model.hparams.values()} == {int, bool, str, float}
     again = Forecaster.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
     x, _ = data.windows["test"][:]
     torch.testing.assert_close(again(x), model(x), **BITS)
     assert saved["optimizer_states"][0]["param_groups"][0]["lr"] == LR
+
+
+# One update for each window
+
+WINDOWED = {"shuffle": False, "batch_size": 16}
+VALUE = {"gradient_clip_val": 1e-2, "gradient_clip_algorithm": "value"}
+
+
+def weights_of(model):
+    return [getattr(model.net, name).detach().clone() for name in ("Wih", "Whh", "Who")]
+
+
+def close(found, expected):
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def each_by_hand(model, data, *, rates, clip=None):
+    """The weights that updates: window leads to, without Lightning; one rate for each epoch."""
+    ensemble = Ensemble(*(weight[None] for weight in weights_of(model)), depth=model.net.depth)
+    mean, scale = data.scaling
+    span = data.windows["train"]
+    order = BatchOrder(len(span), data.batch_size, data.seed, data.shuffle)
+    for epoch, rate in enumerate(rates):
+        order.set_epoch(epoch)
+        x, y = ((part - mean) / scale for part in span[torch.cat(list(order))])
+        ensemble.learn(x, y, rate, clip)
+    return [weight[0] for weight in ensemble.weights]
+
+
+@pytest.mark.parametrize("clip", [{}, VALUE])
+@pytest.mark.parametrize("depth", [None, 2])
+def test_updates_by_window_are_gradient_descent_with_batches_of_one(depth, clip):
+    ones, each = small(depth=depth), small(depth=depth, updates="window")
+    each.load_state_dict(ones.state_dict())
+    before = weights_of(each)
+    fit(ones, wave(shuffle=False, batch_size=1), **clip)
+    fit(each, wave(**WINDOWED), **clip)
+    close(weights_of(each), weights_of(ones))
+    assert all((a - b).abs().max() > 1e-2 for a, b in zip(before, weights_of(each), strict=True))
+
+
+def test_clipping_by_value_changes_what_updates_by_window_learn():
+    free, cut = small(updates="window"), small(updates="window")
+    cut.load_state_dict(free.state_dict())
+    fit(free, wave(**WINDOWED))
+    fit(cut, wave(**WINDOWED), **VALUE)
+    assert (free.net.Who - cut.net.Who).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("nothing", [None, 0, -1.0])
+@pytest.mark.parametrize("algorithm", [None, "value", "norm"])
+def test_updates_by_window_are_not_clipped_where_the_trainer_says_nothing(nothing, algorithm):
+    model, data = small(updates="window"), wave()
+    expected = each_by_hand(model, data, rates=[LR])
+    clip = {"gradient_clip_val": nothing, "gradient_clip_algorithm": algorithm}
+    fit(model, data, max_epochs=1, **clip)
+    close(weights_of(model), expected)
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+@pytest.mark.parametrize(("clip", "limit"), [({}, None), (VALUE, 1e-2)])
+def test_updates_by_window_keep_the_order_of_the_batches(clip, limit, standardise):
+    model, data = small(updates="window"), wave(2.0, 0.5, standardise=standardise)
+    expected = each_by_hand(model, data, rates=[LR] * EPOCHS, clip=limit)
+    fit(model, data, **clip)
+    close(weights_of(model), expected)
+    assert model.mean == data.scaling.mean
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "rates"),
+    [
+        (partial(StepLR, step_size=1, gamma=0.1), [LR, LR / 10, LR / 100]),
+        (partial(StepLR, step_size=2, gamma=0.5), [LR, LR, LR / 2]),
+        # The validation loss falls: for mode max a plateau after the first epoch.
+        (partial(ReduceLROnPlateau, mode="max", patience=0, factor=0.5), [LR, LR, LR / 2]),
+    ],
+)
+def test_scheduler_changes_the_rate_of_updates_by_window_once_an_epoch(scheduler, rates):
+    model, data, losses = small(updates="window", scheduler=scheduler), wave(), Losses()
+    expected = each_by_hand(model, data, rates=rates)
+    fit(model, data, callbacks=[losses])
+    assert losses.val == sorted(losses.val, reverse=True)
+    close(weights_of(model), expected)
+
+
+def test_steps_are_windows_where_each_is_an_update():
+    log, losses = Log(), Losses()
+    done = fit(small(updates="window"), wave(), logger=log, log_every_n_steps=1, callbacks=[losses])
+    assert done.global_step == EPOCHS * 56
+    count = done.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step
+    assert count.total.ready == count.total.completed == EPOCHS * 56
+    assert count.current.ready == count.current.completed == 56
+    steps = [step for step, row in log.rows if "half_mse/val" in row]
+    assert steps == [0, *(56 * epoch - 1 for epoch in range(1, EPOCHS + 1))]
+    assert losses.val[-1] < losses.val[0]
+
+
+def test_resumed_updates_by_window_end_in_the_same_bits(tmp_path):
+    def made():
+        torch.manual_seed(3)
+        scheduler = partial(StepLR, step_size=1, gamma=0.7)
+        return small(updates="window", scheduler=scheduler)
+
+    whole, half, resumed = made(), made(), made()
+    expected = fit(whole, wave(), max_epochs=4)
+    fit(half, wave(), max_epochs=2).save_checkpoint(tmp_path / "half.ckpt")
+    again = trainer(max_epochs=4)
+    again.fit(resumed, wave(), ckpt_path=tmp_path / "half.ckpt", weights_only=True)
+    torch.testing.assert_close(weights_of(resumed), weights_of(whole), **BITS)
+    assert again.global_step == expected.global_step == 4 * 56
+    assert again.current_epoch == 4
+    assert (whole.net.Whh - half.net.Whh).abs().max() > 1e-3
+
+
+# The error after one step is 1e160, and its square beyond float64; after two it is no number.
+@pytest.mark.parametrize(("batch_size", "bad"), [(2, "inf"), (16, "nan")])
+def test_updates_by_window_stop_at_a_loss_that_is_not_finite(batch_size, bad):
+    message = (
+        f"the loss became {bad} at step {batch_size - 1}: lower the learning rate "
+        "(model.optimizer.lr) or clip the gradient (trainer.gradient_clip_val)"
+    )
+    with refuses(FloatingPointError, message):
+        fit(small(lr=1e160, updates="window"), wave(batch_size=batch_size))
+
+
+def test_updates_by_window_refuse_biases():
+    message = "updates: window is for networks without biases, got bias true"
+    with refuses(ValueError, message):
+        small(bias=True, updates="window")
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "name"),
+    [
+        (torch.optim.Adam, "Adam"),
+        (partial(torch.optim.ASGD, lr=LR), "ASGD"),
+        (partial(Descent, lr=LR), "Descent"),
+        (partial(SGD, lr=LR, momentum=0.9), "SGD"),
+        (partial(SGD, lr=LR, weight_decay=1e-3), "SGD"),
+        (partial(SGD, lr=LR, maximize=True), "SGD"),
+    ],
+)
+def test_updates_by_window_refuse_all_but_plain_gradient_descent(optimizer, name):
+    message = (
+        "updates: window makes steps of plain gradient descent, torch.optim.SGD with nothing but "
+        f"lr, got {name}"
+    )
+    with refuses(ValueError, message):
+        fit(Forecaster(hidden_size=5, optimizer=optimizer, updates="window"), wave())
+
+
+@pytest.mark.parametrize("algorithm", [None, "norm"])
+def test_updates_by_window_refuse_to_clip_by_norm(algorithm):
+    message = (
+        "updates: window clips gradients by value: set trainer.gradient_clip_algorithm to value"
+    )
+    clip = {"gradient_clip_val": 1.0, "gradient_clip_algorithm": algorithm}
+    with refuses(ValueError, message):
+        fit(small(updates="window"), wave(), **clip)
+
+
+def test_updates_by_window_refuse_to_accumulate_gradients():
+    message = (
+        "updates: window makes a step for each window: trainer.accumulate_grad_batches must be 1, "
+        "got 2"
+    )
+    with refuses(ValueError, message):
+        fit(small(updates="window"), wave(), accumulate_grad_batches=2)

@@ -190,13 +190,63 @@ def test_loss_curves_take_any_number_of_baselines():
     assert len(figure.axes[0].lines) == 2 + len(rivals)
 
 
+# Many starts
+
+
+def starts_figure():
+    """Three epochs of two starts."""
+    curves = {
+        "train": torch.tensor([[300.0, 200.0], [2.0, 1.0], [0.02, 0.01]]),
+        "val": torch.tensor([[310.0, 210.0], [3.0, 4.0], [0.03, 0.04]]),
+    }
+    saturated = torch.tensor([[0.25, 0.5], [0.75, 1.0], [0.0, 0.125]])
+    return plots.many_starts([0, 1, 3], curves, saturated, {"mean": 0.5, "persistence": 6e-7})
+
+
+def test_many_starts_carry_every_start_and_what_to_compare_with():
+    above, below = starts_figure().axes
+    assert [d for line in above.lines if len(d := line.get_xydata().tolist()) == 3] == [
+        points([0, 1, 3], row)
+        for row in ([300, 2, 0.02], [200, 1, 0.01], [310, 3, 0.03], [210, 4, 0.04])
+    ]
+    levels = {"mean: 5.0e-01": 0.5, "persistence: 6.0e-07": 6e-7}
+    found = lines(above)
+    for label, value in levels.items():
+        assert [y for _, y in found[label]] == [value, value]
+    assert legend(above) == ["train", "val", *levels]
+    assert above.get_title() == "2 random starts"
+    assert above.get_yscale() == "log"
+    assert [line.get_xydata().tolist() for line in below.lines] == [
+        points([0, 1, 3], [25, 75, 0]),
+        points([0, 1, 3], [50, 100, 12.5]),
+    ]
+    assert (above.get_ylabel(), below.get_ylabel()) == ("half_mse", "saturated units, %")
+    assert below.get_xlabel() == "epochs done"
+
+
+def test_many_starts_tell_the_spans_and_the_levels_apart():
+    above, _ = starts_figure().axes
+    named = {line.get_label(): line.get_color() for line in above.lines}
+    drawn = [line.get_color() for line in above.lines if len(line.get_xdata()) == 3]
+    assert drawn == [named["train"]] * 2 + [named["val"]] * 2
+    assert named["train"] != named["val"]
+    styles = [line.get_linestyle() for line in above.lines if ":" in line.get_label()]
+    assert len(set(styles)) == len(styles) == 2
+
+
 # Files
 
 
 @pytest.mark.parametrize(
     "draw",
-    [loss_figure, prediction_figure, window_figure, lambda: plots.rollout(closed())],
-    ids=["losses", "predictions", "windows", "rollout"],
+    [
+        loss_figure,
+        prediction_figure,
+        window_figure,
+        starts_figure,
+        lambda: plots.rollout(closed()),
+    ],
+    ids=["losses", "predictions", "windows", "starts", "rollout"],
 )
 def test_figure_is_saved_as_png(draw, tmp_path):
     path = tmp_path / "figure.png"

@@ -147,7 +147,7 @@ def test_functional_call_over_stacked_networks_runs_each():
         ({"hidden_size": -1}, "hidden_size must be at least 1, got -1"),
         ({"output_size": 0}, "output_size must be at least 1, got 0"),
         ({"depth": 0}, "depth must be at least 1 step or None, got 0"),
-        ({"init": "he"}, "init must be one of orthogonal, torch, notebook, got 'he'"),
+        ({"init": "he"}, "init must be one of orthogonal, linear, torch, notebook, got 'he'"),
     ],
 )
 def test_constructor_refuses_by_name(options, message):
@@ -256,6 +256,18 @@ def test_init_orthogonal_keeps_the_length_of_a_state():
     assert not net.bo.any()
 
 
+def test_init_linear_reads_the_input_by_a_hundredth():
+    net = SinRNN(D, 400, O, bias=True, init="linear")
+    assert 0.009 < net.Wih.std() < 0.011
+    assert net.Wih.mean().abs() < 0.002
+    assert_close(net.Whh.T @ net.Whh, torch.eye(400))
+    assert 0.9 * 400**-0.5 < net.Who.abs().max() <= 400**-0.5
+    for weight in (net.Wih, net.Who):
+        assert weight.unique().numel() == weight.numel()
+    assert not net.bh.any()
+    assert not net.bo.any()
+
+
 def test_init_torch_fills_the_interval_of_torch():
     for name, weight in SinRNN(D, 40, O, bias=True, init="torch").named_parameters():
         assert weight.abs().max() <= 40**-0.5, name
@@ -272,7 +284,7 @@ def test_init_notebook_fills_the_interval_of_the_notebook():
     assert not net.bo.any()
 
 
-@pytest.mark.parametrize("init", ["orthogonal", "torch", "notebook"])
+@pytest.mark.parametrize("init", ["orthogonal", "linear", "torch", "notebook"])
 def test_reset_parameters_draws_anew_and_the_seed_decides(init):
     torch.manual_seed(7)
     net = SinRNN(D, H, O, bias=True, init=init)
@@ -291,7 +303,7 @@ def test_dtype_is_that_of_every_weight_and_output(dtype):
     assert net(torch.zeros(B, T, D, dtype=dtype)).dtype == dtype
 
 
-@pytest.mark.parametrize("init", ["orthogonal", "torch", "notebook"])
+@pytest.mark.parametrize("init", ["orthogonal", "linear", "torch", "notebook"])
 def test_device_meta_makes_shapes_without_numbers(init):
     net = SinRNN(D, H, O, bias=True, init=init, device="meta")
     assert {p.device.type for p in net.parameters()} == {"meta"}
@@ -363,6 +375,32 @@ def test_fit_readout_does_not_tell_apart_what_is_nearly_the_same(dtype, apart):
     assert net.Wih[0] != net.Wih[1]
     net.fit_readout(torch.randn(40, 1, 1, dtype=dtype), torch.randn(40, 1, dtype=dtype))
     assert_close(net.Who[:, 0], net.Who[:, 1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_fit_readout_never_fits_rounding_whatever_the_cutoff(dtype):
+    net = SinRNN(1, 2, 1, dtype=dtype)
+    with torch.no_grad():
+        net.Wih.copy_(torch.tensor([[1.0], [1.0 + torch.finfo(dtype).eps]]))
+    assert net.Wih[0] != net.Wih[1]
+    net.fit_readout(torch.randn(40, 1, 1, dtype=dtype), torch.randn(40, 1, dtype=dtype), cutoff=0.0)
+    assert_close(net.Who[:, 0], net.Who[:, 1])
+
+
+@BIAS
+def test_fit_readout_gives_no_weight_below_the_cutoff(bias):
+    net, x, y = network(bias=bias), torch.randn(40, T, D), torch.randn(40, O)
+    reads = net.unroll(x)[0][:, -1].detach().numpy()
+    if bias:
+        reads = np.hstack([reads, np.ones((40, 1))])
+    u, s, vt = np.linalg.svd(reads, full_matrices=False)
+    # A cutoff between each pair of neighbours leaves the first r directions.
+    for r in range(1, len(s) + 1):
+        below = s[r] if r < len(s) else 0.0
+        net.fit_readout(x, y, cutoff=(s[r - 1] + below) / (2 * s[0]))
+        expected = torch.tensor((vt[:r].T / s[:r]) @ u[:, :r].T @ y.numpy()).T
+        found = torch.cat([net.Who, net.bo[:, None]], 1) if bias else net.Who
+        assert_close(found.detach(), expected)
 
 
 # Its units
