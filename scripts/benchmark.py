@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from sinrnn import SinRNN, Windows, loop
+from sinrnn.baselines import half_mse
 from sinrnn.windows import BatchOrder
 
 # (T, B, D, H), from the notebook's one window to what only arithmetic decides.
@@ -191,7 +192,7 @@ import sys, torch
 from sinrnn import SinRNN
 torch.set_num_threads(1)
 kind, T, B, H, depth = sys.argv[1], *map(int, sys.argv[2:])
-net = SinRNN(1, H, depth=depth or None)
+net = SinRNN(1, H, depth=depth or None, keep_every=None if kind == "sinrnn" else int(T**0.5))
 rnn, head = net.to_torch()
 x = torch.randn(B, T, 1)
 def run(x):
@@ -213,12 +214,75 @@ def memory(seconds: float) -> list[Row]:
     rows: list[Row] = []
     for T, B, H, depth in ((2000, 32, 128, 0), (1_000_000, 1, 50, 100)):
         row: Row = {"T,B,H,depth": f"{T},{B},{H},{depth or 'full'}"}
-        for kind in ("nn.RNN", "sinrnn") if not depth else ("sinrnn",):
+        for kind in ("nn.RNN", "sinrnn", "keep_every") if not depth else ("sinrnn",):
             command = [sys.executable, "-c", MEMORY, kind, *map(str, (T, B, H, depth))]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             row[kind] = float(done.stdout)
         rows.append(row)
     return rows
+
+
+def recomputing(seconds: float) -> list[Row]:
+    """Forward and backward that keep every n-th state, n = sqrt(T), beside all states kept."""
+    rows: list[Row] = []
+    for T, B, H in ((1000, 16, 64), (2000, 32, 128), (400, 32, 256)):
+        net, x, n = SinRNN(1, H), torch.randn(B, T, 1), int(T**0.5)
+        found = medians(
+            {
+                "keep_every": one_step(SinRNN(1, H, keep_every=n), x),
+                "sinrnn": one_step(net, x),
+            },
+            seconds,
+        )
+        rows.append({"T,B,H,n": f"{T},{B},{H},{n}"} | found)
+    return rows
+
+
+def bare_loop(cli: Any) -> float:
+    """Seconds that a plain torch loop takes for configs/sine.yaml: same batches and optimizer."""
+    config = cli.TrainCLI(["--config", str(cli.CONFIGS / "sine.yaml")])
+    config.datamodule.setup()
+    net, optimizer = config.model.net, config.model.configure_optimizers()
+    x, y = (values.float() for values in config.datamodule.windows["train"][:])
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = half_mse(net(x), y)
+        loss.backward()
+        return loss
+
+    started = time.perf_counter()
+    for epoch in range(config.config.trainer.max_epochs):
+        if epoch == config.model.readout_epoch:
+            net.fit_readout(x, y)
+        optimizer.step(closure)
+    return time.perf_counter() - started
+
+
+def whole_run(cli: Any, name: str = "sine") -> float:
+    """Seconds of scripts/train.py with a config, from the first step to the last checkpoint."""
+    args = ["--config", str(cli.CONFIGS / f"{name}.yaml"), "--trainer.enable_progress_bar=false"]
+    run = cli.TrainCLI(args).prepare()
+    run.trainer.callbacks.remove(run.closing)
+    started = time.perf_counter()
+    run.trainer.fit(run.cli.model, run.cli.datamodule)
+    return time.perf_counter() - started
+
+
+def training_loop(seconds: float) -> list[Row]:
+    """configs/sine.yaml: a bare torch loop that logs and saves nothing, and `scripts/train.py`."""
+    import logging
+    import tempfile
+    from contextlib import chdir
+
+    from sinrnn import cli
+
+    cli.quiet()
+    logging.getLogger("lightning.fabric.utilities.seed").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        times = [(bare_loop(cli), whole_run(cli)) for _ in range(8)][1:]
+    bare, ours = (1e3 * statistics.median(found) for found in zip(*times, strict=True))
+    return [{"config": "sine.yaml", "bare loop": bare, "sinrnn": ours}]
 
 
 def data(seconds: float) -> list[Row]:
@@ -334,10 +398,7 @@ def notebook(seconds: float) -> list[Row]:
     whole = {"NumPy loop": 1e3 * (time.perf_counter() - started)}
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         cli.quiet()
-        run = cli.TrainCLI(["--config", str(cli.CONFIGS / "notebook.yaml")]).prepare()
-        started = time.perf_counter()
-        run.trainer.fit(run.cli.model, run.cli.datamodule)
-        whole["sinrnn"] = 1e3 * (time.perf_counter() - started)
+        whole["sinrnn"] = 1e3 * whole_run(cli, "notebook")
     return [{"what": "247 updates"} | found, {"what": f"all {epochs} epochs, both losses"} | whole]
 
 
@@ -347,10 +408,12 @@ PARTS: dict[str, Callable[[float], list[Row]]] = {
     "streaming": streaming,
     "vanishing": vanishing,
     "memory": memory,
+    "recomputing": recomputing,
+    "loop": training_loop,
     "data": data,
     "notebook": notebook,
 }
-UNITS = {"memory": "MB", "notebook": "ms"}
+UNITS = {"memory": "MB", "notebook": "ms", "loop": "ms"}
 
 
 def show(name: str, rows: list[Row]) -> list[Row]:
