@@ -35,6 +35,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.nn.functional import linear
 
 from sinrnn import loop
 from sinrnn.check import check
@@ -124,9 +125,11 @@ def last_output(
 def _project(x: Tensor, W: Tensor, b: Tensor | None, out: Tensor | None = None) -> Tensor:
     """X W' (+ b): what (1) adds of the inputs (T B, D) of all steps at once, or the readout.
 
-    With `out`, which autocast leaves alone: the recurrence keeps the precision of its weights.
+    Autocast leaves products with `out` alone: the recurrence keeps the precision of its weights.
     """
     if out is None:
+        if not _autocast(x):
+            return linear(x, W, b)
         out = x.new_empty(len(x), len(W))
     return torch.mm(x, W.t(), out=out) if b is None else torch.addmm(b, x, W.t(), out=out)
 
@@ -152,7 +155,8 @@ def _skip(x: Tensor, before: Tensor | None, Wih: Tensor, Whh: Tensor, bh: Tensor
     """The state after x (T, B, D), in a memory that does not grow with T."""
     (T, B, D), H = x.shape, len(Whh)
     Whh_t = _transposed(Whh, T)
-    for chunk in x.split(max(1, min(T, CACHED // max(B * H, 1)))):
+    size = max(1, CACHED // max(B * H, 1))
+    for chunk in (x,) if T <= size else x.split(size):
         h = take(len(chunk), B, H, x)
         _project(chunk.reshape(len(h.flat), D), Wih, bh, h.flat)
         before = last = _advance(h.steps, before, Whh_t).clone()
