@@ -469,3 +469,29 @@ def test_package_names_what_it_has_and_nothing_else():
     assert set(sinrnn.__all__) <= set(dir(sinrnn))
     with pytest.raises(AttributeError, match="module 'sinrnn' has no attribute 'nothing'"):
         sinrnn.nothing  # noqa: B018 - the access is the test
+
+
+class Doubled(torch.nn.Module):
+    """A parametrization."""
+
+    def forward(self, weight):
+        return 2 * weight
+
+
+@pytest.mark.parametrize("name", ["Wih", "Whh", "bh", "Who", "bo"])
+@pytest.mark.parametrize("how", ["parametrized", "tensor", "parameter"])
+def test_replaced_weight_takes_effect(name, how):
+    net, same = (SinRNN(D, H, O, bias=True, init="torch") for _ in range(2))
+    same.load_state_dict(net.state_dict())
+    weight = getattr(net, name).detach()
+    with torch.no_grad():
+        getattr(same, name).mul_(2)
+    if how == "parametrized":
+        torch.nn.utils.parametrize.register_parametrization(net, name, Doubled())
+    else:
+        delattr(net, name)
+        setattr(net, name, 2 * weight if how == "tensor" else torch.nn.Parameter(2 * weight))
+    x = torch.randn(B, T, D)
+    assert_close(net(x), same(x))
+    assert_close(net.unroll(x), same.unroll(x))
+    assert_close(net.step(x[:, 0]), same.step(x[:, 0]))
