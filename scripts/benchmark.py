@@ -10,11 +10,14 @@ import importlib.util
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +195,7 @@ import sys, torch
 from sinrnn import SinRNN
 torch.set_num_threads(1)
 kind, T, B, H, depth = sys.argv[1], *map(int, sys.argv[2:])
-net = SinRNN(1, H, depth=depth or None, keep_every=None if kind == "sinrnn" else int(T**0.5))
+net = SinRNN(1, H, depth=depth or None, keep_every=int(T**0.5) if kind == "keep_every" else None)
 rnn, head = net.to_torch()
 x = torch.randn(B, T, 1)
 def run(x):
@@ -271,14 +274,9 @@ def whole_run(cli: Any, name: str = "sine") -> float:
 
 def training_loop(seconds: float) -> list[Row]:
     """configs/sine.yaml: a bare torch loop that logs and saves nothing, and `scripts/train.py`."""
-    import logging
-    import tempfile
-    from contextlib import chdir
-
     from sinrnn import cli
 
     cli.quiet()
-    logging.getLogger("lightning.fabric.utilities.seed").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         times = [(bare_loop(cli), whole_run(cli)) for _ in range(8)][1:]
     bare, ours = (1e3 * statistics.median(found) for found in zip(*times, strict=True))
@@ -304,9 +302,6 @@ def data(seconds: float) -> list[Row]:
 
 def mapped() -> dict[str, float]:
     """The same on 10^8 samples in a memory-mapped file: time per batch, and memory."""
-    import resource
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "series.npy"
         file = np.lib.format.open_memmap(path, "w+", dtype=np.float32, shape=(10**8,))
@@ -372,12 +367,10 @@ def numpy_loss(weights: Sequence[Array], x: Array, y: Array) -> float:
 
 def notebook(seconds: float) -> list[Row]:
     """The notebook's 247 updates: the loop in NumPy, and sinrnn; then all of its training."""
-    import tempfile
-    from contextlib import chdir
-
     from sinrnn import cli
     from sinrnn.sequential import Ensemble
 
+    cli.quiet()
     config = cli.TrainCLI(["--config", str(cli.CONFIGS / "notebook.yaml")])
     config.datamodule.setup()
     both = [config.datamodule.windows[name][:] for name in ("train", "val")]
@@ -397,7 +390,6 @@ def notebook(seconds: float) -> list[Row]:
             numpy_loss(weights, inputs.numpy(), targets.numpy())
     whole = {"NumPy loop": 1e3 * (time.perf_counter() - started)}
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        cli.quiet()
         whole["sinrnn"] = 1e3 * whole_run(cli, "notebook")
     return [{"what": "247 updates"} | found, {"what": f"all {epochs} epochs, both losses"} | whole]
 

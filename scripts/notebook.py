@@ -5,7 +5,6 @@ as one batched computation, in float64.
 """
 
 import argparse
-import logging
 import statistics
 import tempfile
 import time
@@ -29,9 +28,7 @@ PRINTED = {"before training": (268.99, 261.04), "after 500 epochs": (0.00521, 0.
 
 def configured(name: str, *args: str) -> cli.TrainCLI:
     """Model, data and settings of a shipped config."""
-    found = cli.TrainCLI(["--config", str(cli.CONFIGS / f"{name}.yaml"), *args])
-    found.datamodule.setup()
-    return found
+    return cli.TrainCLI(["--config", str(cli.CONFIGS / f"{name}.yaml"), *args])
 
 
 def losses(ensemble: Ensemble, data: WindowDataModule) -> Tensor:
@@ -47,6 +44,7 @@ def learn(starts: int, epochs: int | None) -> tuple[WindowDataModule, Tensor, Te
     """The notebook's recipe: both losses (E, 2, S) and saturation (E, S) by epoch."""
     config = configured("notebook")
     data, given = config.datamodule, config.config
+    data.setup()
     torch.manual_seed(given.seed_everything)
     torch.set_default_dtype(torch.float64)
     sizes = {"hidden_size": given.model.hidden_size, "init": given.model.init}
@@ -116,7 +114,6 @@ def main() -> None:
     if not args.figure.resolve().parent.is_dir():
         parser.error(f"--figure {args.figure}: there is no such folder")
     cli.quiet()
-    logging.getLogger("lightning.fabric.utilities.seed").setLevel(logging.ERROR)
 
     data, curves, saturated = learn(args.starts, args.epochs)
     windows = {n: (x[..., 0], y[:, 0]) for n in SPANS for x, y in [data.windows[n][:]]}

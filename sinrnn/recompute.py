@@ -53,25 +53,15 @@ def last_output(
     if loop.preferred() or not torch.is_grad_enabled():
         return bptt.last_output(x, h0, Wih, Whh, bh, Who, bo, depth=depth)
     inputs = (x, h0, Wih, Whh, bh, Who, bo)
-    return _Recomputed.apply(*inputs, depth, keep_every)  # type: ignore[no-any-return, no-untyped-call]
+    return _Recomputed.apply(depth, keep_every, *inputs)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _Recomputed(Function):
     """Keeps the state before each chunk of n steps; backward computes one chunk at a time."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        h0: Tensor | None,
-        Wih: Tensor,
-        Whh: Tensor,
-        bh: Tensor | None,
-        Who: Tensor,
-        bo: Tensor | None,
-        depth: int | None,
-        keep_every: int,
-    ) -> Tensor:
+    def forward(ctx: Any, depth: int | None, keep_every: int, *inputs: Any) -> Tensor:
+        x, h0, Wih, Whh, bh, Who, bo = inputs
         cut = 0 if depth is None else max(x.shape[1] - depth, 0)
         steps, last, kept = x.transpose(0, 1), h0, []
         if cut:
@@ -80,20 +70,19 @@ class _Recomputed(Function):
             kept.append(last)
             last = bptt._skip(chunk, last, Wih, Whh, bh)
         assert last is not None
-        ctx.save_for_backward(x, h0, Wih, Whh, bh, Who, bo)
+        ctx.save_for_backward(*inputs)
         ctx.depth, ctx.keep_every, ctx.cut, ctx.kept, ctx.last = depth, keep_every, cut, kept, last
         return bptt._project(last, Who, bo)
 
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor) -> Grads:
-        x, h0, Wih, Whh, bh, Who, bo = ctx.saved_tensors
+        inputs = x, _, Wih, Whh, bh, Who, _ = ctx.saved_tensors
         if bptt._autocast(x):
             with torch.autocast(x.device.type, enabled=False):
                 return _Recomputed.backward(ctx, grad_y)
         if torch.is_grad_enabled():
-            inputs = (x, h0, Wih, Whh, bh, Who, bo)
-            return (*loop.gradient(loop.last_output, inputs, ctx.depth, grad_y), None, None)
-        needs, cut = ctx.needs_input_grad, ctx.cut
+            return (None, None, *loop.gradient(loop.last_output, inputs, ctx.depth, grad_y))
+        needs, cut = ctx.needs_input_grad[2:], ctx.cut
         grad_Who = torch.mm(grad_y.t(), ctx.last) if needs[5] else None
         grad_bo = grad_y.sum(0) if needs[6] else None
         grad_x = torch.zeros_like(x) if needs[0] else None
@@ -126,4 +115,4 @@ class _Recomputed(Function):
         grad_h0 = None
         if needs[1]:
             grad_h0 = torch.zeros_like(grad_h) if cut else grad_h
-        return (grad_x, grad_h0, *sums, grad_Who, grad_bo, None, None)
+        return (None, None, grad_x, grad_h0, *sums, grad_Who, grad_bo)
