@@ -262,11 +262,15 @@ def bare_loop(cli: Any) -> float:
     return time.perf_counter() - started
 
 
-def whole_run(cli: Any, name: str = "sine") -> float:
+def whole_run(
+    cli: Any, name: str = "sine", monitor: bool = True, more: Sequence[str] = ()
+) -> float:
     """Seconds of scripts/train.py with a config, from the first step to the last checkpoint."""
     args = ["--config", str(cli.CONFIGS / f"{name}.yaml"), "--trainer.enable_progress_bar=false"]
-    run = cli.TrainCLI(args).prepare()
+    run = cli.TrainCLI([*args, *more]).prepare()
     run.trainer.callbacks.remove(run.closing)
+    if not monitor:
+        run.trainer.callbacks.remove(run.closing.monitor)
     started = time.perf_counter()
     run.trainer.fit(run.cli.model, run.cli.datamodule)
     return time.perf_counter() - started
@@ -281,6 +285,36 @@ def training_loop(seconds: float) -> list[Row]:
         times = [(bare_loop(cli), whole_run(cli)) for _ in range(8)][1:]
     bare, ours = (1e3 * statistics.median(found) for found in zip(*times, strict=True))
     return [{"config": "sine.yaml", "bare loop": bare, "sinrnn": ours}]
+
+
+ADAM = """--model.optimizer torch.optim.Adam --model.optimizer.lr 0.003 --data.batch_size 32
+--model.readout_epoch null --trainer.max_epochs 400"""
+
+
+def monitoring(seconds: float) -> list[Row]:
+    """Training with and without the monitoring, side by side; the median of the ratios."""
+    from sinrnn import cli
+
+    cli.quiet()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        whole_run(cli)
+        for what, name, more, runs in (
+            ("sine.yaml", "sine", "", 15),
+            ("sine.yaml with Adam, 400 epochs", "sine", ADAM, 3),
+            ("notebook.yaml", "notebook", "", 3),
+        ):
+            pairs = [
+                (
+                    whole_run(cli, name, False, more.split()),
+                    whole_run(cli, name, True, more.split()),
+                )
+                for _ in range(runs)
+            ]
+            without, ours = (1e3 * statistics.median(times) for times in zip(*pairs, strict=True))
+            ratio = statistics.median(on / off for off, on in pairs)
+            rows.append({"what": what, "off": without, "on": ours, "on / off": ratio})
+    return rows
 
 
 def data(seconds: float) -> list[Row]:
@@ -402,15 +436,17 @@ PARTS: dict[str, Callable[[float], list[Row]]] = {
     "memory": memory,
     "recomputing": recomputing,
     "loop": training_loop,
+    "monitoring": monitoring,
     "data": data,
     "notebook": notebook,
 }
-UNITS = {"memory": "MB", "notebook": "ms", "loop": "ms"}
+UNITS = {"memory": "MB", "notebook": "ms", "loop": "ms", "monitoring": "ms"}
 
 
 def show(name: str, rows: list[Row]) -> list[Row]:
     """Print one table with the ratios to sinrnn, and what may be concluded."""
     rivals = [key for key in rows[0] if key != "sinrnn" and isinstance(rows[0][key], float)]
+    rivals = rivals if "sinrnn" in rows[0] else []
     for row in rows:
         for rival in rivals:
             if row.get("sinrnn") and rival in row:

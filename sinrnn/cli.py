@@ -1,5 +1,6 @@
 """The command line: one training run, from arguments to a folder."""
 
+import argparse
 import logging
 import re
 import shutil
@@ -17,8 +18,14 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
+from sinrnn import doctor
+from sinrnn.checkpoint import Last
+from sinrnn.closing import Closing
+from sinrnn.examine import examine, predictions
 from sinrnn.forecaster import Forecaster
-from sinrnn.monitor import Closing, Progress
+from sinrnn.monitor import Monitor, Progress
+from sinrnn.report import History
+from sinrnn.rnn import SinRNN
 from sinrnn.windows import WindowDataModule
 
 PACKAGE = Path(__file__).parent
@@ -33,7 +40,6 @@ NOISE = [
     ".*GPU available but not used.*",  # the config chose the CPU
     ".*could not find the monitored key.*",  # without validation the last weights are kept
     ".*The dirpath has changed from.*",  # a resumed run has a folder of its own
-    ".*training_step. returned .None.*",  # window by window, the step is made there
     ".*isinstance.treespec, LeafSpec.*",  # Lightning 2.6.6 with torch 2.13
 ]
 
@@ -80,7 +86,8 @@ class TrainCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """One seed for weights and batches."""
+        """What shows training, and one seed for weights and batches."""
+        parser.add_lightning_class_args(Monitor, "monitor")
         parser.link_arguments("seed_everything", "data.seed")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -135,29 +142,31 @@ class Run:
     """
 
     def __init__(self, cli: TrainCLI, folder: Path) -> None:
-        self.cli, self.closing = cli, Closing(folder, cli.config.keep)
+        monitor = cli.config_init.monitor
+        self.cli, self.closing = cli, Closing(folder, monitor, cli.config.keep)
         given = dict(cli.config_init.trainer)
         # Two, for Lightning 2.6.6 writes its own last.ckpt only when the best was written, too.
-        best, last = (
-            ModelCheckpoint(
-                folder / "checkpoints",
-                filename=name,
-                monitor=monitor,
-                auto_insert_metric_name=False,
-                enable_version_counter=False,
-            )
-            for name, monitor in (("best", "half_mse/val"), ("last", None))
+        best = ModelCheckpoint(
+            folder / "checkpoints",
+            filename="best",
+            monitor="half_mse/val",
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
         )
+        last = Last(folder / "checkpoints", best)
         progress = [] if given["enable_progress_bar"] is False else [Progress()]
-        own = [*progress, best, last, self.closing]
+        own = [*progress, monitor, best, last, self.closing]
         given["callbacks"] = [*(given["callbacks"] or []), *own]
         where = folder.parent.parent, folder.parent.name, folder.name
-        given["logger"] = [TensorBoardLogger(*where, default_hp_metric=False), CSVLogger(*where)]
+        # Flushed so often that a page opened during training moves.
+        tensorboard = TensorBoardLogger(*where, default_hp_metric=False, flush_secs=2)
+        given["logger"] = [tensorboard, CSVLogger(*where)]
         self.trainer = Trainer(**given)
 
     def train(self) -> str:
         """Train, and return the closing text."""
         cli = self.cli
+        print(f"TensorBoard: tensorboard --logdir {self.closing.folder.parent}")  # noqa: T201
         self.trainer.fit(cli.model, cli.datamodule, ckpt_path=cli.config.ckpt_path)
         return self.closing.text
 
@@ -232,3 +241,32 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in NOISE:
         warnings.filterwarnings("ignore", message)
+
+
+def diagnose(argv: Sequence[str] | None = None) -> int:
+    """Examine a run's folder and print what was measured; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description="What is wrong with a finished run, and what to try."
+    )
+    parser.add_argument("run", type=Path, help="The run's folder.")
+    folder: Path = parser.parse_args(argv).run
+    quiet()
+    try:
+        for name in ("config.yaml", "model.safetensors"):
+            if not (folder / name).is_file():
+                raise FileNotFoundError(f"{folder}: no {name} in that folder")
+        cli = TrainCLI(["--config", str(folder / "config.yaml")])
+        data, net = cli.datamodule, SinRNN.load(folder / "model.safetensors")
+        data.setup()
+        if (net.window, net.horizon) != (data.window, data.horizon):
+            raise ValueError(
+                f"{folder}: model.safetensors has window {net.window} and horizon {net.horizon}, "
+                f"config.yaml {data.window} and {data.horizon}"
+            )
+        history = History.read(folder / "metrics.csv")
+        clip = cli.config.trainer.gradient_clip_val
+        results = examine(net, data, predictions(net, data), history, clip)
+    except (ArgumentError, ValueError, TypeError, OSError) as error:
+        return refuse(error)
+    print(doctor.letter(doctor.diagnose(results)))  # noqa: T201
+    return 0

@@ -79,6 +79,7 @@ class Forecaster(pl.LightningModule):
         self.register_buffer("scale", torch.ones(()))
         self.mean: Tensor
         self.scale: Tensor
+        self.row: dict[str, float] = {}
         # float64: a mean over millions of windows, and losses down to 1e-30, keep their digits.
         self.losses = torch.nn.ModuleDict(
             {
@@ -105,7 +106,7 @@ class Forecaster(pl.LightningModule):
                     "trainer.accumulate_grad_batches must be 1, got "
                     f"{self.trainer.accumulate_grad_batches}"
                 )
-        data = self._windows_of_the_trainer()
+        data = windows_of(self.trainer)
         if data is not None:
             self.net.window, self.net.horizon = data.window, data.horizon
             self.mean.fill_(data.scaling.mean)
@@ -116,27 +117,33 @@ class Forecaster(pl.LightningModule):
         y: Tensor = self.net((x - self.mean) / self.scale)
         return self.mean + self.scale * y
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
-        """The loss of one batch, in the units that the network works in; None where it is learnt.
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss of one batch, in the units that the network works in.
+
+        Where `updates` is "window", all windows but the last are learnt here, one by one, and it
+        is the loss of the last.
 
         Raises:
             FloatingPointError: The loss is not finite.
         """
-        x, y = (self._inner(part) for part in batch)
-        loss = half_mse(self.net(x), y) if self.updates == "batch" else self._learn_each(x, y)
+        x, y = (self.inner(part) for part in batch)
+        if self.updates == "window" and len(x) > 1:
+            self._learn_each(x[:-1], y[:-1])
+            x, y = x[-1:], y[-1:]
+        loss = half_mse(self.net(x), y)
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"the loss became {loss.item()} at step {self.global_step}: lower the learning "
                 "rate (model.optimizer.lr) or clip the gradient (trainer.gradient_clip_val)"
             )
-        return loss if self.updates == "batch" else None
+        return loss
 
-    def _learn_each(self, x: Tensor, y: Tensor) -> Tensor:
-        """One step of gradient descent for each window; the mean of the losses before them."""
+    def _learn_each(self, x: Tensor, y: Tensor) -> None:
+        """One step of gradient descent for each window."""
         net, lr = self.net, self.trainer.optimizers[0].param_groups[0]["lr"]
         weights = (net.Wih, net.Whh, net.Who)
         learner = Ensemble(*(weight[None] for weight in weights), depth=net.depth)
-        errors = learner.learn(x, y, lr, self._clip())
+        learner.learn(x, y, lr, self._clip())
         with torch.no_grad():
             for weight, learnt in zip(weights, learner.weights, strict=True):
                 weight.copy_(learnt[0])
@@ -146,14 +153,28 @@ class Forecaster(pl.LightningModule):
             loop.automatic_optimization.optim_progress.optimizer.step.total,
             loop.automatic_optimization.optim_progress.optimizer.step.current,
         ):
-            count.ready += len(x) - 1
-            count.completed += len(x) - 1
-        loop._batches_that_stepped += len(x) - 1
-        return errors.square().mean() / 2
+            count.ready += len(x)
+            count.completed += len(x)
+        loop._batches_that_stepped += len(x)
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log half_mse/val and, from a second loader, half_mse/train."""
         self._log_loss(("val", "train")[dataloader_idx], batch)
+
+    def on_validation_end(self) -> None:
+        """Write the epoch's row: losses, and what others have put into `row`, at the steps made.
+
+        Lightning would count steps from 0, and take longer over each number.
+        """
+        if self.trainer.state.fn != "fit" or self.trainer.sanity_checking:
+            return
+        found = self.trainer.callback_metrics
+        losses = {name: found[name].item() for name in self.losses if name in found}
+        row = {"epoch": self.current_epoch} | losses | self.row
+        self.row = {}
+        for logger in self.loggers if losses else ():
+            logger.log_metrics(row, step=self.global_step)
+            logger.save()
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Log half_mse/test."""
@@ -161,7 +182,7 @@ class Forecaster(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Log the losses before the first step, so that curves start where learning does."""
-        data = self._windows_of_the_trainer()
+        data = windows_of(self.trainer)
         if self.global_step == 0 and data is not None:
             before = {}
             for name in ("val", "train"):
@@ -174,11 +195,11 @@ class Forecaster(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Solve the readout where `readout_epoch` asks for it."""
         if self.current_epoch == self.readout_epoch:
-            data = self._windows_of_the_trainer()
+            data = windows_of(self.trainer)
             if data is None:
                 raise TypeError("readout_epoch needs a WindowDataModule to take the windows from")
             x, y = data.windows["train"].sample(READOUT_WINDOWS)
-            self.net.fit_readout(self._inner(x), self._inner(y), self.readout_cutoff)
+            self.net.fit_readout(self.inner(x), self.inner(y), self.readout_cutoff)
 
     def configure_optimizers(self) -> Any:
         """The optimizer and, stepped once an epoch, the scheduler.
@@ -205,21 +226,11 @@ class Forecaster(pl.LightningModule):
         clip = self.trainer.gradient_clip_val
         return clip if clip and clip > 0 else None
 
-    def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
-        """As the trainer says, except where `updates` is "window" and the learner has clipped."""
-        if self.updates == "batch":
-            super().configure_gradient_clipping(*args, **kwargs)
-
     def network(self) -> SinRNN:
         """A copy of the network that reads and gives the series' own units."""
         return self.net.rescaled(self.mean.item(), self.scale.item())
 
-    def _windows_of_the_trainer(self) -> WindowDataModule | None:
-        """The data module, where the trainer was given one of ours."""
-        data = getattr(self.trainer, "datamodule", None)
-        return data if isinstance(data, WindowDataModule) else None
-
-    def _inner(self, values: Tensor) -> Tensor:
+    def inner(self, values: Tensor) -> Tensor:
         """From the series' units to those the network works in, in the weights' dtype."""
         return (values.to(self.net.Wih) - self.mean) / self.scale
 
@@ -228,7 +239,16 @@ class Forecaster(pl.LightningModule):
         metric = self.losses[f"half_mse/{name}"]
         assert isinstance(metric, HalfMSE)
         metric.update(self(x.to(self.net.Wih)).double(), y.double())
-        self.log(f"half_mse/{name}", metric, prog_bar=True, add_dataloader_idx=False)
+        # While training, `on_validation_end` writes it.
+        logger = False if self.trainer.state.fn == "fit" else None
+        name = f"half_mse/{name}"
+        self.log(name, metric, prog_bar=True, add_dataloader_idx=False, logger=logger)
+
+
+def windows_of(trainer: pl.Trainer) -> WindowDataModule | None:
+    """The data module, where the trainer was given one of ours."""
+    data = getattr(trainer, "datamodule", None)
+    return data if isinstance(data, WindowDataModule) else None
 
 
 @torch.no_grad()

@@ -13,8 +13,15 @@ Grads = tuple[Tensor | None, ...]
 
 
 def preferred() -> bool:
-    """Whether torch.func or torch.compile is looking, who see nothing of an autograd.Function."""
-    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    """Whether torch.func, torch.compile or torch.jit.trace is looking.
+
+    They see nothing of an autograd.Function, and must not see memory that is used again.
+    """
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._is_tracing()
+    )
 
 
 def states(

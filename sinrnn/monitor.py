@@ -1,25 +1,38 @@
-"""Callbacks that make training visible."""
+"""Callbacks that make training visible: one line in the terminal, and TensorBoard."""
 
-import csv
-import io
+import re
 import sys
 import time
+import warnings
+from collections.abc import Iterable, Iterator
+from math import hypot, isfinite
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
-from matplotlib.figure import Figure
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
+from torch.optim import Optimizer
+from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from sinrnn import plots, report
-from sinrnn.forecaster import Forecaster, predict
+from sinrnn import baselines
+from sinrnn.examine import examine, excerpt, few, pictures, predictions, saturated, spectral_radius
+from sinrnn.forecaster import Forecaster, windows_of
+from sinrnn.plots import png
+from sinrnn.report import ROUNDING, Results
 from sinrnn.rnn import SinRNN
+from sinrnn.tracing import trace
 from sinrnn.windows import WindowDataModule
 
-ROLLOUT_STEPS = 1000
+FITTED = 20_000  # windows that baselines are fitted to and measured on: plenty for so few weights
+SEEN = 100  # windows that the gradient flow is taken over
+PICTURED = 2_000  # windows: more would be a black bar
+GRAPHED = 4  # steps of the window in the graph: the rest looks the same
+FLOWS = 16  # steps of the window whose gradient flow is a curve of its own
 
 
 class Progress(ProgressBar):
@@ -73,133 +86,298 @@ class Progress(ProgressBar):
             self.bar.close()
 
 
-class Closing(pl.Callback):
-    """At the end of training, turns its weights into a model file, pictures and a report.
+class Allowance:
+    """A share of the time since it was made, which a part of the work may take.
 
     Args:
-        folder: The run's folder.
-        keep: Which weights: "best" on the validation span, or the "last".
+        share: Of the time that has passed.
+        first: Seconds that the work is taken to need before it has been done once.
     """
 
-    def __init__(self, folder: Path, keep: str = "best") -> None:
-        self.folder, self.keep = folder, keep
-        self.text = ""
+    def __init__(self, share: float, first: float) -> None:
+        self.share, self.needed = share, first
+        self.started, self.spent = time.perf_counter(), 0.0
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
-        self.started = time.perf_counter()
+    def __enter__(self) -> None:
+        self.entered = time.perf_counter()
 
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write model.safetensors, figures/ and report.md."""
-        seconds = time.perf_counter() - self.started
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        if not trainer.is_global_zero or not isinstance(pl_module, Forecaster):
+    def __exit__(self, *args: object) -> None:
+        self.needed = time.perf_counter() - self.entered
+        self.spent += self.needed
+
+    def allows(self) -> bool:
+        """Whether the work may be done once more."""
+        passed = time.perf_counter() - self.started
+        return self.spent + self.needed <= self.share * passed
+
+
+class Monitor(pl.Callback):
+    """Shows in TensorBoard how a network learns, and why it does not.
+
+    Gradient norms and the learning rate go to every logger; the rest to TensorBoard alone, at
+    each validation: scalars and histograms as long as they take no more than 2 % of the time, and
+    one picture after the other as long as they take no more than 4 %.
+
+    Args:
+        gradients: Gradient norm before clipping, mean and largest since the last validation, and
+            the share of entries and of steps that were clipped.
+        health: Spectral radius of Whh, and the share of saturated hidden units.
+        flow: |dLoss/dh[t]| for up to 16 steps t of the window.
+        histograms: Of each weight and its gradient.
+        pictures: Windows, predictions, residuals, gradient flow and rollout.
+        hparams: The run's row in HPARAMS, with its validation loss.
+        texts: The config and, at the end, the closing table.
+        graph: The network's operations, at the end.
+    """
+
+    def __init__(
+        self,
+        gradients: bool = True,
+        health: bool = True,
+        flow: bool = True,
+        histograms: bool = True,
+        pictures: bool = True,
+        hparams: bool = True,
+        texts: bool = True,
+        graph: bool = True,
+    ) -> None:
+        self.gradients, self.health, self.flow = gradients, health, flow
+        self.histograms, self.pictures = histograms, pictures
+        self.hparams, self.texts, self.graph = hparams, texts, graph
+        self.norms: list[float] = []
+        self.clipped: list[float] = []
+
+        self.rivals: dict[str, float] = {}
+        self.listed = False
+        self.drawn = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say what is trained, and what it must beat."""
+        self.details, self.drawing = Allowance(0.02, 0.0), Allowance(0.04, 0.2)
+        self.every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        data = windows_of(trainer)
+        for logger in _tensorboards(trainer):
+            if data is not None:
+                self.rivals = rivals(data)
+                logger.experiment.add_custom_scalars(layout(self.rivals))
+            config = Path(logger.log_dir) / "config.yaml"
+            if self.texts and config.exists():
+                logger.experiment.add_text("config", f"```yaml\n{config.read_text()}\n```", 0)
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Measure the gradient before it is clipped."""
+        if not self.gradients:
             return
-        for logger in trainer.loggers:
-            logger.save()
-        # Empty, where nothing was validated: then the last weights are all there is.
-        best = trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
-        if best and self.keep == "best":
-            pl_module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
-        pl_module.network().save(self.folder / "model.safetensors")
-        # What is reported is what was saved.
-        net = SinRNN.load(self.folder / "model.safetensors")
-        predicted = {name: predict(net, windows) for name, windows in data.windows.items()}
-        results = evaluate(net, data, predicted)
-        results.seconds = seconds
-        results.where = {
-            "run": f"{self.folder}",
-            "TensorBoard": f"tensorboard --logdir {self.folder.parent}",
-        }
-        self.text = report.closing(results)
-        (self.folder / "report.md").write_text(f"# {self.folder}\n\n```text\n{self.text}\n```\n")
-        figures = draw(data, predicted, results, self._curves(), pl_module.readout_epoch)
-        self._keep(figures, trainer)
+        grads = [
+            p.grad
+            for group in optimizer.param_groups
+            for p in group["params"]
+            if p.grad is not None
+        ]
+        # A tenth of what get_total_norm takes for so few weights.
+        norm = hypot(*(norm.item() for norm in torch._foreach_norm(grads)))
+        self.norms.append(norm)
+        clip = trainer.gradient_clip_val
+        if clip and clip > 0:
+            if trainer.gradient_clip_algorithm == "value":
+                beyond = sum(int((grad.abs() > clip).sum()) for grad in grads)
+                self.clipped.append(beyond / sum(grad.numel() for grad in grads))
+            else:
+                self.clipped.append(float(norm > clip))
 
-    def _curves(self) -> tuple[list[float], dict[str, list[float]]]:
-        """Epochs done and both losses, from metrics.csv."""
-        epochs: list[float] = []
-        curves: dict[str, list[float]] = {"train": [], "val": []}
-        log = self.folder / "metrics.csv"
-        with log.open() if log.exists() else io.StringIO() as file:
-            for row in csv.DictReader(file):
-                if row.get("half_mse/val"):
-                    epochs.append(float(row["epoch"]) + 1 if row.get("epoch") else 0.0)
-                    for name, values in curves.items():
-                        values.append(float(row[f"half_mse/{name}"]))
-        return epochs, curves
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Where an epoch is long, show that it moves: the batch's loss."""
+        if outputs and self.every and (batch_idx + 1) % self.every == 0:
+            loss = outputs["loss"].item() * float(getattr(pl_module, "scale", 1.0)) ** 2
+            for logger in _tensorboards(trainer):
+                logger.experiment.add_scalar("half_mse/batch", loss, trainer.global_step)
 
-    def _keep(self, figures: dict[str, Figure], trainer: pl.Trainer) -> None:
-        """Each picture as PNG in the folder and as image in TensorBoard."""
-        (self.folder / "figures").mkdir(exist_ok=True)
-        for name, figure in figures.items():
-            figure.savefig(self.folder / "figures" / f"{name}.png")
-            for logger in trainer.loggers:
-                if isinstance(logger, TensorBoardLogger):
-                    logger.experiment.add_figure(f"figures/{name}", figure, trainer.global_step)
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write what only TensorBoard can show."""
+        loss = trainer.callback_metrics.get("half_mse/val")
+        if trainer.state.fn != "fit" or trainer.sanity_checking or loss is None:
+            return
+        if not isinstance(pl_module, Forecaster):
+            return
+        pl_module.row |= self._since_last(trainer)
+        step, data = trainer.global_step, windows_of(trainer)
+        for logger in _tensorboards(trainer):
+            writer = logger.experiment
+            if self.hparams and not self.listed:
+                logger.log_hyperparams(hyperparameters(trainer, pl_module), {"hp/val": loss}, step)
+            writer.add_scalar("hp/val", loss, step)
+            for name, rival in self.rivals.items():
+                writer.add_scalar(f"baseline/{name}", rival, step)
+                if rival > 0:
+                    writer.add_scalar(f"skill/{name}", baselines.skill(loss.item(), rival), step)
+            if self.details.allows():
+                with self.details:
+                    self._detail(writer, pl_module, data, step)
+            if self.pictures and data is not None and self.drawing.allows():
+                with self.drawing:
+                    self._picture(writer, pl_module, data, step)
+            self.listed = True
+
+    def _since_last(self, trainer: pl.Trainer) -> dict[str, float]:
+        """What the steps since the last validation were like."""
+        row = {"learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"])}
+        if self.norms:
+            row |= {"gradient/norm": _mean(self.norms), "gradient/norm_max": max(self.norms)}
+        if self.clipped:
+            row["gradient/clipped"] = _mean(self.clipped)
+            row["gradient/clipped_steps"] = _mean([float(share > 0) for share in self.clipped])
+        self.norms, self.clipped = [], []
+        return row
+
+    def _detail(
+        self, writer: SummaryWriter, module: Forecaster, data: WindowDataModule | None, step: int
+    ) -> None:
+        net = module.net
+        if self.health:
+            writer.add_scalar("weights/spectral_radius_Whh", spectral_radius(net.Whh), step)
+        if data is not None and (self.health or self.flow):
+            x, y = (module.inner(part) for part in few(data.windows["train"], net, SEEN))
+            seen = trace(net, x, y)
+            if self.health:
+                writer.add_scalar("states/saturated", saturated(seen.h[:, -1]), step)
+            if self.flow:
+                steps, flow = x.shape[1], seen.flow.tolist()
+                for t in torch.linspace(1, steps, min(steps, FLOWS)).round().int().tolist():
+                    name = f"gradient_flow/t_{t:0{len(str(steps))}d}"
+                    writer.add_scalar(name, flow[t - 1], step)
+        if self.histograms:
+            for name, weight in net.named_parameters():
+                _add_histogram(writer, f"weights/{name}", weight, step)
+                if weight.grad is not None:
+                    _add_histogram(writer, f"gradients/{name}", weight.grad, step)
+
+    def _picture(
+        self, writer: SummaryWriter, module: Forecaster, data: WindowDataModule, step: int
+    ) -> None:
+        """Draw the next picture."""
+        part, net = excerpt(data, PICTURED), module.network()
+        predicted = predictions(net, part, ("train", "val"))
+        found = list(pictures(part, predicted, examine(net, part, predicted)).items())
+        name, draw = found[self.drawn % len(found)]
+        self.drawn += 1
+        _add_picture(writer, name, png(draw()), step)
+
+    def finish(
+        self,
+        trainer: pl.Trainer,
+        net: SinRNN,
+        results: Results,
+        files: dict[str, bytes],
+        text: str,
+    ) -> None:
+        """Show what came out of a run.
+
+        Args:
+            trainer: Whose training ended.
+            net: The network that is kept, in the series' units.
+            results: What it is worth.
+            files: Pictures, as PNG, by name.
+            text: The closing table.
+        """
+        step = trainer.global_step
+        for logger in _tensorboards(trainer):
+            writer = logger.experiment
+            if self.hparams and self.listed:
+                writer.add_scalar("hp/val", results.half_mse["network"]["val"], step)
+            if self.texts:
+                writer.add_text("report", f"```text\n{text}\n```", step)
+            if self.pictures:
+                for name, picture in files.items():
+                    _add_picture(writer, name, picture, step)
+            if self.graph:
+                steps = min(net.window or GRAPHED, GRAPHED)
+                with warnings.catch_warnings():
+                    # TensorBoard's graphs come from torch.jit.trace, which is deprecated, and says
+                    # that it takes sizes for constants; to a picture that does no harm.
+                    warnings.simplefilter("ignore")
+                    writer.add_graph(net, torch.zeros(1, steps, net.input_size).to(net.Wih))
+            writer.flush()
 
 
-@torch.no_grad()
-def evaluate(net: SinRNN, data: WindowDataModule, predicted: dict[str, Tensor]) -> report.Results:
-    """Losses over all spans, saturation and the closed loop of a network.
-
-    Args:
-        net: In the series' units.
-        data: Set up.
-        predicted: The network's predictions by span, (N,).
-    """
-    every = slice(None)
-    windows = {
-        name: (x[..., 0], y[:, 0]) for name, w in data.windows.items() for x, y in [w[every]]
+def layout(names: Iterable[str]) -> dict[str, dict[str, list[object]]]:
+    """The charts of TensorBoard's Custom Scalars that show several curves together."""
+    loss = ["half_mse/train", "half_mse/val", *(f"baseline/{name}" for name in names)]
+    return {
+        "loss": {"half_mse, and what it must beat": ["Multiline", loss]},
+        "gradient": {
+            "norm before clipping": ["Multiline", ["gradient/norm", "gradient/norm_max"]],
+            "share clipped": ["Multiline", ["gradient/clipped", "gradient/clipped_steps"]],
+            "|dLoss/dh[t]| by step t of the window": ["Multiline", ["gradient_flow/.*"]],
+        },
     }
-    h, _ = net.unroll(data.windows["val"].sample(1000)[0].to(net.Wih))
-    start, _ = data.edges("test")
-    values = data.series.continued(start + data.window + ROLLOUT_STEPS)
-    return report.Results(
-        half_mse=report.losses(predicted, windows, data.horizon),
-        variance={name: y.double().var(correction=0).item() for name, (_, y) in windows.items()},
-        saturated=(h[:, -1].abs() > 0.99).double().mean().item(),
-        rollout=report.closed_loop(net, values, start, data.window, ROLLOUT_STEPS),
+
+
+def rivals(data: WindowDataModule) -> dict[str, float]:
+    """half_mse of each baseline on the validation span, by a name that TensorBoard takes."""
+    (x, y), (val_x, val_y) = (data.windows[name].sample(FITTED) for name in ("train", "val"))
+    made = baselines.baselines(x[..., 0], y[:, 0], data.horizon)
+    losses = {
+        re.sub(r"\W+", "_", name).strip("_"): baselines.half_mse(
+            forecast(val_x[..., 0]).double(), val_y[:, 0].double()
+        ).item()
+        for name, forecast in made.items()
+    }
+    # Of an exact baseline's loss, which is rounding, nobody can have a skill.
+    least = ROUNDING * val_y.double().var(correction=0).item()
+    return {name: loss if loss > least else 0.0 for name, loss in losses.items()}
+
+
+def hyperparameters(trainer: pl.Trainer, module: Forecaster) -> dict[str, Any]:
+    """What tells one run from another, as plain values."""
+    optimizer, data = trainer.optimizers[0], windows_of(trainer)
+    found = dict(module.hparams) | {
+        "optimizer": type(optimizer).__name__,
+        "lr": optimizer.param_groups[0]["lr"],
+        "max_epochs": trainer.max_epochs,
+        "gradient_clip_val": trainer.gradient_clip_val,
+    }
+    if data is not None:
+        found |= {"series": type(data.series).__name__} | {
+            name: getattr(data, name)
+            for name in ("window", "horizon", "batch_size", "standardise", "seed")
+        }
+    return {name: "none" if value is None else value for name, value in found.items()}
+
+
+def _tensorboards(trainer: pl.Trainer) -> Iterator[TensorBoardLogger]:
+    """The loggers that write for TensorBoard; none but in the first process."""
+    if trainer.is_global_zero:
+        yield from (found for found in trainer.loggers if isinstance(found, TensorBoardLogger))
+
+
+def _add_picture(writer: SummaryWriter, name: str, picture: bytes, step: int) -> None:
+    image = Summary.Image(encoded_image_string=picture)
+    summary = Summary(value=[Summary.Value(tag=f"figures/{name}", image=image)])
+    writer._get_file_writer().add_summary(summary, step)
+
+
+def _add_histogram(writer: SummaryWriter, tag: str, values: Tensor, step: int) -> None:
+    """In 30 bins, at a tenth of the cost of `add_histogram`."""
+    v = values.detach().double().flatten()
+    low, high = v.min().item(), v.max().item()
+    if not (isfinite(low) and isfinite(high)):
+        return
+    edges = torch.linspace(low, high, 31, dtype=torch.float64)[1:]
+    counts = torch.histc(v, 30, low, high)
+    total, squares = v.sum().item(), v.square().sum().item()
+    writer.add_histogram_raw(
+        tag, low, high, len(v), total, squares, edges.tolist(), counts.tolist(), step
     )
 
 
-def draw(
-    data: WindowDataModule,
-    predicted: dict[str, Tensor],
-    results: report.Results,
-    curves: tuple[list[float], dict[str, list[float]]],
-    readout_epoch: int | None,
-) -> dict[str, Figure]:
-    """All pictures of a finished run, by name."""
-    rivals = {name: row["val"] for name, row in results.half_mse.items() if name != "network"}
-    figures = {"windows": plots.sample_windows(_samples(data, predicted), data.horizon)}
-    if curves[0]:
-        figures["losses"] = plots.loss_curves(*curves, rivals, readout_epoch)
-    for name in ("val", "train"):
-        first = data.edges(name)[0] + data.window + data.horizon - 1
-        target = data.windows[name].targets.double()
-        figures[f"predictions_{name}"] = plots.predictions(
-            name, first, data.horizon, target, predicted[name]
-        )
-    if results.rollout is not None:
-        figures["rollout"] = plots.rollout(results.rollout)
-    return figures
-
-
-def _samples(
-    data: WindowDataModule, predicted: dict[str, Tensor], count: int = 4
-) -> dict[str, list[tuple[int, Tensor, float, float]]]:
-    """A few windows of both spans: index of the first sample, window, target, prediction."""
-    samples = {}
-    for name in ("train", "val"):
-        windows = data.windows[name]
-        # Golden-section places: spread, but never in step with a period of the series.
-        parts = torch.arange(min(count, len(windows)), dtype=torch.float64)
-        places = ((parts + 0.5) * (5**0.5 - 1) / 2) % 1
-        chosen = (places.sort().values * len(windows)).long()
-        x, y = windows[chosen]
-        samples[name] = [
-            (data.edges(name)[0] + int(i), x[row, :, 0], y[row].item(), predicted[name][i].item())
-            for row, i in enumerate(chosen)
-        ]
-    return samples
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

@@ -1,5 +1,6 @@
 """Numbers in, matplotlib Figure out."""
 
+import io
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from sinrnn.report import Rollout
+    from sinrnn.tracing import Trace
 
 TRUTH, NETWORK, SECOND, GREY = "#222222", "#d1495b", "#2e86ab", "#8d99ae"
 
@@ -23,6 +25,13 @@ def _figure(rows: int, columns: int, height: float, **kwargs: Any) -> tuple[Figu
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25)
     return figure, axes
+
+
+def png(figure: Figure) -> bytes:
+    """The picture as the bytes of a PNG file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
 
 
 def sample_windows(
@@ -125,6 +134,72 @@ def predictions(name: str, first: int, horizon: int, target: Tensor, prediction:
     below.plot(steps, (prediction - target).numpy(), color=NETWORK, lw=0.8)
     below.set_ylabel("prediction - target")
     below.set_xlabel("sample of the series")
+    return figure
+
+
+def residuals(errors: Mapping[str, Tensor]) -> Figure:
+    """What predictions leave over: how large it is, and whether it still has a pattern.
+
+    Left, a histogram; right, the autocorrelation with the band in which 95 % of white noise lies.
+    What leaves the band could still be learnt.
+
+    Args:
+        errors: Prediction - target in time order, (N,), by span.
+    """
+    figure, axes = _figure(1, 2, 3.6)
+    left, right = axes[0]
+    for color, (name, values) in zip((SECOND, NETWORK), errors.items(), strict=False):
+        left.hist(values.numpy(), bins=40, color=color, alpha=0.6, label=name)
+        lags = np.arange(min(41, len(values)))
+        around = (values - values.mean()).numpy()
+        power = (around**2).sum() or 1.0
+        right.plot(
+            lags,
+            [(around[lag:] * around[: len(around) - lag]).sum() / power for lag in lags],
+            ".-",
+            color=color,
+            label=name,
+        )
+    band = 1.96 / min(len(values) for values in errors.values()) ** 0.5
+    right.axhspan(-band, band, color=GREY, alpha=0.3, lw=0, label="white noise, 95 %")
+    left.set_xlabel("prediction - target")
+    left.set_ylabel("windows")
+    left.legend(fontsize=9)
+    right.set_ylim(-1.05, 1.05)
+    right.set_xlabel("lag, samples")
+    right.set_ylabel("autocorrelation")
+    right.legend(fontsize=9)
+    return figure
+
+
+def gradient_flow(trace: "Trace", depth: int | None = None) -> Figure:
+    """How much gradient reaches each step of the window, and what a truncation would leave of it.
+
+    Args:
+        trace: Of one batch.
+        depth: Steps that the gradient reached back in training; None is all.
+    """
+    figure, axes = _figure(1, 2, 3.6)
+    left, right = axes[0]
+    steps = np.arange(1, len(trace.flow) + 1)
+    # A step without any gradient has no place on a log scale.
+    flow = trace.flow.double().numpy()
+    flow = np.where(flow > 0, flow, np.nan)
+    if np.isfinite(flow).any():
+        left.semilogy(steps, flow, "o-", color=NETWORK, ms=4)
+    left.set_xlabel("step t of the window")
+    left.set_ylabel("|dLoss/dh[t]|")
+    depths = np.unique(np.linspace(1, len(steps), 40).round().astype(int))
+    cosines = [trace.cosine(int(k)) for k in depths]
+    right.plot(depths, cosines, "o-", color=SECOND, ms=4)
+    if depth is not None and depth <= len(steps):
+        right.axvline(depth, color=TRUTH, lw=1, ls="--", label=f"depth in training: {depth}")
+        right.legend(fontsize=9)
+    right.set_ylim(min(-0.05, np.nanmin([0, *cosines]) - 0.05), 1.05)
+    right.set_xlabel("depth k, steps that the gradient reaches back")
+    right.set_ylabel("cosine with the full gradient")
+    for axis in (left, right):
+        axis.xaxis.get_major_locator().set_params(integer=True)
     return figure
 
 

@@ -1,14 +1,18 @@
 """What a finished run is worth, in numbers and in plain words."""
 
+import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from sinrnn import baselines
 from sinrnn.rnn import SinRNN
+from sinrnn.tracing import Trace
 
 # Squared error of float64 arithmetic on numbers of order 1, with room for a long sum.
 ROUNDING = 1e-26
@@ -37,14 +41,61 @@ class Rollout:
 
 
 @dataclass
+class History:
+    """What metrics.csv tells of a run, a value for each time that it was validated.
+
+    Attributes:
+        epochs: Epochs done; 0 is before training.
+        losses: half_mse of the "train" and "val" spans.
+        norm: Gradient norm before clipping, the mean over the steps since the last value; it and
+            the following are one shorter than epochs, as nothing has been learnt before training.
+        norm_max: The largest of those norms.
+        clipped_steps: Share of those steps in which something was clipped; empty without a clip.
+    """
+
+    epochs: list[float] = field(default_factory=list)
+    losses: dict[str, list[float]] = field(default_factory=lambda: {"train": [], "val": []})
+    norm: list[float] = field(default_factory=list)
+    norm_max: list[float] = field(default_factory=list)
+    clipped_steps: list[float] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The history in a run's metrics.csv; empty where there is no such file."""
+        found = cls()
+        if not path.exists():
+            return found
+        with path.open() as file:
+            for row in csv.DictReader(file):
+                if not row.get("half_mse/val"):
+                    continue
+                found.epochs.append(float(row["epoch"]) + 1 if row.get("epoch") else 0.0)
+                for name, values in found.losses.items():
+                    values.append(float(row[f"half_mse/{name}"]))
+                for name in ("norm", "norm_max", "clipped_steps"):
+                    if row.get(f"gradient/{name}"):
+                        getattr(found, name).append(float(row[f"gradient/{name}"]))
+        return found
+
+
+@dataclass
 class Results:
-    """Everything that the closing table says.
+    """Everything that the closing table says, and that the doctor looks at.
 
     Attributes:
         half_mse: Loss by forecaster ("network" and each baseline), then by span.
         variance: Of the targets of each span.
         saturated: Share of hidden units with |h| > 0.99 after the validation windows.
-        rollout: The closed loop from the test span on, or None where there can be none.
+        spectral_radius: Of Whh, its largest eigenvalue's absolute value.
+        trace: Of a batch of training windows.
+        depth: Steps that the gradient reached back in training; None is all.
+        lag: Steps by which the validation predictions fit the series best when they are taken as
+            late: 0 is what is wanted, the horizon is a copy of the last value.
+        outside: Share of the validation targets outside the training range.
+        train_range: Least and greatest value of the training span.
+        history: The run's curves.
+        clip: Where gradients were clipped, or None.
+        rollout: The closed loop, or None where there can be none.
         seconds: Of training.
         where: What else the closing lists, by name: the run's folder, the TensorBoard command.
     """
@@ -52,6 +103,14 @@ class Results:
     half_mse: dict[str, dict[str, float]]
     variance: dict[str, float]
     saturated: float
+    spectral_radius: float
+    trace: Trace | None = None
+    depth: int | None = None
+    lag: int | None = None
+    outside: float | None = None
+    train_range: tuple[float, float] = (0.0, 0.0)
+    history: History | None = None
+    clip: float | None = None
     rollout: Rollout | None = None
     seconds: float = 0.0
     where: dict[str, str] = field(default_factory=dict)
@@ -132,8 +191,13 @@ def _skill(mse: float, mse_baseline: float) -> str:
     return f"{value:.3f}" if abs(value) < 1000 else f"{value:.0e}"
 
 
-def closing(results: Results) -> str:
-    """The table, the closed loop, where everything is, and hints where something is wrong."""
+def closing(results: Results, illnesses: Sequence[str] = ()) -> str:
+    """The table, the closed loop, where everything is, and what is wrong with the run.
+
+    Args:
+        results: The run's.
+        illnesses: The doctor's sentences.
+    """
     lines = [table(results), ""]
     facts = {}
     if results.rollout is None:
@@ -147,38 +211,6 @@ def closing(results: Results) -> str:
     facts |= results.where
     width = max(map(len, facts))
     lines += [f"{name.ljust(width)}  {fact}" for name, fact in facts.items()]
-    found = hints(results)
-    if found:
-        lines += ["", "What is wrong, and what to try:", *(f"- {hint}" for hint in found)]
+    if illnesses:
+        lines += ["", "What is wrong, and what to try:", *(f"- {illness}" for illness in illnesses)]
     return "\n".join(lines)
-
-
-def hints(results: Results) -> list[str]:
-    """One sentence for each thing that is wrong with the run, with what to try."""
-    found = []
-    ours = results.half_mse["network"]
-    last = results.half_mse["persistence"]["val"]
-    if results.saturated > 0.5:
-        found.append(
-            f"{results.saturated:.0%} of the hidden units are saturated (|h| > 0.99), where tanh "
-            "passes no gradient: start with --model.init orthogonal, or standardise the series "
-            "with --data.standardise true."
-        )
-    if ours["train"] > 0.9 * results.variance["train"] / 2:
-        found.append(
-            "The training loss equals the variance: only the mean was learned. Raise the learning "
-            "rate or the number of epochs, or look at the saturation."
-        )
-    elif ours["val"] >= last > 0:
-        found.append(
-            f"Repeating the last value is better on the validation span (half_mse {last:.2e} "
-            f"against {ours['val']:.2e}): train longer, or read a longer window (--data.window)."
-        )
-    rollout = results.rollout
-    if rollout is not None and rollout.rmse > rollout.truth.std(correction=0).item():
-        found.append(
-            "The closed loop is worse than predicting the mean: its small errors grow when they "
-            "are fed back. Try a shorter window (--data.window), another seed, or to solve the "
-            "readout at the end (--model.readout_epoch)."
-        )
-    return found

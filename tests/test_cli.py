@@ -12,7 +12,7 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sinrnn import Sine, SinRNN, cli, monitor
+from sinrnn import Sine, SinRNN, cli, closing
 from sinrnn.baselines import half_mse
 from sinrnn.cli import TrainCLI, claim_folder, main, one_line
 from sinrnn.forecaster import predict
@@ -64,7 +64,8 @@ def test_run_leaves_the_folder_it_promises(run):
     folder, _ = run
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     events = {name for name in found if name.startswith("events.out.tfevents")}
-    pictures = ["windows", "losses", "predictions_train", "predictions_val", "rollout"]
+    pictures = ["windows", "losses", "predictions_train", "predictions_val", "residuals"]
+    pictures += ["gradient_flow", "rollout"]
     assert len(events) == 1
     assert found - events == {
         "checkpoints/best.ckpt",
@@ -82,7 +83,10 @@ def test_run_says_nothing_but_its_progress_and_its_report(run):
     folder, done = run
     assert done.stderr == ""
     report = (folder / "report.md").read_text()
-    printed = done.stdout.rpartition("\r")[2].partition("\n\n")[2].strip()
+    first, _, rest = done.stdout.partition("\n")
+    assert first == "TensorBoard: tensorboard --logdir runs/small"
+    progress, _, printed = rest.strip().partition("\n\n")
+    assert all("step/s" in line for line in progress.splitlines())
     assert printed in report
     assert re.search(r"^network( +\d\.\d\de[-+]\d\d){3}$", printed, re.MULTILINE)
     assert "tensorboard --logdir runs/small" in printed
@@ -116,7 +120,7 @@ def test_event_file_holds_curves_and_pictures(run):
     events.Reload()
     assert {"half_mse/train", "half_mse/val"} <= set(events.Tags()["scalars"])
     steps = [event.step for event in events.Scalars("half_mse/val")]
-    assert steps == [0, 4, 9, 14, 19]  # before training; after each of 4 epochs of 5 steps
+    assert steps == [0, 5, 10, 15, 20]  # before training; after each of 4 epochs of 5 steps
     with (folder / "metrics.csv").open() as file:
         last = [row for row in csv.DictReader(file) if row["half_mse/val"]][-1]
     torch.testing.assert_close(
@@ -330,7 +334,7 @@ def test_last_checkpoint_is_of_the_last_epoch_though_it_is_not_the_best(at_hand,
 @pytest.mark.parametrize(("precision", "worst"), [("32-true", 1e-10), ("64-true", 1.5e-12)])
 def test_best_config_holds_what_it_promises(tmp_path, monkeypatch, precision, worst):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(monitor, "draw", lambda *args: {})  # most of a run's time
+    monkeypatch.setattr(closing, "pictures", lambda *args: {})  # most of a run's time
     torch.set_default_dtype(torch.float32)  # as in a process of its own
     found = {"train": [], "val": []}
     cli.quiet()

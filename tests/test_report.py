@@ -1,4 +1,4 @@
-"""The closing table word for word, each hint for its illness, and the closed loop by hand."""
+"""The closing table word for word, and the closed loop by hand."""
 
 import math
 from dataclasses import replace
@@ -8,7 +8,7 @@ import torch
 from cases import BITS, assert_close
 
 from sinrnn import SinRNN
-from sinrnn.report import Results, Rollout, closed_loop, closing, hints, losses, table
+from sinrnn.report import Results, Rollout, closed_loop, closing, losses, table
 
 
 def row(train, val, test):
@@ -26,6 +26,7 @@ def healthy(**changes):
         },
         variance=row(0.5, 0.6, 0.4),
         saturated=0.1,
+        spectral_radius=0.9,
         rollout=loop([1.5, 2.5, 2.5, 3.5]),
         seconds=1.26,
         where={"run": "runs/sine/version_0"},
@@ -118,75 +119,10 @@ def test_closing_says_why_there_is_no_closed_loop():
     )
 
 
-def test_closing_ends_with_the_hints():
-    ill = healthy(saturated=0.75)
+def test_closing_ends_with_the_illnesses():
     heading = "\n\nWhat is wrong, and what to try:\n- "
-    assert closing(ill) == closing(healthy()) + heading + hints(ill)[0]
-
-
-# The hints
-
-
-def test_hints_find_nothing_wrong_with_a_healthy_run():
-    assert hints(healthy()) == []
-    assert hints(healthy(rollout=None)) == []
-
-
-@pytest.mark.parametrize(
-    ("ill", "start", "what_to_try"),
-    [
-        (
-            lambda: healthy(saturated=0.75),
-            "75% of the hidden units are saturated (|h| > 0.99)",
-            "--data.standardise true",
-        ),
-        (
-            lambda: with_loss("network", train=0.24),
-            "The training loss equals the variance: only the mean was learned.",
-            "Raise the learning rate",
-        ),
-        (
-            lambda: with_loss("network", val=0.03),
-            "Repeating the last value is better on the validation span (half_mse 2.00e-02 against "
-            "3.00e-02)",
-            "--data.window",
-        ),
-        (
-            lambda: healthy(rollout=loop([4.0, 3.0, 2.0, 1.0])),
-            "The closed loop is worse than predicting the mean",
-            "--model.readout_epoch",
-        ),
-    ],
-    ids=["saturated", "only the mean", "worse than persistence", "unstable loop"],
-)
-def test_hints_name_the_one_illness_and_what_to_try(ill, start, what_to_try):
-    (hint,) = hints(ill())
-    assert hint.startswith(start)
-    assert what_to_try in hint
-
-
-@pytest.mark.parametrize(
-    ("at", "beyond"),
-    [
-        (lambda: healthy(saturated=0.5), lambda: healthy(saturated=0.51)),
-        # variance / 2 = 0.25, of which 0.9 are 0.225
-        (lambda: with_loss("network", train=0.224), lambda: with_loss("network", train=0.226)),
-        (lambda: with_loss("network", val=0.0199), lambda: with_loss("network", val=0.02)),
-        # The deviation of 1, 2, 3, 4 is the root of 1.25 = 1.118
-        (
-            lambda: healthy(rollout=loop([2.11, 3.11, 4.11, 5.11])),
-            lambda: healthy(rollout=loop([2.12, 3.12, 4.12, 5.12])),
-        ),
-    ],
-    ids=["saturated", "only the mean", "worse than persistence", "unstable loop"],
-)
-def test_hints_begin_where_the_illness_does(at, beyond):
-    assert (len(hints(at())), len(hints(beyond()))) == (0, 1)
-
-
-def test_hints_do_not_blame_who_only_knows_the_mean_for_persistence_too():
-    ill = with_loss("network", train=0.24, val=0.3)
-    assert [hint[:17] for hint in hints(ill)] == ["The training loss"]
+    ill = closing(healthy(), ["It is too cold.", "It is too late."])
+    assert ill == closing(healthy()) + heading + "It is too cold.\n- It is too late."
 
 
 # The closed loop

@@ -1,0 +1,65 @@
+"""The end of a run: its weights become a model file, pictures and a report."""
+
+import time
+from pathlib import Path
+
+import lightning.pytorch as pl
+import torch
+
+from sinrnn import doctor, report
+from sinrnn.examine import examine, pictures, predictions
+from sinrnn.forecaster import Forecaster
+from sinrnn.monitor import Monitor
+from sinrnn.plots import png
+from sinrnn.report import History
+from sinrnn.rnn import SinRNN
+
+
+class Closing(pl.Callback):
+    """At the end of training, turns its weights into a model file, pictures and a report.
+
+    Args:
+        folder: The run's folder.
+        monitor: Shows the same in TensorBoard.
+        keep: Which weights: "best" on the validation span, or the "last".
+    """
+
+    def __init__(self, folder: Path, monitor: Monitor, keep: str = "best") -> None:
+        self.folder, self.monitor, self.keep = folder, monitor, keep
+        self.text = ""
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self.started = time.perf_counter()
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write model.safetensors, figures/ and report.md."""
+        seconds = time.perf_counter() - self.started
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if not trainer.is_global_zero or not isinstance(pl_module, Forecaster):
+            return
+        for logger in trainer.loggers:
+            logger.save()
+        # Empty, where nothing was validated: then the last weights are all there is.
+        best = trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
+        if best and self.keep == "best":
+            pl_module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
+        pl_module.network().save(self.folder / "model.safetensors")
+        # What is reported is what was saved.
+        net = SinRNN.load(self.folder / "model.safetensors")
+        predicted = predictions(net, data)
+        history = History.read(self.folder / "metrics.csv")
+        results = examine(net, data, predicted, history, trainer.gradient_clip_val)
+        results.seconds = seconds
+        results.where = {
+            "run": f"{self.folder}",
+            "TensorBoard": f"tensorboard --logdir {self.folder.parent}",
+        }
+        self.text = report.closing(results, doctor.illnesses(results))
+        (self.folder / "report.md").write_text(f"# {self.folder}\n\n```text\n{self.text}\n```\n")
+        (self.folder / "figures").mkdir(exist_ok=True)
+        files = {}
+        for name, draw in pictures(data, predicted, results, pl_module.readout_epoch).items():
+            files[name] = png(draw())
+            (self.folder / "figures" / f"{name}.png").write_bytes(files[name])
+        self.monitor.finish(trainer, net, results, files, self.text)
