@@ -161,6 +161,9 @@ class Forecaster(pl.LightningModule):
         """Log half_mse/val and, from a second loader, half_mse/train."""
         self._log_loss(("val", "train")[dataloader_idx], batch)
 
+    def on_validation_model_zero_grad(self) -> None:
+        """Keep the last step's gradients: during validation the monitor shows them."""
+
     def on_validation_end(self) -> None:
         """Write the epoch's row: losses, and what others have put into `row`, at the steps made.
 

@@ -5,11 +5,12 @@ import sys
 import time
 import warnings
 from collections.abc import Iterable, Iterator
-from math import hypot, isfinite
+from math import hypot, log10
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -115,8 +116,8 @@ class Monitor(pl.Callback):
     """Shows in TensorBoard how a network learns, and why it does not.
 
     Gradient norms and the learning rate go to every logger; the rest to TensorBoard alone, at
-    each validation: scalars and histograms as long as they take no more than 2 % of the time, and
-    one picture after the other as long as they take no more than 4 %.
+    each validation: scalars and histograms as long as they take no more than 4 % of the time, and
+    one picture after the other as long as they take no more than 2 %.
 
     Args:
         gradients: Gradient norm before clipping, mean and largest since the last validation, and
@@ -149,16 +150,19 @@ class Monitor(pl.Callback):
 
         self.rivals: dict[str, float] = {}
         self.listed = False
-        self.drawn = 0
+        self.drawn, self.detailed = 0, -1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say what is trained, and what it must beat."""
-        self.details, self.drawing = Allowance(0.02, 0.0), Allowance(0.04, 0.2)
+        self.details, self.drawing = Allowance(0.04, 0.0), Allowance(0.02, 0.2)
         self.every = trainer.log_every_n_steps  # type: ignore[attr-defined]
         data = windows_of(trainer)
         for logger in _tensorboards(trainer):
             if data is not None:
                 self.rivals = rivals(data)
+                # Nobody can have a skill beside an exact baseline, whose loss is rounding.
+                targets = data.windows["val"].sample(FITTED)[1]
+                self.rounding = ROUNDING * targets.double().var(correction=0).item()
                 logger.experiment.add_custom_scalars(layout(self.rivals))
             config = Path(logger.log_dir) / "config.yaml"
             if self.texts and config.exists():
@@ -214,18 +218,39 @@ class Monitor(pl.Callback):
             writer = logger.experiment
             if self.hparams and not self.listed:
                 logger.log_hyperparams(hyperparameters(trainer, pl_module), {"hp/val": loss}, step)
-            writer.add_scalar("hp/val", loss, step)
-            for name, rival in self.rivals.items():
-                writer.add_scalar(f"baseline/{name}", rival, step)
-                if rival > 0:
-                    writer.add_scalar(f"skill/{name}", baselines.skill(loss.item(), rival), step)
             if self.details.allows():
                 with self.details:
-                    self._detail(writer, pl_module, data, step)
+                    self._detail(writer, pl_module, trainer)
+                    writer.flush()
             if self.pictures and data is not None and self.drawing.allows():
                 with self.drawing:
                     self._picture(writer, pl_module, data, step)
-            self.listed = True
+        self.listed = True
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the last weights, whether or not they came when they were allowed."""
+        for logger in _tensorboards(trainer):
+            if isinstance(pl_module, Forecaster) and self.detailed != trainer.global_step:
+                self._detail(logger.experiment, pl_module, trainer)
+
+    def _losses(self, writer: SummaryWriter, trainer: pl.Trainer, step: int) -> None:
+        """What the losses must beat, by how much they do, and all of them on a log scale."""
+        losses = {
+            name: loss.item()
+            for name, loss in trainer.callback_metrics.items()
+            if name in ("half_mse/train", "half_mse/val")
+        }
+        if self.hparams and self.listed and "half_mse/val" in losses:
+            writer.add_scalar("hp/val", losses["half_mse/val"], step)
+        for name, rival in self.rivals.items():
+            writer.add_scalar(f"baseline/{name}", rival, step)
+            if rival > self.rounding and "half_mse/val" in losses:
+                skill = baselines.skill(losses["half_mse/val"], rival)
+                writer.add_scalar(f"skill/{name}", skill, step)
+                losses[f"half_mse/{name}"] = rival
+        for name, loss in losses.items():
+            if loss > 0:
+                writer.add_scalar(f"log10_{name}", log10(loss), step)
 
     def _since_last(self, trainer: pl.Trainer) -> dict[str, float]:
         """What the steps since the last validation were like."""
@@ -238,10 +263,10 @@ class Monitor(pl.Callback):
         self.norms, self.clipped = [], []
         return row
 
-    def _detail(
-        self, writer: SummaryWriter, module: Forecaster, data: WindowDataModule | None, step: int
-    ) -> None:
-        net = module.net
+    def _detail(self, writer: SummaryWriter, module: Forecaster, trainer: pl.Trainer) -> None:
+        net, data = module.net, windows_of(trainer)
+        step = self.detailed = trainer.global_step
+        self._losses(writer, trainer, step)
         if self.health:
             writer.add_scalar("weights/spectral_radius_Whh", spectral_radius(net.Whh), step)
         if data is not None and (self.health or self.flow):
@@ -310,14 +335,25 @@ class Monitor(pl.Callback):
 
 def layout(names: Iterable[str]) -> dict[str, dict[str, list[object]]]:
     """The charts of TensorBoard's Custom Scalars that show several curves together."""
-    loss = ["half_mse/train", "half_mse/val", *(f"baseline/{name}" for name in names)]
-    return {
-        "loss": {"half_mse, and what it must beat": ["Multiline", loss]},
-        "gradient": {
-            "norm before clipping": ["Multiline", ["gradient/norm", "gradient/norm_max"]],
-            "share clipped": ["Multiline", ["gradient/clipped", "gradient/clipped_steps"]],
-            "|dLoss/dh[t]| by step t of the window": ["Multiline", ["gradient_flow/.*"]],
+    curves = ["half_mse/train", "half_mse/val"]
+    charts = {
+        "loss": {
+            "log10 of half_mse, and of what it must beat": ["log10_half_mse/.*"],
+            "half_mse, and what it must beat": [*curves, *(f"baseline/{name}" for name in names)],
+            "skill": ["skill/.*"],
         },
+        "gradient": {
+            "norm before clipping": ["gradient/norm", "gradient/norm_max"],
+            "share clipped, of entries and of steps": [
+                "gradient/clipped",
+                "gradient/clipped_steps",
+            ],
+            "|dLoss/dh[t]| by step t of the window": ["gradient_flow/.*"],
+        },
+    }
+    return {
+        group: {title: ["Multiline", tags] for title, tags in titles.items()}
+        for group, titles in charts.items()
     }
 
 
@@ -325,15 +361,12 @@ def rivals(data: WindowDataModule) -> dict[str, float]:
     """half_mse of each baseline on the validation span, by a name that TensorBoard takes."""
     (x, y), (val_x, val_y) = (data.windows[name].sample(FITTED) for name in ("train", "val"))
     made = baselines.baselines(x[..., 0], y[:, 0], data.horizon)
-    losses = {
+    return {
         re.sub(r"\W+", "_", name).strip("_"): baselines.half_mse(
             forecast(val_x[..., 0]).double(), val_y[:, 0].double()
         ).item()
         for name, forecast in made.items()
     }
-    # Of an exact baseline's loss, which is rounding, nobody can have a skill.
-    least = ROUNDING * val_y.double().var(correction=0).item()
-    return {name: loss if loss > least else 0.0 for name, loss in losses.items()}
 
 
 def hyperparameters(trainer: pl.Trainer, module: Forecaster) -> dict[str, Any]:
@@ -350,7 +383,11 @@ def hyperparameters(trainer: pl.Trainer, module: Forecaster) -> dict[str, Any]:
             name: getattr(data, name)
             for name in ("window", "horizon", "batch_size", "standardise", "seed")
         }
-    return {name: "none" if value is None else value for name, value in found.items()}
+    words = {None: "none", True: "true", False: "false"}
+    return {
+        name: words[value] if value is None or isinstance(value, bool) else value
+        for name, value in found.items()
+    }
 
 
 def _tensorboards(trainer: pl.Trainer) -> Iterator[TensorBoardLogger]:
@@ -367,16 +404,17 @@ def _add_picture(writer: SummaryWriter, name: str, picture: bytes, step: int) ->
 
 def _add_histogram(writer: SummaryWriter, tag: str, values: Tensor, step: int) -> None:
     """In 30 bins, at a tenth of the cost of `add_histogram`."""
-    v = values.detach().double().flatten()
-    low, high = v.min().item(), v.max().item()
-    if not (isfinite(low) and isfinite(high)):
-        return
-    edges = torch.linspace(low, high, 31, dtype=torch.float64)[1:]
-    counts = torch.histc(v, 30, low, high)
-    total, squares = v.sum().item(), v.square().sum().item()
-    writer.add_histogram_raw(
-        tag, low, high, len(v), total, squares, edges.tolist(), counts.tolist(), step
-    )
+    v = values.detach().double().flatten().cpu().numpy()
+    if np.isfinite(v).all():
+        low, high = float(v.min()), float(v.max())
+        # Numbers that are all the same leave no room for bins between them.
+        narrow = high - low < max(1e-9 * max(abs(low), abs(high)), 1e-290)
+        around = (low - 0.5, high + 0.5) if narrow else (low, high)
+        counts, edges = np.histogram(v, 30, around)
+        limits, found = edges[1:].tolist(), counts.tolist()
+        writer.add_histogram_raw(
+            tag, low, high, len(v), float(v.sum()), float(v @ v), limits, found, step
+        )
 
 
 def _mean(values: list[float]) -> float:

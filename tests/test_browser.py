@@ -1,0 +1,200 @@
+"""What a person sees who opens TensorBoard: a real run, a real server, a real browser."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from browser import CHROMIUM, browser, tensorboard
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+ROOT = Path(__file__).parent.parent
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
+    pytest.mark.skipif(
+        importlib.util.find_spec("playwright") is None,
+        reason="no Playwright: pip install -c constraints.txt -e '.[browser]'",
+    ),
+]
+
+
+def training(folder, *more):
+    """A process that trains a small network below a folder."""
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), "--data.series.points", "200"]
+    command += ["--data.batch_size", "16", "--model.optimizer", "torch.optim.Adam"]
+    command += ["--model.optimizer.lr", "0.003"]
+    command += ["--model.readout_epoch", "null", "--trainer.enable_progress_bar", "false", *more]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a finished run."""
+    folder = tmp_path_factory.mktemp("finished")
+    assert (
+        training(folder, "--trainer.max_epochs", "6", "--trainer.gradient_clip_val", "1").wait()
+        == 0
+    )
+    return folder / "runs" / "sine"
+
+
+@pytest.fixture(scope="module")
+def go():
+    """(address) -> a page of one browser."""
+    with browser() as visit:
+        yield visit
+
+
+@pytest.fixture(scope="module")
+def visit(finished, go):
+    """(dashboard, tag filter) -> a page of TensorBoard on the finished run."""
+    with tensorboard(finished) as address:
+        yield lambda dashboard, tags="": go(f"{address}?tagFilter={tags}#{dashboard}")
+
+
+def scalar(folder, tag):
+    """Last value of a curve, and its step."""
+    events = EventAccumulator(str(folder / "version_0"))
+    events.Reload()
+    last = events.Scalars(tag)[-1]
+    return last.value, last.step
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "log10_half_mse/train",
+        "log10_half_mse/val",
+        "skill/persistence",
+        "gradient/norm",
+        "gradient/clipped_steps",
+        "states/saturated",
+        "weights/spectral_radius_Whh",
+        "gradient_flow/t_1",
+    ],
+)
+def test_scalar_chart_is_drawn_and_ends_where_the_run_did(visit, finished, tag):
+    page = visit("timeseries", f"^{tag}$")
+    card = page.locator("scalar-card")
+    shown, at = table(card)
+    assert card.count() == 1
+    assert card.locator("canvas, svg path").count() > 0
+    value, step = scalar(finished, tag)
+    assert (shown, at) == (pytest.approx(value, rel=1e-4, abs=1e-4), step)
+    assert page.errors == []
+
+
+def table(card):
+    """What the table below a chart says of the run: the last value and its step."""
+    card.get_by_text("version_0").first.wait_for()
+    cells = card.inner_text().rpartition("version_0")[2].replace(",", "").split()
+    return float(cells[1]), int(cells[2])  # smoothed, value, step, time
+
+
+def test_train_and_validation_share_a_chart_with_what_they_must_beat(visit):
+    page = visit("custom_scalars")
+    card = page.locator("tf-custom-scalar-multi-line-chart-card").filter(
+        has_text="half_mse, and what it must beat"
+    )
+    card.get_by_text("Matches (5)").wait_for()  # train, val and three baselines
+    assert card.locator("svg path, canvas").count() > 0
+    assert page.locator("tf-custom-scalar-multi-line-chart-card").count() == 6
+    assert page.errors == []
+
+
+def test_every_picture_is_loaded(visit, finished):
+    page = visit("images")
+    names = {path.stem for path in (finished / "version_0" / "figures").iterdir()}
+    assert len(names) == 7
+    for name in names:
+        page.locator("tf-image-loader").filter(has_text=f"figures/{name}").first.wait_for()
+    page.wait_for_function(
+        """count => {
+            const all = [];
+            const walk = node => {
+                if (node.shadowRoot) walk(node.shadowRoot);
+                for (const child of node.children || []) {
+                    if (child.tagName === 'IMG') all.push(child);
+                    walk(child);
+                }
+            };
+            walk(document.body);
+            return all.filter(img => img.naturalWidth > 500).length >= count;
+        }""",
+        arg=len(names),
+    )
+    assert page.errors == []
+
+
+@pytest.mark.parametrize("group", ["weights", "gradients"])
+def test_histogram_of_every_weight_and_its_gradient_is_drawn(visit, group):
+    page = visit("histograms", group)
+    for weight in ("Wih", "Whh", "Who"):
+        loader = page.locator("tf-histogram-loader").filter(has_text=f"{group}/{weight}")
+        loader.locator("svg path").nth(1).wait_for(state="attached")  # the first and the last
+    assert page.errors == []
+
+
+def test_hparams_has_the_run_and_its_validation_loss(visit, finished):
+    page = visit("hparams")
+    cells = page.locator("vaadin-grid-cell-content")
+    cells.get_by_text("version_0").wait_for()
+    shown = [text.strip() for text in cells.all_inner_texts()]
+    assert {"hidden_size", "50.000", "batch_size", "16.000", "hp/val"} <= set(shown)
+    value, _ = scalar(finished, "hp/val")
+    assert any(
+        float(text) == pytest.approx(value, rel=1e-4)
+        for text in shown
+        if re.fullmatch(r"[\d.]+(e-\d+)?", text)
+    )
+    assert page.errors == []
+
+
+def test_config_and_closing_table_are_there_as_text(visit, finished):
+    page = visit("text")
+    page.get_by_text("autoregression AR(4)").first.wait_for()
+    network = (finished / "version_0" / "report.md").read_text().partition("network")[2].split()[:3]
+    for number in network:
+        page.get_by_text(number).first.wait_for()
+    page.get_by_text("hidden_size: 50").first.wait_for()
+    assert page.errors == []
+
+
+def test_graph_shows_the_network(visit):
+    page = visit("graphs")
+    page.locator("svg text").filter(has_text="SinRNN").first.wait_for()
+    assert page.errors == []
+
+
+def test_page_that_is_opened_during_training_moves(tmp_path, go):
+    process = training(tmp_path, "--trainer.max_epochs", "100000")
+    try:
+        runs = tmp_path / "runs" / "sine"
+        wait_for(lambda: list(runs.glob("*/events*")))
+        with tensorboard(runs) as address:
+            page = go(f"{address}?tagFilter=^half_mse/val$#timeseries")
+            card = page.locator("scalar-card")
+            _, first = table(card)
+
+            def moved():
+                page.locator("button.reload-button").click()
+                return table(card)[1] > first
+
+            assert wait_for(moved)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for(condition, seconds=60):
+    """The first truth that a condition answers with."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.2)
+    raise TimeoutError(f"nothing within {seconds} s")
