@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sinrnn.bptt import tanh_rnn
 from sinrnn.rnn import SinRNN
+from sinrnn.tracing import trace
 
 if TYPE_CHECKING:
     from sinrnn.forecaster import Forecaster
@@ -34,6 +35,7 @@ __all__ = [
     "Windows",
     "__version__",
     "tanh_rnn",
+    "trace",
 ]
 
 
