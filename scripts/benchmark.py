@@ -301,8 +301,8 @@ def monitoring(seconds: float) -> list[Row]:
         whole_run(cli)
         for what, name, more, runs in (
             ("sine.yaml", "sine", "", 15),
-            ("sine.yaml with Adam, 400 epochs", "sine", ADAM, 3),
-            ("notebook.yaml", "notebook", "", 3),
+            ("sine.yaml with Adam, 400 epochs", "sine", ADAM, 5),
+            ("notebook.yaml", "notebook", "", 5),
         ):
             pairs = [
                 (
