@@ -43,8 +43,10 @@ def examine(
     train = data.windows["train"].span
     target = windows["val"][1]
     low, high = train.min(), train.max()
-    start, _ = data.edges(list(predicted)[-1])
-    values = data.series.continued(start + data.window + ROLLOUT_STEPS)
+    start, end = data.edges(list(predicted)[-1])
+    # The test span is looked at once, at the end; a closed loop from it may go on beyond it.
+    most = start + data.window + ROLLOUT_STEPS
+    values = data.series.continued(most if "test" in predicted else min(most, end))
     return Results(
         half_mse=report.losses(predicted, windows, data.horizon),
         variance={name: y.double().var(correction=0).item() for name, (_, y) in windows.items()},

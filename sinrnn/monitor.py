@@ -150,7 +150,8 @@ class Monitor(pl.Callback):
 
         self.rivals: dict[str, float] = {}
         self.listed = False
-        self.drawn, self.detailed = 0, -1
+        self.drawn, self.detailed, self.validated = 0, -1, -1
+        self.rate = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say what is trained, and what it must beat."""
@@ -172,6 +173,7 @@ class Monitor(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
         """Measure the gradient before it is clipped."""
+        self.rate = float(optimizer.param_groups[0]["lr"])  # schedulers step before validation
         if not self.gradients:
             return
         grads = [
@@ -201,7 +203,9 @@ class Monitor(pl.Callback):
     ) -> None:
         """Where an epoch is long, show that it moves: the batch's loss."""
         if outputs and self.every and (batch_idx + 1) % self.every == 0:
-            loss = outputs["loss"].item() * float(getattr(pl_module, "scale", 1.0)) ** 2
+            # Lightning has divided it for the accumulation, and the network has units of its own.
+            whole = trainer.accumulate_grad_batches * float(getattr(pl_module, "scale", 1.0)) ** 2
+            loss = whole * outputs["loss"].item()
             for logger in _tensorboards(trainer):
                 logger.experiment.add_scalar("half_mse/batch", loss, trainer.global_step)
 
@@ -212,14 +216,16 @@ class Monitor(pl.Callback):
             return
         if not isinstance(pl_module, Forecaster):
             return
-        pl_module.row |= self._since_last(trainer)
+        pl_module.row |= self._since_last()
         step, data = trainer.global_step, windows_of(trainer)
+        self.validated = step
         for logger in _tensorboards(trainer):
             writer = logger.experiment
             if self.hparams and not self.listed:
                 logger.log_hyperparams(hyperparameters(trainer, pl_module), {"hp/val": loss}, step)
             if self.details.allows():
                 with self.details:
+                    self._losses(writer, trainer, step)
                     self._detail(writer, pl_module, trainer)
                     writer.flush()
             if self.pictures and data is not None and self.drawing.allows():
@@ -230,7 +236,10 @@ class Monitor(pl.Callback):
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the last weights, whether or not they came when they were allowed."""
         for logger in _tensorboards(trainer):
-            if isinstance(pl_module, Forecaster) and self.detailed != trainer.global_step:
+            step = trainer.global_step
+            if isinstance(pl_module, Forecaster) and self.detailed != step:
+                if self.validated == step:
+                    self._losses(logger.experiment, trainer, step)
                 self._detail(logger.experiment, pl_module, trainer)
 
     def _losses(self, writer: SummaryWriter, trainer: pl.Trainer, step: int) -> None:
@@ -252,9 +261,9 @@ class Monitor(pl.Callback):
             if loss > 0:
                 writer.add_scalar(f"log10_{name}", log10(loss), step)
 
-    def _since_last(self, trainer: pl.Trainer) -> dict[str, float]:
+    def _since_last(self) -> dict[str, float]:
         """What the steps since the last validation were like."""
-        row = {"learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"])}
+        row = {"learning_rate": self.rate}
         if self.norms:
             row |= {"gradient/norm": _mean(self.norms), "gradient/norm_max": max(self.norms)}
         if self.clipped:
@@ -266,7 +275,6 @@ class Monitor(pl.Callback):
     def _detail(self, writer: SummaryWriter, module: Forecaster, trainer: pl.Trainer) -> None:
         net, data = module.net, windows_of(trainer)
         step = self.detailed = trainer.global_step
-        self._losses(writer, trainer, step)
         if self.health:
             writer.add_scalar("weights/spectral_radius_Whh", spectral_radius(net.Whh), step)
         if data is not None and (self.health or self.flow):
@@ -374,7 +382,7 @@ def hyperparameters(trainer: pl.Trainer, module: Forecaster) -> dict[str, Any]:
     optimizer, data = trainer.optimizers[0], windows_of(trainer)
     found = dict(module.hparams) | {
         "optimizer": type(optimizer).__name__,
-        "lr": optimizer.param_groups[0]["lr"],
+        "lr": optimizer.defaults["lr"],
         "max_epochs": trainer.max_epochs,
         "gradient_clip_val": trainer.gradient_clip_val,
     }
@@ -409,12 +417,12 @@ def _add_histogram(writer: SummaryWriter, tag: str, values: Tensor, step: int) -
         low, high = float(v.min()), float(v.max())
         # Numbers that are all the same leave no room for bins between them.
         narrow = high - low < max(1e-9 * max(abs(low), abs(high)), 1e-290)
-        around = (low - 0.5, high + 0.5) if narrow else (low, high)
-        counts, edges = np.histogram(v, 30, around)
+        room = max(0.5, 1e-9 * abs(high)) if narrow else 0.0
+        counts, edges = np.histogram(v, 30, (low - room, high + room))
         limits, found = edges[1:].tolist(), counts.tolist()
-        writer.add_histogram_raw(
-            tag, low, high, len(v), float(v.sum()), float(v @ v), limits, found, step
-        )
+        with np.errstate(over="ignore"):  # the squares of large numbers may be infinite
+            total, squares = float(v.sum()), float(v @ v)
+        writer.add_histogram_raw(tag, low, high, len(v), total, squares, limits, found, step)
 
 
 def _mean(values: list[float]) -> float:

@@ -61,21 +61,35 @@ class History:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The history in a run's metrics.csv; empty where there is no such file."""
+        """The history in a run's metrics.csv; empty where there is no such file.
+
+        Raises:
+            ValueError: A line is not whole, or has text where a number belongs.
+        """
         found = cls()
         if not path.exists():
             return found
         with path.open() as file:
-            for row in csv.DictReader(file):
-                if not row.get("half_mse/val"):
-                    continue
-                found.epochs.append(float(row["epoch"]) + 1 if row.get("epoch") else 0.0)
-                for name, values in found.losses.items():
-                    values.append(float(row[f"half_mse/{name}"]))
-                for name in ("norm", "norm_max", "clipped_steps"):
-                    if row.get(f"gradient/{name}"):
-                        getattr(found, name).append(float(row[f"gradient/{name}"]))
+            rows = csv.DictReader(file)
+            for row in rows:
+                try:
+                    found._add(row)
+                except (KeyError, TypeError, ValueError) as error:
+                    reason = f"no {error}" if isinstance(error, KeyError) else error
+                    raise ValueError(f"{path}, line {rows.line_num}: {reason}") from error
         return found
+
+    def _add(self, row: dict[str, str]) -> None:
+        if None in row or None in row.values():
+            raise ValueError("another number of cells than names")
+        if not row["half_mse/val"]:
+            return
+        self.epochs.append(float(row["epoch"]) + 1 if row.get("epoch") else 0.0)
+        for name, values in self.losses.items():
+            values.append(float(row[f"half_mse/{name}"]))
+        for name in ("norm", "norm_max", "clipped_steps"):
+            if row.get(f"gradient/{name}"):
+                getattr(self, name).append(float(row[f"gradient/{name}"]))
 
 
 @dataclass

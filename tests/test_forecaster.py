@@ -17,6 +17,7 @@ from sinrnn import forecaster as module
 from sinrnn import windows
 from sinrnn.baselines import half_mse
 from sinrnn.forecaster import Forecaster, predict
+from sinrnn.monitor import Monitor
 from sinrnn.sequential import Ensemble
 from sinrnn.series import Series
 from sinrnn.windows import BatchOrder, WindowDataModule, Windows
@@ -272,6 +273,66 @@ def test_losses_before_the_first_step_are_logged_at_step_0():
     assert first == pytest.approx(before, rel=1e-12)
 
 
+class Writer(pl.Callback):
+    """Puts something into the second epoch's row."""
+
+    def on_validation_end(self, trainer, pl_module):
+        if trainer.current_epoch == 1:
+            pl_module.row["extra"] = 7.0
+
+
+@pytest.mark.parametrize("sanity", [0, 1])
+def test_each_validation_is_one_row_at_the_steps_made_and_is_saved(sanity):
+    log, losses, model, saved = Log(), Losses(), small(), []
+    log.save = lambda: saved.append(len(log.rows))
+    options = {"num_sanity_val_steps": sanity, "log_every_n_steps": 1}
+    fit(model, wave(), logger=log, callbacks=[losses, Writer()], **options)
+    pairs = zip(losses.val, losses.train, strict=True)
+    rows = [{"epoch": i, "half_mse/val": v, "half_mse/train": t} for i, (v, t) in enumerate(pairs)]
+    rows[1]["extra"] = 7.0
+    assert log.rows[1:] == list(zip([4, 8, 12], rows, strict=True))
+    assert all(type(row["epoch"]) is int for _, row in log.rows[1:])
+    assert saved[1:4] == [2, 3, 4]
+    assert model.row == {}
+
+
+def test_row_is_empty_again_though_there_is_no_logger():
+    model = small()
+    fit(model, wave(), callbacks=[Writer()], max_epochs=2)
+    assert model.row == {}
+
+
+def test_validate_and_test_log_as_lightning_does():
+    log, model, data = Log(), small(), wave()
+    made = trainer(logger=log)
+    for run in (made.validate, made.test):
+        run(model, data, verbose=False)
+    names = [{"half_mse/val", "half_mse/train", "epoch"}, {"half_mse/test", "epoch"}]
+    assert [(step, set(row)) for step, row in log.rows] == [(0, found) for found in names]
+    found = log.rows[0][1] | log.rows[1][1]
+    for name, span in data.windows.items():
+        assert found[f"half_mse/{name}"] == pytest.approx(whole_loss(model, span), rel=1e-12)
+
+
+class Grads(pl.Callback):
+    """Keeps every gradient as callbacks see it before its step, and at each validation."""
+
+    def __init__(self):
+        self.before, self.validated = [], []
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+        self.before.append([weight.grad.clone() for weight in pl_module.net.parameters()])
+
+    def on_validation_end(self, trainer, pl_module):
+        self.validated.append([weight.grad.clone() for weight in pl_module.net.parameters()])
+
+
+def test_last_gradient_is_there_to_look_at_during_validation():
+    grads = Grads()
+    fit(small(), wave(), callbacks=[grads])
+    torch.testing.assert_close(grads.validated, grads.before[3::4], **BITS)
+
+
 # The readout
 
 
@@ -391,6 +452,31 @@ def test_updates_by_window_are_gradient_descent_with_batches_of_one(depth, clip)
     fit(each, wave(**WINDOWED), **clip)
     close(weights_of(each), weights_of(ones))
     assert all((a - b).abs().max() > 1e-2 for a, b in zip(before, weights_of(each), strict=True))
+
+
+# 56 windows: batches of one, of 11 with a last one of one, of 16 and 8, and all at once.
+@pytest.mark.parametrize("batch_size", [1, 11, 16, 0])
+@pytest.mark.parametrize(("clip", "limit"), [({}, None), (VALUE, 1e-2)])
+def test_updates_by_window_step_with_the_last_windows_gradient(clip, limit, batch_size):
+    model, data = small(updates="window", depth=2), wave(batch_size=batch_size, shuffle=False)
+    log, grads = Log(), Grads()
+    ensemble, expected = Ensemble(*(weight[None] for weight in weights_of(model)), depth=2), []
+    for x, y in data.train_dataloader():
+        ensemble.learn(x[:-1], y[:-1], LR, limit)
+        one = Ensemble(*ensemble.weights, depth=2)
+        one.learn(x[-1:], y[-1:], 1.0)
+        pairs = zip(ensemble.weights, one.weights, strict=True)
+        expected.append([(before - after)[0] for before, after in pairs])
+        ensemble.learn(x[-1:], y[-1:], LR, limit)
+    options = {"callbacks": [Monitor(), grads], "logger": log, "log_every_n_steps": 1}
+    fit(model, data, max_epochs=1, **options, **clip)
+    close(weights_of(model), [weight[0] for weight in ensemble.weights])
+    close(grads.before, expected)
+    norms = [torch.cat([grad.flatten() for grad in found]).norm().item() for found in expected]
+    shown = log.rows[-1][1]
+    assert shown["gradient/norm"] == pytest.approx(np.mean(norms), rel=1e-9)
+    assert shown["gradient/norm_max"] == pytest.approx(max(norms), rel=1e-9)
+    assert max(norms) > 2e-2  # beyond the clip
 
 
 def test_clipping_by_value_changes_what_updates_by_window_learn():

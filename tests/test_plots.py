@@ -1,13 +1,16 @@
 """The figures carry the numbers given: they are read back from the axes."""
 
 import itertools
+import struct
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgb
 
-from sinrnn import plots
+from sinrnn import SinRNN, plots
 from sinrnn.report import Rollout
+from sinrnn.tracing import Trace, trace
 
 EPOCHS = [0.0, 1.0, 2.0, 4.0]
 CURVES = {"train": [1.0, 1e-1, 1e-2, 1e-3], "val": [2.0, 3e-1, 2e-2, 4e-3]}
@@ -234,7 +237,149 @@ def test_many_starts_tell_the_spans_and_the_levels_apart():
     assert len(set(styles)) == len(styles) == 2
 
 
+# What predictions leave over
+
+
+def left_over():
+    """Residuals with a pattern, of spans of different lengths, one of them shorter than 41."""
+    return {
+        "train": torch.sin(torch.arange(60.0)) + torch.randn(60) + 3,
+        "val": 1e-9 * torch.randn(25),
+    }
+
+
+def band(axis):
+    (white,) = axis.patches
+    return [white.get_y(), white.get_y() + white.get_height()]
+
+
+def test_residuals_put_every_window_into_the_histogram():
+    errors = left_over()
+    left, _ = plots.residuals(errors).axes
+    for bars, values in zip(left.containers, errors.values(), strict=True):
+        heights, edges = np.histogram(values, 40)
+        assert [bar.get_height() for bar in bars] == heights.tolist()
+        assert sum(heights) == len(values)
+        np.testing.assert_allclose([bar.get_x() for bar in bars], edges[:-1], rtol=1e-12)
+    assert legend(left) == ["train", "val"]
+    assert (left.get_xlabel(), left.get_ylabel()) == ("prediction - target", "windows")
+
+
+def test_residuals_have_the_autocorrelation_of_numpy():
+    errors = left_over()
+    _, right = plots.residuals(errors).axes
+    for name, lags in {"train": 41, "val": 25}.items():
+        around = errors[name].numpy() - errors[name].numpy().mean()
+        expected = np.correlate(around, around, "full")[len(around) - 1 :][:lags]
+        drawn = np.array(lines(right)[name])
+        assert drawn[0].tolist() == [0, 1]
+        assert drawn[:, 0].tolist() == list(range(lags))
+        np.testing.assert_allclose(drawn[:, 1], expected / (around**2).sum(), atol=1e-12)
+    # The band of the span with the fewest windows is the wider one.
+    np.testing.assert_allclose(band(right), [-1.96 / 5, 1.96 / 5])
+    assert legend(right) == ["train", "val", "white noise, 95 %"]
+    assert (right.get_xlabel(), right.get_ylabel()) == ("lag, samples", "autocorrelation")
+    bottom, top = right.get_ylim()
+    assert bottom < -1 < 1 < top
+
+
+def test_residuals_tell_the_spans_apart():
+    left, right = plots.residuals(left_over()).axes
+    bars = [bars[0].get_facecolor()[:3] for bars in left.containers]
+    assert bars == [to_rgb(line.get_color()) for line in right.lines]
+    assert len(set(bars)) == 2
+
+
+@pytest.mark.parametrize("count", [1, 2, 30])
+def test_residuals_that_never_change_have_no_autocorrelation(count):
+    left, right = plots.residuals({"train": torch.full((count,), 0.5)}).axes
+    assert lines(right)["train"] == points(range(count), [0] * count)
+    assert sum(bar.get_height() for bar in left.containers[0]) == count
+    np.testing.assert_allclose(band(right)[1], 1.96 / count**0.5)
+
+
+# The gradient, step by step
+
+
+def traced(steps=7, dtype=torch.float64):
+    net = SinRNN(2, 5, 3, dtype=dtype)
+    return trace(net, torch.randn(6, steps, 2, dtype=dtype), torch.randn(6, 3, dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_gradient_flow_carries_the_flow_and_the_cosines(dtype):
+    found = traced(dtype=dtype)
+    left, right = plots.gradient_flow(found).axes
+    (flow,), (cosine,) = left.lines, right.lines
+    assert flow.get_xydata().tolist() == points(range(1, 8), found.flow)
+    assert cosine.get_xydata().tolist() == points(range(1, 8), map(found.cosine, range(1, 8)))
+    assert cosine.get_ydata()[-1] == pytest.approx(1, abs=1e-12)
+    assert left.get_yscale() == "log"
+    assert (left.get_xlabel(), left.get_ylabel()) == ("step t of the window", "|dLoss/dh[t]|")
+    assert right.get_xlabel() == "depth k, steps that the gradient reaches back"
+    assert right.get_ylabel() == "cosine with the full gradient"
+
+
+def test_gradient_flow_of_a_long_window_has_forty_cosines_from_the_first_to_the_last():
+    left, right = plots.gradient_flow(traced(100)).axes
+    depths = right.lines[0].get_xdata()
+    assert len(left.lines[0].get_xdata()) == 100
+    assert (len(depths), depths[0], depths[-1]) == (40, 1, 100)
+    assert np.abs(depths - np.linspace(1, 100, 40)).max() <= 0.5
+    assert right.lines[0].get_ydata()[-1] == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("gone", [2, 7])
+def test_gradient_flow_leaves_out_steps_without_any(gone):
+    found = traced()
+    found.grad_h[:, :gone] = found.grad_a[:, :gone] = 0
+    figure = plots.gradient_flow(found)
+    left, right = figure.axes
+    drawn = [x for line in left.lines for x, y in line.get_xydata() if np.isfinite(y)]
+    assert drawn == list(range(gone + 1, 8))
+    assert np.isnan(right.lines[0].get_ydata()).all() == (gone == 7)
+    assert plots.png(figure)
+
+
+@pytest.mark.parametrize(("depth", "at"), [(None, []), (3, [3]), (7, [7]), (8, [])])
+def test_gradient_flow_marks_a_depth_within_the_window(depth, at):
+    _, right = plots.gradient_flow(traced(), depth).axes
+    assert [line.get_xdata()[0] for line in right.lines[1:]] == at
+    assert (legend(right) if at else right.get_legend()) == (
+        [f"depth in training: {depth}"] if at else None
+    )
+
+
+def test_gradient_flow_of_a_single_step():
+    found = traced(1)
+    left, right = plots.gradient_flow(found, 1).axes
+    assert left.lines[0].get_xydata().tolist() == points([1], found.flow)
+    assert right.lines[0].get_xydata().tolist() == [[1, pytest.approx(1, abs=1e-12)]]
+
+
+def test_gradient_flow_shows_a_truncation_that_turns_the_gradient_round():
+    grad = torch.tensor([[[3.0], [-1.0], [0.0]]])
+    against = Trace(torch.zeros(()), torch.ones(1, 3, 1), torch.zeros(1, 4, 1), grad, grad)
+    assert [against.cosine(2), against.cosine(3)] == pytest.approx([-1, 1])
+    for found, low in ((against, -1.05), (traced(), -0.05)):
+        _, right = plots.gradient_flow(found).axes
+        np.testing.assert_allclose(right.get_ylim(), (low, 1.05))
+
+
+def test_gradient_flow_counts_in_whole_steps():
+    for axis in plots.gradient_flow(traced(2)).axes:
+        assert all(tick == round(tick) for tick in axis.get_xticks())
+
+
 # Files
+
+
+def test_png_is_the_picture_as_a_file():
+    made = plots.png(window_figure())
+    assert made.startswith(b"\x89PNG\r\n\x1a\n")
+    assert made.endswith(b"IEND\xaeB`\x82")
+    width, height = struct.unpack(">II", made[16:24])
+    assert (width, height) == (9 * 110, round(2 * 2.6 * 110))
 
 
 @pytest.mark.parametrize(
@@ -245,8 +390,10 @@ def test_many_starts_tell_the_spans_and_the_levels_apart():
         window_figure,
         starts_figure,
         lambda: plots.rollout(closed()),
+        lambda: plots.residuals(left_over()),
+        lambda: plots.gradient_flow(traced(), 3),
     ],
-    ids=["losses", "predictions", "windows", "starts", "rollout"],
+    ids=["losses", "predictions", "windows", "starts", "rollout", "residuals", "flow"],
 )
 def test_figure_is_saved_as_png(draw, tmp_path):
     path = tmp_path / "figure.png"
