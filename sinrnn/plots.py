@@ -149,7 +149,10 @@ def residuals(errors: Mapping[str, Tensor]) -> Figure:
     figure, axes = _figure(1, 2, 3.6)
     left, right = axes[0]
     for color, (name, values) in zip((SECOND, NETWORK), errors.items(), strict=False):
-        left.hist(values.numpy(), bins=40, color=color, alpha=0.6, label=name)
+        finite = values[values.isfinite()].numpy()
+        # Residuals that differ by rounding alone leave no room for bins between them.
+        narrow = np.ptp(finite) < 1e-12 * max(abs(finite).max(), 1e-290) if len(finite) else True
+        left.hist(finite, bins=1 if narrow else 40, color=color, alpha=0.6, label=name)
         lags = np.arange(min(41, len(values)))
         around = (values - values.mean()).numpy()
         power = (around**2).sum() or 1.0
@@ -195,7 +198,7 @@ def gradient_flow(trace: "Trace", depth: int | None = None) -> Figure:
     if depth is not None and depth <= len(steps):
         right.axvline(depth, color=TRUTH, lw=1, ls="--", label=f"depth in training: {depth}")
         right.legend(fontsize=9)
-    right.set_ylim(min(-0.05, np.nanmin([0, *cosines]) - 0.05), 1.05)
+    right.set_ylim(np.nanmin([0, *cosines]) - 0.05, 1.05)
     right.set_xlabel("depth k, steps that the gradient reaches back")
     right.set_ylabel("cosine with the full gradient")
     for axis in (left, right):

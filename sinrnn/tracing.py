@@ -31,8 +31,11 @@ class Trace:
 
     @property
     def flow(self) -> Tensor:
-        """How much gradient reaches each step: |dLoss/dh[t]| over all windows and units, (T,)."""
-        return self.grad_h.square().sum((0, 2)).sqrt()
+        """How much gradient reaches each step: |dLoss/dh[t]| over all windows and units, (T,).
+
+        In float64, where the squares of fading float32 gradients are more than zero.
+        """
+        return self.grad_h.double().square().sum((0, 2)).sqrt()
 
     @property
     def shares(self) -> dict[str, Tensor]:
@@ -84,9 +87,7 @@ class Trace:
             torch.cat([found[name].flatten() for name in ("Wih", "Whh")]).double()
             for found in (self.gradients(depth), self.gradients())
         )
-        if not (ours.any() and full.any()):
-            return float("nan")
-        # Of unit length first: squares of small gradients would underflow.
+        # The largest first made 1: squares of small gradients would underflow, and 0/0 is nan.
         ours, full = ours / ours.abs().max(), full / full.abs().max()
         return cosine_similarity(ours, full, dim=0).item()
 
@@ -105,13 +106,15 @@ def trace(net: SinRNN, x: Tensor, target: Tensor, h0: Tensor | None = None) -> T
         h0: State before the first input (B, H); None is zeros.
 
     Raises:
-        TypeError: As `SinRNN.forward`.
-        ValueError: As `SinRNN.forward`; or target has another shape than the outputs.
+        TypeError: An argument is not a tensor of floating-point numbers.
+        ValueError: Shapes or dtypes do not fit; x is no batch; or target has another shape than
+            the outputs.
     """
     states = tanh_rnn(x, h0, net.Wih, net.Whh, net.bh)
     y = linear(states, net.Who, net.bo)
     if target.dim() == 2:
         y = y[:, -1]
+    x, target = x.detach(), target.to(y)
     loss = half_mse(y, target)
     grad_out = torch.zeros_like(states)
     read = grad_out if target.dim() == 3 else grad_out[:, -1]

@@ -400,3 +400,10 @@ def test_figure_is_saved_as_png(draw, tmp_path):
     draw().savefig(path)
     assert path.read_bytes().startswith(b"\x89PNG")
     assert path.stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    "errors", [[0.5, 0.5 + 2**-53, 0.5 + 2**-52], [float("nan")] * 3, [1.0, float("inf"), 2.0]]
+)
+def test_residuals_of_rounding_alone_or_not_finite_are_drawn(errors):
+    assert plots.png(plots.residuals({"train": torch.tensor(errors)})).startswith(b"\x89PNG")

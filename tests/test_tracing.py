@@ -133,7 +133,23 @@ def test_float32_stays_float32_and_close_to_float64(read):
         assert {tensor.dtype for tensor in part(found).values()} == {torch.float32}
         expected = {name: tensor.float() for name, tensor in part(exact).items()}
         torch.testing.assert_close(part(found), expected, **TOLERANCE[torch.float32])
-    assert_close(found.flow, exact.flow.float())
+    assert found.flow.dtype == torch.float64
+    torch.testing.assert_close(found.flow, exact.flow, **TOLERANCE[torch.float32])
+
+
+def test_flow_of_a_fading_gradient_is_not_zero_in_float32():
+    net = SinRNN(1, 5, 1, dtype=torch.float32)
+    with torch.no_grad():
+        net.Whh.mul_(0.3)
+    found = trace(net, torch.randn(8, 60, 1).float(), torch.randn(8, 1).float())
+    assert 0 < found.flow[5] < 1e-23
+    assert (found.flow > 0).equal((found.grad_h != 0).any(2).any(0))
+
+
+def test_trace_of_inputs_with_a_graph_keeps_none():
+    net, x, target, h0 = problem()
+    found = trace(net, x.clone().requires_grad_() * 2, target, h0)
+    assert not any(share.requires_grad for share in found.shares.values())
 
 
 def test_trace_leaves_no_graph_and_no_gradient_behind():
