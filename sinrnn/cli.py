@@ -96,9 +96,6 @@ class TrainCLI(LightningCLI):
         for key, least in {"seed_everything": 0, "threads": 1}.items():
             if self.config[key] < least:
                 raise ValueError(f"{key} must be at least {least}, got {self.config[key]}")
-        checkpoint = self.config.ckpt_path
-        if checkpoint is not None and not Path(checkpoint).is_file():
-            raise FileNotFoundError(f"ckpt_path {checkpoint} does not exist")
 
     def before_instantiate_classes(self) -> None:
         """Set the number of threads."""
@@ -110,6 +107,9 @@ class TrainCLI(LightningCLI):
 
     def prepare(self) -> "Run":
         """Raise now what would come up during training; claim a folder and make the trainer."""
+        checkpoint = self.config.ckpt_path
+        if checkpoint is not None and not Path(checkpoint).is_file():
+            raise FileNotFoundError(f"ckpt_path {checkpoint} does not exist")
         self.datamodule.setup()
         for size in ("input_size", "output_size"):
             if self.model.hparams[size] != 1:
@@ -255,7 +255,8 @@ def diagnose(argv: Sequence[str] | None = None) -> int:
         for name in ("config.yaml", "model.safetensors"):
             if not (folder / name).is_file():
                 raise FileNotFoundError(f"{folder}: no {name} in that folder")
-        cli = TrainCLI(["--config", str(folder / "config.yaml")])
+        config = str(folder / "config.yaml")
+        cli = TrainCLI(["--config", config])
         data, net = cli.datamodule, SinRNN.load(folder / "model.safetensors")
         data.setup()
         if (net.window, net.horizon) != (data.window, data.horizon):

@@ -5,6 +5,7 @@ what is wrong and what to try.
 """
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import NamedTuple
 
 import torch
@@ -52,17 +53,28 @@ def saturation(results: Results) -> Check:
     fact = f"{share:.0%} of the hidden units beyond |h| > 0.99; spectral radius of Whh {radius:.3g}"
     if share <= 0.5:
         return Check("saturation", fact)
-    advice = (
-        "start with --model.init orthogonal"
-        if radius > 2
-        else "standardise the series (--data.standardise true) or start with --model.init linear"
-    )
+    if radius > 2:
+        advice = _start(results)
+    else:
+        advice = (
+            "standardise the series (--data.standardise true) or start with --model.init linear"
+        )
     return Check(
         "saturation",
         fact,
         f"{share:.0%} of the hidden units are beyond |h| > 0.99, where tanh passes no gradient; "
         f"Whh has spectral radius {radius:.3g}: {advice}.",
     )
+
+
+def _start(results: Results) -> str:
+    if results.init == "orthogonal":
+        return "lower the learning rate (--model.optimizer.lr)"
+    return "start with --model.init orthogonal"
+
+
+def _steps(count: float) -> str:
+    return f"{count:,} step{'' if count == 1 else 's'}"
 
 
 def gradient_flow(results: Results) -> Check | None:
@@ -77,7 +89,10 @@ def gradient_flow(results: Results) -> Check | None:
     flows = flows[flows[:, -1] > 0]
     steps = flows.shape[1]
     if len(flows) == 0:
-        return Check("gradient flow", "no gradient at all: nothing is left to learn")
+        illness = "No gradient reaches the hidden states: the readout Who is zero." * (
+            results.trace.loss.item() > 0
+        )
+        return Check("gradient flow", "no gradient at all", illness)
     flow = (flows / flows[:, -1:]).median(0).values
     reached, growth = int((flow > 1e-3).sum()), flow.max().item()
     fact = f"{reached} of {steps} steps carry gradient; |dLoss/dh[1]| is {flow[0]:.2g} of the last"
@@ -85,19 +100,20 @@ def gradient_flow(results: Results) -> Check | None:
     if growth > 100:
         illness = (
             f"The gradient explodes: on its way back through the window |dLoss/dh[t]| becomes "
-            f"{times(growth)} larger. Start with --model.init orthogonal, clip it "
-            "(--trainer.gradient_clip_val 1), or lower the learning rate."
+            f"{times(growth)} larger. To cure it, {_start(results)}, or clip it "
+            "(--trainer.gradient_clip_val 1)."
         )
     elif 2 * reached < steps:
         illness = (
             f"The gradient vanishes: only {reached} of {steps} steps carry any (|dLoss/dh[t]| over "
-            "a thousandth of the last), so nothing is learnt from the earlier ones. Start with "
-            "--model.init orthogonal, or read a shorter window (--data.window)."
+            "a thousandth of the last), so nothing is learnt from the earlier ones. "
+            + ("" if results.init == "orthogonal" else "Start with --model.init orthogonal. ")
+            + "Read a shorter window (--data.window)."
         )
     depth = results.depth
     if depth is not None and depth < steps:
         cosine = results.trace.cosine(depth)
-        fact += f"; truncated to {depth} steps, its cosine with the full one is {cosine:.2f}"
+        fact += f"; truncated to {_steps(depth)}, its cosine with the full one is {cosine:.2f}"
         if cosine < 0.7 and not illness:
             illness = (
                 f"Truncated to {depth} of {steps} steps, the gradient has a cosine of {cosine:.2f} "
@@ -111,19 +127,21 @@ def clipping(results: Results) -> Check | None:
     history, clip = results.history, results.clip
     if history is None or not history.norm:
         return None
-    largest, typical = max(history.norm_max), float(torch.tensor(history.norm).median())
+    largest = max([*history.norm_max, *history.norm])
+    typical = float(torch.tensor(history.norm).median())
     fact = f"gradient norm {typical:.2g} in the median, {largest:.2g} at most"
     if not clip or not history.clipped_steps:
         return Check("clipping", f"{fact}; nothing is clipped")
     share = sum(history.clipped_steps) / len(history.clipped_steps)
     fact += f"; {share:.0%} of the steps clipped at {clip:g}"
     if share == 0:
+        # By value, entries are compared with it, and their norm may be larger.
+        seen = f" (largest gradient norm {largest:.2g})" if largest <= clip else ""
         return Check(
             "clipping",
             fact,
-            f"Clipping was never active: the largest gradient had norm {largest:.2g}, the clip is "
-            f"{clip:g}. It guards against nothing here: leave it out, or set "
-            f"--trainer.gradient_clip_val near {3 * largest:.1g}.",
+            f"Clipping was never active: no step came to the clip value of {clip:g}{seen}. It "
+            "guards against nothing here: leave it out, or lower --trainer.gradient_clip_val.",
         )
     if share < 0.95:
         return Check("clipping", fact)
@@ -139,25 +157,42 @@ def clipping(results: Results) -> Check | None:
 def constant(results: Results) -> Check:
     """Whether the network does better than the mean of its training targets."""
     loss, half_variance = results.half_mse["network"]["train"], results.variance["train"] / 2
-    ratio = loss / half_variance if half_variance > 0 else 0.0
+    size = max(map(abs, results.train_range))
+    if half_variance > 0:
+        ratio = loss / half_variance
+    else:  # the targets are all the same: anything but that number, to rounding, is wrong
+        ratio = float("inf") if loss > 1e-12 * size**2 else 0.0
     fact = f"training loss {loss:.2e}, half the targets' variance {half_variance:.2e}"
     if ratio <= 0.9:
         return Check("constant output", fact)
-    cure = (
-        "Its hidden units are saturated, see above."
-        if results.saturated > 0.5
-        else "Raise the learning rate (--model.optimizer.lr) or the number of epochs "
-        "(--trainer.max_epochs)."
-    )
-    if ratio < 1.1:
+    flow = gradient_flow(results)
+    if results.saturated > 0.5 or (flow and flow.illness):
+        cure = "Cure what is said of its hidden units and its gradient first."
+    else:
+        cure = (
+            "Raise the learning rate (--model.optimizer.lr) or the number of epochs "
+            "(--trainer.max_epochs)."
+        )
+    flat = results.flatness is None or results.flatness < 0.1
+    if not isfinite(ratio):
+        wrong = (
+            f"The training loss is {loss:.2g}, of targets with variance {2 * half_variance:.2g}."
+        )
+        return Check("constant output", fact, f"{wrong} {cure}")
+    if ratio < 1.1 and flat:
         wrong = (
             f"The training loss equals half the variance of the targets ({loss:.2e} and "
             f"{half_variance:.2e}): the output is constant, and only the mean was learned."
         )
+    elif flat:
+        wrong = (
+            f"The output is constant, and not even the mean was learned: the training loss is "
+            f"{times(ratio)} half the variance of the targets."
+        )
     else:
         wrong = (
-            f"The training loss is {times(ratio)} half the variance of the targets: not even "
-            "the mean was learned."
+            f"The training loss is {times(ratio)} half the variance of the targets: the mean alone "
+            "would be as good or better."
         )
     return Check("constant output", fact, f"{wrong} {cure}")
 
@@ -168,12 +203,14 @@ def last_value(results: Results) -> Check:
     theirs = results.half_mse["persistence"]["val"]
     value, lag = skill(ours, theirs), results.lag
     fact = f"skill against persistence {_number(value)} on validation"
-    if constant(results).illness:
-        lag, cure = None, ""
-    else:
-        cure = " Train longer, or read a longer window (--data.window)."
+    ill, flow = constant(results).illness, gradient_flow(results)
+    cure = " Train longer, or read a longer window (--data.window)."
+    if ill or (flow and flow.illness):
+        cure = ""
+    if ill and (results.flatness is None or results.flatness < 0.1):
+        lag = None
     if lag is not None:
-        fact += f"; predictions fit the series best {lag} steps late"
+        fact += f"; predictions fit the series best {_steps(lag)} late"
     illness = ""
     if theirs > 0 and value < -0.05:
         illness = (
@@ -181,7 +218,7 @@ def last_value(results: Results) -> Check:
             f"(half_mse {theirs:.2e} against {ours:.2e}).{cure}"
         )
     elif theirs > 0 and (value < 0.05 or (lag and value < 0.3)):
-        late = f", and its predictions fit the series best {lag} steps late" if lag else ""
+        late = f", and its predictions fit the series best {_steps(lag)} late" if lag else ""
         illness = (
             f"It copies the last value: its skill against persistence is {value:.2f}{late}.{cure} "
             "Of a random walk there is nothing more to learn."
@@ -247,22 +284,27 @@ def closed_loop(results: Results) -> Check | None:
         return None
     spread = loop.truth.std(correction=0).item()
     fact = f"RMSE {loop.rmse:.2g} over {len(loop.truth):,} steps; standard deviation {spread:.2g}"
-    if not loop.rmse > 0.3 * spread or spread == 0:
+    # A rollout cannot be better than one step ahead, which noise limits.
+    ahead = (2 * list(results.half_mse["network"].values())[-1]) ** 0.5
+    if loop.rmse <= max(0.3 * spread, 2 * ahead) or spread == 0:
         return Check("rollout", fact)
     return Check("rollout", fact, _rollout_illness(loop, spread))
 
 
 def _rollout_illness(loop: Rollout, spread: float) -> str:
-    far = (~((loop.prediction - loop.truth.mean()).abs() < 10 * spread)).nonzero()
+    away = (loop.prediction - loop.truth.mean()).abs() / spread
+    far = (~(away < 10)).nonzero()
     quarter = slice(-(len(loop.truth) // 4), None)
     ours, theirs = (v[quarter].std(correction=0) for v in (loop.prediction, loop.truth))
     amplitude = (ours / theirs).item() if theirs > 0 else 1.0
     drift = phase_drift(loop)
-    if len(far):
-        wrong = f"grows: after {int(far[0]) + 1} steps it is 10 standard deviations from the series"
+    if len(far) and away[0] >= 10:
+        wrong = f"is {away[0]:.2g} standard deviations from the series from its first step on"
+    elif len(far):
+        wrong = f"grows: at step {int(far[0]) + 1:,} it is 10 standard deviations from the series"
     elif amplitude < 0.3:
         wrong = f"dies: in its last quarter it has {amplitude:.0%} of the series' amplitude"
-    elif amplitude > 2:
+    elif amplitude > 2 and ours > 2 * spread:  # not where the truth is flat at its end
         wrong = f"grows: in its last quarter it has {times(amplitude)} the series' amplitude"
     elif drift is not None and abs(drift[0]) > 0.1:
         wrong = (
@@ -280,29 +322,30 @@ def _rollout_illness(loop: Rollout, spread: float) -> str:
 def phase_drift(loop: Rollout) -> tuple[float, float] | None:
     """How far a rollout has run ahead of the truth at its end, and the periods that took.
 
-    The truth's strongest frequency is demodulated in windows of about a period from both; the
-    angle between them, unwrapped, is the phase. None where there are not two periods to see.
+    The truth's strongest frequency is demodulated in windows of two periods from both; the angle
+    between them, unwrapped, is the phase. None where there is no wave, or too little of it.
     """
-    truth, ours = (v.double() - loop.truth.double().mean() for v in (loop.truth, loop.prediction))
+    truth, ours = (v.double() - v.double().mean() for v in (loop.truth, loop.prediction))
     n = len(truth)
     strength = torch.fft.rfft(truth * torch.hann_window(n, periodic=False).to(truth)).abs()
-    cycles = int(strength[1:].argmax()) + 1
-    period = n / cycles
-    if cycles < 2 or period < 4:
+    peak = int(strength[1:-1].argmax()) + 1
+    # Between two bins the frequency follows from their ratio, which for a Hann window is exact.
+    side = peak + (1 if strength[peak + 1] > strength[peak - 1] or peak == 1 else -1)
+    ratio = (strength[side] / strength[peak]).item()
+    period = n / (peak + (side - peak) * (2 * ratio - 1) / (1 + ratio))
+    # Over two periods a Hann window sees neither the mean nor the carrier's mirror image.
+    size, step = round(2 * period), max(round(period / 4), 1)
+    starts = range(0, n - size + 1, step)
+    if period < 4 or len(starts) < 2:
         return None
     carrier = torch.exp(-2j * torch.pi * torch.arange(n).to(truth) / period)
-    size = max(round(period), 4)
-    hann = torch.hann_window(size).to(truth)
-    starts = range(0, n - size + 1, max(size // 4, 1))
-    angles = torch.stack(
-        [
-            ((ours[s : s + size] * carrier[s : s + size] * hann).sum())
-            * (truth[s : s + size] * carrier[s : s + size] * hann).sum().conj()
-            for s in starts
-        ]
-    ).angle()
-    turns = torch.cat([angles[:1], angles[:1] + torch.cumsum(_wrapped(angles.diff()), 0)])
-    return (turns[-1] - turns[0]).item() / (2 * torch.pi), (starts[-1] - starts[0]) / period
+    hann = torch.hann_window(size).to(carrier)
+    made, wanted = ((v * carrier).unfold(0, size, step) @ hann for v in (ours, truth))
+    # Where there is no wave there is no phase.
+    if (made.abs() < 0.2 * wanted.abs().mean()).any() or (wanted == 0).any():
+        return None
+    turns = _wrapped((made * wanted.conj()).angle().diff()).sum().item() / (2 * torch.pi)
+    return turns, (starts[-1] - starts[0]) / period
 
 
 def _wrapped(angle: Tensor) -> Tensor:

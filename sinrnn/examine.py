@@ -54,6 +54,10 @@ def examine(
         spectral_radius=spectral_radius(net.Whh),
         trace=trace(net, *few(data.windows["train"], net)),
         depth=net.depth,
+        init=net.init,
+        flatness=float(
+            predicted["train"].std(correction=0) / windows["train"][1].std(correction=0)
+        ),
         lag=lag(data.windows["val"], predicted["val"]),
         outside=((target < low) | (target > high)).double().mean().item(),
         train_range=(low.item(), high.item()),
@@ -76,15 +80,17 @@ def saturated(h: Tensor) -> float:
 
 
 def spectral_radius(Whh: Tensor) -> float:
-    """The largest absolute value of an eigenvalue of Whh (H, H)."""
+    """The largest absolute value of an eigenvalue of Whh (H, H); nan where it is not finite."""
+    if not Whh.isfinite().all():  # LAPACK may end the process
+        return float("nan")
     return float(torch.linalg.eigvals(Whh.detach().double()).abs().max())
 
 
 def lag(windows: Windows, predicted: Tensor) -> int:
     """Steps by which predictions (N,) are late, up to the first sample of the windows.
 
-    It is the one for which they fit the series best: 0 for its target, `horizon` for the last
-    value that was read.
+    It is the one for which they fit the series clearly best: 0 for its target, `horizon` for the
+    last value that was read.
     """
     values, made = windows.span.double(), predicted.double()
     read = range(windows.horizon, windows.horizon + windows.window)
@@ -93,7 +99,7 @@ def lag(windows: Windows, predicted: Tensor) -> int:
         for late in (0, *read)
     }
     found: int = min(errors, key=lambda late: float(errors[late]))
-    return found
+    return found if errors[found] < 0.8 * errors[0] else 0
 
 
 def pictures(

@@ -74,7 +74,7 @@ class History:
             for row in rows:
                 try:
                     found._add(row)
-                except (KeyError, TypeError, ValueError) as error:
+                except (KeyError, TypeError, ValueError, csv.Error) as error:
                     reason = f"no {error}" if isinstance(error, KeyError) else error
                     raise ValueError(f"{path}, line {rows.line_num}: {reason}") from error
         return found
@@ -103,6 +103,8 @@ class Results:
         spectral_radius: Of Whh, its largest eigenvalue's absolute value.
         trace: Of a batch of training windows.
         depth: Steps that the gradient reached back in training; None is all.
+        init: How the weights started, where that is known.
+        flatness: Deviation of the training predictions over that of their targets.
         lag: Steps by which the validation predictions fit the series best when they are taken as
             late: 0 is what is wanted, the horizon is a copy of the last value.
         outside: Share of the validation targets outside the training range.
@@ -120,6 +122,8 @@ class Results:
     spectral_radius: float
     trace: Trace | None = None
     depth: int | None = None
+    init: str | None = None
+    flatness: float | None = None
     lag: int | None = None
     outside: float | None = None
     train_range: tuple[float, float] = (0.0, 0.0)

@@ -59,7 +59,8 @@ def test_notebook_is_told_what_was_found_in_it(runs):
         r"against .*\)\.",
         "extrapolating": r"- 100% of the validation targets lie outside the training range "
         r"\(0 to 0\.383\): .*",
-        "mean": r"- The training loss .* Its hidden units are saturated, see above\.",
+        "mean": r"- The training loss .* Cure what is said of its hidden units and its gradient "
+        r"first\.",
     }
     for name, pattern in found.items():
         assert any(re.fullmatch(pattern, line) for line in sentences), name
@@ -201,3 +202,10 @@ def test_help_explains(capsys):
     assert "What is wrong with a finished run, and what to try." in out
     assert re.search(r"^ +run +The run's folder\.$", out, re.MULTILINE)
     assert err == ""
+
+
+def test_resumed_run_is_diagnosed_though_its_checkpoint_is_gone(copied):
+    folder, call = copied
+    text = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(text.replace("ckpt_path: null", "ckpt_path: gone.ckpt"))
+    assert call()[0] == 0

@@ -294,3 +294,9 @@ def test_other_pictures_show_the_results():
     assert left.lines[0].get_ydata().tolist() == results.trace.flow.tolist()
     assert [text.get_text() for text in right.get_legend().get_texts()] == ["depth in training: 3"]
     assert found["rollout"]().axes[0].get_title().startswith(f"{len(results.rollout.truth)} steps")
+
+
+def test_spectral_radius_of_what_is_not_finite_is_nan():
+    Whh = torch.eye(H)
+    Whh[0, 1] = np.nan
+    assert np.isnan(examine.spectral_radius(Whh))  # LAPACK would end the process
