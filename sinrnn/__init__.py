@@ -13,24 +13,48 @@ from sinrnn.tracing import trace
 
 if TYPE_CHECKING:
     from sinrnn.forecaster import Forecaster
-    from sinrnn.series import Series, Sine
+    from sinrnn.series import (
+        Chirp,
+        Damped,
+        FileSeries,
+        Generated,
+        MackeyGlass,
+        Series,
+        Sine,
+        Square,
+        SumOfSines,
+    )
     from sinrnn.windows import WindowDataModule, Windows
 
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Chirp": "sinrnn.series",
+    "Damped": "sinrnn.series",
+    "FileSeries": "sinrnn.series",
     "Forecaster": "sinrnn.forecaster",
+    "Generated": "sinrnn.series",
+    "MackeyGlass": "sinrnn.series",
     "Series": "sinrnn.series",
     "Sine": "sinrnn.series",
+    "Square": "sinrnn.series",
+    "SumOfSines": "sinrnn.series",
     "WindowDataModule": "sinrnn.windows",
     "Windows": "sinrnn.windows",
 }
 
 __all__ = [
+    "Chirp",
+    "Damped",
+    "FileSeries",
     "Forecaster",
+    "Generated",
+    "MackeyGlass",
     "Series",
     "SinRNN",
     "Sine",
+    "Square",
+    "SumOfSines",
     "WindowDataModule",
     "Windows",
     "__version__",
