@@ -7,6 +7,7 @@ import lightning.pytorch as pl
 import torch
 
 from sinrnn import doctor, report
+from sinrnn.backtest import judge
 from sinrnn.examine import examine, pictures, predictions
 from sinrnn.forecaster import Forecaster
 from sinrnn.monitor import Monitor
@@ -44,13 +45,16 @@ class Closing(pl.Callback):
         best = trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
         if best and self.keep == "best":
             pl_module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
-        pl_module.network().save(self.folder / "model.safetensors")
+        found = judge(pl_module.network().double(), data)
+        network = pl_module.network()
+        network.radius = None if found is None else found.radius
+        network.save(self.folder / "model.safetensors")
         # What is reported is what was saved.
         net = SinRNN.load(self.folder / "model.safetensors")
         predicted = predictions(net, data)
         history = History.read(self.folder / "metrics.csv")
         results = examine(net, data, predicted, history, trainer.gradient_clip_val)
-        results.seconds = seconds
+        results.honesty, results.seconds = found, seconds
         results.where = {
             "run": f"{self.folder}",
             "TensorBoard": f"tensorboard --logdir {self.folder.parent}",

@@ -9,8 +9,8 @@ from math import isfinite
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
+from sinrnn.backtest import phase_drift
 from sinrnn.baselines import skill
 from sinrnn.report import Results, Rollout
 
@@ -297,7 +297,7 @@ def _rollout_illness(loop: Rollout, spread: float) -> str:
     quarter = slice(-(len(loop.truth) // 4), None)
     ours, theirs = (v[quarter].std(correction=0) for v in (loop.prediction, loop.truth))
     amplitude = (ours / theirs).item() if theirs > 0 else 1.0
-    drift = phase_drift(loop)
+    drift = phase_drift(loop.prediction, loop.truth)
     if len(far) and away[0] >= 10:
         wrong = f"is {away[0]:.2g} standard deviations from the series from its first step on"
     elif len(far):
@@ -317,39 +317,6 @@ def _rollout_illness(loop: Rollout, spread: float) -> str:
         f"The rollout {wrong}. Try a shorter window (--data.window), another seed, or to solve the "
         "readout at the end (--model.readout_epoch)."
     )
-
-
-def phase_drift(loop: Rollout) -> tuple[float, float] | None:
-    """How far a rollout has run ahead of the truth at its end, and the periods that took.
-
-    The truth's strongest frequency is demodulated in windows of two periods from both; the angle
-    between them, unwrapped, is the phase. None where there is no wave, or too little of it.
-    """
-    truth, ours = (v.double() - v.double().mean() for v in (loop.truth, loop.prediction))
-    n = len(truth)
-    strength = torch.fft.rfft(truth * torch.hann_window(n, periodic=False).to(truth)).abs()
-    peak = int(strength[1:-1].argmax()) + 1
-    # Between two bins the frequency follows from their ratio, which for a Hann window is exact.
-    side = peak + (1 if strength[peak + 1] > strength[peak - 1] or peak == 1 else -1)
-    ratio = (strength[side] / strength[peak]).item()
-    period = n / (peak + (side - peak) * (2 * ratio - 1) / (1 + ratio))
-    # Over two periods a Hann window sees neither the mean nor the carrier's mirror image.
-    size, step = round(2 * period), max(round(period / 4), 1)
-    starts = range(0, n - size + 1, step)
-    if period < 4 or len(starts) < 2:
-        return None
-    carrier = torch.exp(-2j * torch.pi * torch.arange(n).to(truth) / period)
-    hann = torch.hann_window(size).to(carrier)
-    made, wanted = ((v * carrier).unfold(0, size, step) @ hann for v in (ours, truth))
-    # Where there is no wave there is no phase.
-    if (made.abs() < 0.2 * wanted.abs().mean()).any() or (wanted == 0).any():
-        return None
-    turns = _wrapped((made * wanted.conj()).angle().diff()).sum().item() / (2 * torch.pi)
-    return turns, (starts[-1] - starts[0]) / period
-
-
-def _wrapped(angle: Tensor) -> Tensor:
-    return torch.remainder(angle + torch.pi, 2 * torch.pi) - torch.pi
 
 
 CHECKS = (

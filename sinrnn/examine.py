@@ -45,8 +45,9 @@ def examine(
     low, high = train.min(), train.max()
     start, end = data.edges(list(predicted)[-1])
     # The test span is looked at once, at the end; a closed loop from it may go on beyond it.
-    most = start + data.window + ROLLOUT_STEPS
-    values = data.series.continued(most if "test" in predicted else min(most, end))
+    points = start + data.window + ROLLOUT_STEPS
+    points = points if "test" in predicted else min(points, end)
+    values, truth = data.series.continued(points), data.series.truth(points)
     return Results(
         half_mse=report.losses(predicted, windows, data.horizon),
         variance={name: y.double().var(correction=0).item() for name, (_, y) in windows.items()},
@@ -63,7 +64,7 @@ def examine(
         train_range=(low.item(), high.item()),
         history=history,
         clip=clip,
-        rollout=report.closed_loop(net, values, start, data.window, ROLLOUT_STEPS),
+        rollout=report.closed_loop(net, values, start, data.window, ROLLOUT_STEPS, truth),
     )
 
 

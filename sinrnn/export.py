@@ -17,8 +17,8 @@ def save(net: "SinRNN", path: str | Path) -> None:
     """Write a network to one safetensors file, in place of what was there.
 
     Args:
-        net: The network; its weights are stored as they are, with window, horizon and scaling
-            as JSON in the file's metadata.
+        net: The network; its weights and the radius of its intervals are stored as they are, with
+            window, horizon, scaling and how it rolls out as JSON in the file's metadata.
         path: The file, `.safetensors` by custom.
     """
     from safetensors.torch import save as to_bytes
@@ -30,8 +30,11 @@ def save(net: "SinRNN", path: str | Path) -> None:
         "depth": net.depth,
         "init": net.init,
         "scaling": net.scaling,
+        "carries": net.carries,
     }
     tensors = {name: weight.detach().cpu() for name, weight in net.state_dict().items()}
+    if net.radius is not None:
+        tensors["radius"] = net.radius.cpu().contiguous()
     path = Path(path)
     part = path.with_name(path.name + ".part")
     part.write_bytes(to_bytes(tensors, metadata={"sinrnn": json.dumps(about)}))
@@ -59,6 +62,7 @@ def load(cls: type["SinRNN"], path: str | Path) -> "SinRNN":
             tensors = {name: file.get_tensor(name) for name in file.keys()}
         if about["format"] > FORMAT:
             raise ValueError(f"its format is {about['format']}, this sinrnn reads {FORMAT}")
+        radius = tensors.pop("radius", None)
         H, D = tensors["Wih"].shape
         net = cls(
             D,
@@ -73,6 +77,8 @@ def load(cls: type["SinRNN"], path: str | Path) -> "SinRNN":
         net.load_state_dict(tensors, assign=True)
         net.to(tensors["Wih"])
         net.window, net.horizon = about["window"], about["horizon"]
+        net.radius = radius
+        net.carries = bool(about.get("carries", False))  # the first files do not say
         mean, scale = about["scaling"]
         net.scaling = (float(mean), float(scale))
         for name in ("window", "horizon", "depth"):

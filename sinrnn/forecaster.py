@@ -51,6 +51,14 @@ class Forecaster(pl.LightningModule):
         updates: "batch" makes one step per batch, by autograd. "window" makes one per window, in
             the batch's order, as the notebook does: for torch.optim.SGD without momentum, networks
             without biases, one process, and gradients clipped by value if at all.
+        loss: "last" compares the last output of a window with its target; "every" compares each
+            output with the value after it. Both go on over the predictions in closed loop that
+            data.steps asks for.
+        growth: Epochs over which those predictions grow to data.steps; 0 has them all at once.
+        carry_state: Whether a batch starts from the state that the one before it ended with,
+            detached from it, with data.tracks; an epoch starts from zeros.
+        input_noise: Standard deviation of the noise that is added to what the network reads in
+            training, in the units that it works in.
     """
 
     def __init__(
@@ -66,13 +74,27 @@ class Forecaster(pl.LightningModule):
         readout_epoch: int | None = None,
         readout_cutoff: float = 1e-10,
         updates: Literal["batch", "window"] = "batch",
+        loss: Literal["last", "every"] = "last",
+        growth: int = 0,
+        carry_state: bool = False,
+        input_noise: float = 0.0,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["optimizer", "scheduler"])
         self.net = SinRNN(input_size, hidden_size, output_size, bias=bias, depth=depth, init=init)
         self.optimizer, self.scheduler = optimizer, scheduler
         self.readout_epoch, self.readout_cutoff = readout_epoch, readout_cutoff
-        self.updates = updates
+        self.updates, self.loss, self.growth = updates, loss, growth
+        self.carry_state, self.input_noise = carry_state, input_noise
+        if not 0 <= input_noise < float("inf"):
+            raise ValueError(f"input_noise must be at least 0 and finite, got {input_noise}")
+        if loss not in ("last", "every"):
+            raise ValueError(f"loss must be last or every, got {loss!r}")
+        if growth < 0:
+            raise ValueError(f"growth must be at least 0 epochs, got {growth}")
+        self.before: Tensor | None = None
+        self.after: Tensor | None = None
+        self.batch_idx = 0
         if updates == "window" and bias:
             raise ValueError("updates: window is for networks without biases, got bias true")
         self.register_buffer("mean", torch.zeros(()))
@@ -92,7 +114,7 @@ class Forecaster(pl.LightningModule):
         """Take window, horizon and scaling over from the data module.
 
         Raises:
-            ValueError: `updates` is "window", and gradients are clipped by norm or accumulated.
+            ValueError: Options of the model, the data and the trainer contradict each other.
         """
         if self.updates == "window":
             if self._clip() and self.trainer.gradient_clip_algorithm != "value":
@@ -108,7 +130,25 @@ class Forecaster(pl.LightningModule):
                 )
         data = windows_of(self.trainer)
         if data is not None:
+            if data.horizon != 1 and (self.loss == "every" or self.carry_state or data.steps > 1):
+                raise ValueError(
+                    "loss: every, carry_state and data.steps need data.horizon 1, "
+                    f"got {data.horizon}"
+                )
+            if self.carry_state != bool(data.tracks):
+                raise ValueError(
+                    "model.carry_state and data.tracks need each other, "
+                    f"got {self.carry_state} and {data.tracks}"
+                )
+            if self.updates == "window" and (
+                data.steps > 1 or data.tracks or self.loss == "every" or self.input_noise
+            ):
+                raise ValueError(
+                    "updates: window learns the last output alone: data.steps must be 1, "
+                    "data.tracks 0, model.loss last and model.input_noise 0"
+                )
             self.net.window, self.net.horizon = data.window, data.horizon
+            self.net.carries = self.carry_state or data.steps > 1
             self.mean.fill_(data.scaling.mean)
             self.scale.fill_(data.scaling.scale)
 
@@ -126,17 +166,43 @@ class Forecaster(pl.LightningModule):
         Raises:
             FloatingPointError: The loss is not finite.
         """
+        self.batch_idx = batch_idx
         x, y = (self.inner(part) for part in batch)
         if self.updates == "window" and len(x) > 1:
             self._learn_each(x[:-1], y[:-1])
             x, y = x[-1:], y[-1:]
-        loss = half_mse(self.net(x), y)
+        loss = half_mse(*self._compared(x, y))
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"the loss became {loss.item()} at step {self.global_step}: lower the learning "
                 "rate (model.optimizer.lr) or clip the gradient (trainer.gradient_clip_val)"
             )
         return loss
+
+    def _compared(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The outputs that the loss looks at, and their targets."""
+        net, read = self.net, x
+        if self.input_noise:
+            # A function of seed and batch, so that a run that is resumed sees the same noise.
+            drawn = hash((torch.initial_seed(), self.current_epoch, self.batch_idx))
+            source = torch.Generator().manual_seed(drawn)
+            noise = torch.randn(x.shape, generator=source, dtype=x.dtype)
+            read = x + self.input_noise * noise.to(x.device)
+        if self.loss == "last" and y.shape[1] == 1 and not self.carry_state:
+            return net(read), y
+        if self.growth:
+            y = y[:, : max(1, (self.current_epoch + 1) * y.shape[1] // self.growth)]
+        steps = x.shape[1]
+        before = self.before if self.carry_state else None
+        h, out = net.unroll(read, before, ahead=y.shape[1] - 1)
+        self.after = h[:, steps - 1].detach()
+        if self.loss == "every":
+            return out[..., 0], torch.cat([x[:, 1:, 0], y], 1)
+        return out[:, steps - 1 :, 0], y
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        """Carry the state on; not before, as L-BFGS comes to a batch more than once."""
+        self.before = self.after
 
     def _learn_each(self, x: Tensor, y: Tensor) -> None:
         """One step of gradient descent for each window."""
@@ -196,7 +262,8 @@ class Forecaster(pl.LightningModule):
                 logger.log_metrics(before, step=0)
 
     def on_train_epoch_start(self) -> None:
-        """Solve the readout where `readout_epoch` asks for it."""
+        """Forget the state, and solve the readout where `readout_epoch` asks for it."""
+        self.before = None
         if self.current_epoch == self.readout_epoch:
             data = windows_of(self.trainer)
             if data is None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sinrnn import baselines
+from sinrnn.backtest import Honesty
 from sinrnn.rnn import SinRNN
 from sinrnn.tracing import Trace
 
@@ -112,6 +113,7 @@ class Results:
         history: The run's curves.
         clip: Where gradients were clipped, or None.
         rollout: The closed loop, or None where there can be none.
+        honesty: Forecasts from many origins, or None.
         seconds: Of training.
         where: What else the closing lists, by name: the run's folder, the TensorBoard command.
     """
@@ -130,6 +132,7 @@ class Results:
     history: History | None = None
     clip: float | None = None
     rollout: Rollout | None = None
+    honesty: Honesty | None = None
     seconds: float = 0.0
     where: dict[str, str] = field(default_factory=dict)
 
@@ -156,7 +159,9 @@ def losses(
 
 
 @torch.no_grad()
-def closed_loop(net: SinRNN, values: Tensor, start: int, window: int, most: int) -> Rollout | None:
+def closed_loop(
+    net: SinRNN, values: Tensor, start: int, window: int, most: int, truth: Tensor | None = None
+) -> Rollout | None:
     """Let the network read the window at `start`, then run on for up to `most` steps.
 
     Args:
@@ -165,12 +170,13 @@ def closed_loop(net: SinRNN, values: Tensor, start: int, window: int, most: int)
         start: Index of the first sample read.
         window: Samples read.
         most: Predictions to make where the truth is known that far.
+        truth: What they are compared with, like values; None is values.
 
     Returns:
         The rollout, or None where there is no truth to compare with or horizon is not 1.
     """
     first = start + window
-    truth = values[first : first + most].double()
+    truth = (values if truth is None else truth)[first : first + most].double()
     if net.horizon != 1 or net.input_size != net.output_size or len(truth) == 0:
         return None
     warm_up = values[start:first]
@@ -200,6 +206,30 @@ def table(results: Results) -> str:
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 
+def honest(found: Honesty) -> dict[str, str]:
+    """What forecasts from many origins are worth, a few facts by name."""
+    test, steps = found.test, found.test.truth.shape[1]
+    shown = [h for h in (1, 10, 100) if h <= steps]
+    rmse = ", ".join(f"{test.rmse[h - 1]:.2g} at {h}" for h in shown)
+    skill = ", ".join(_number(test.skill[h - 1].item()) for h in shown)
+    away = test.diverged(found.spread)
+    drift = f"; phase drift {test.drift:.1e} a period" if test.drift is not None else ""
+    return {
+        "backtest": f"RMSE {rmse} steps ahead, skill against persistence {skill} "
+        f"({len(test.origins)} origins)",
+        "holds for": f"{test.valid(found.tolerance):.0f} of {steps} steps within "
+        f"{found.tolerance:.2g} in the median; amplitude {test.amplitude:.2f}{drift}; "
+        + (f"{away:.0%} diverge" if away else "none diverges"),
+        "intervals": "not known: too few validation windows, or forecasts that diverge"
+        if found.radius.isinf().any()
+        else f"90% asked, {found.coverage.mean():.0%} held, over {steps} steps",
+    }
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if abs(value) < 1000 else f"{value:.0e}"
+
+
 def _skill(mse: float, mse_baseline: float) -> str:
     value = baselines.skill(mse, mse_baseline)
     if not math.isfinite(value):
@@ -225,6 +255,8 @@ def closing(results: Results, illnesses: Sequence[str] = ()) -> str:
         facts["closed loop"] = (
             f"RMSE {results.rollout.rmse:.2e} over {steps:,} steps from the test span on"
         )
+    if results.honesty is not None:
+        facts |= honest(results.honesty)
     facts["training"] = f"{results.seconds:.1f} s"
     facts |= results.where
     width = max(map(len, facts))

@@ -42,7 +42,10 @@ class SinRNN(nn.Module):
         bh: Bias of the cell (H), or None.
         bo: Bias of the readout (O), or None.
         window: Steps of the windows it was trained on, or None. Where it is set, `rollout` reads
-            a window of that length afresh for every prediction.
+            a window of that length afresh for every prediction, unless the network carries on.
+        carries: Whether it was trained to carry its state on in closed loop.
+        radius: Half-widths of intervals around a rollout, in the units that the network gives, by
+            step (K,), that hold 90 % of what comes; or None.
         horizon: Steps from the end of a window to what it was trained to predict.
         scaling: The mean and scale that `rescaled` has folded into the weights.
 
@@ -80,6 +83,8 @@ class SinRNN(nn.Module):
         self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, output_size
         self.depth, self.init, self.keep_every = depth, init, keep_every
         self.window: int | None = None
+        self.carries = False
+        self.radius: Tensor | None = None
         self.horizon = 1
         self.scaling = (0.0, 1.0)
 
@@ -127,24 +132,40 @@ class SinRNN(nn.Module):
             y = recompute.last_output(*inputs, depth=self.depth, keep_every=self.keep_every)
         return y[0] if one else y
 
-    def unroll(self, x: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Every cell's state and output.
+    def unroll(
+        self, x: Tensor, h0: Tensor | None = None, *, ahead: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """Every cell's state and output, and those of more cells that read the outputs instead.
+
+        In closed loop x[t+1] = y[t], so that a[t+1] = (Whh + Wih Who) h[t] + (bh + Wih bo): the
+        same recurrence with another Whh and without inputs, and with the same gradient, which
+        `depth` does not cut short there.
 
         Args:
             x: Windows (B, T, D), or one window (T, D).
             h0: State before the first input, (B, H) or (H,); None is zeros.
+            ahead: Steps in closed loop after x; needs D == O.
 
         Returns:
-            The states h[1..T], (B, T, H), and the outputs y[1..T], (B, T, O); without B for one
-            window.
+            The states h[1..T+ahead], (B, T + ahead, H), and the outputs y[1..T+ahead],
+            (B, T + ahead, O); without B for one window.
 
         Raises:
             TypeError: As in `forward`.
-            ValueError: As in `forward`.
+            ValueError: As in `forward`; or ahead is below 0, or not 0 where D is not O.
         """
+        if ahead < 0:
+            raise ValueError(f"ahead must be at least 0 steps, got {ahead}")
+        if ahead:
+            self._check_loop()
         x, h0, one = self._batched(x, h0)
         Wih, Whh, bh, Who, bo = self._weights()
         h = bptt.tanh_rnn(x, h0, Wih, Whh, bh, depth=self.depth)
+        if ahead:
+            bias = bh if bo is None else Wih @ bo if bh is None else bh + Wih @ bo
+            nothing = x.new_zeros(len(x), ahead, self.input_size)
+            further = bptt.tanh_rnn(nothing, h[:, -1], Wih, Whh + Wih @ Who, bias)
+            h = torch.cat([h, further], 1)
         y = linear(h, Who, bo)
         return (h[0], y[0]) if one else (h, y)
 
@@ -173,7 +194,7 @@ class SinRNN(nn.Module):
 
         A network that has a `window` was taught to predict from windows of that length, starting
         from h0; it does so here, with a window that slides over its own predictions. A network
-        without one reads x once and carries its state on, as `step` does.
+        without one, or one that `carries`, reads x once and carries its state on, as `step` does.
 
         Args:
             x: What came before, (B, T, D) or (T, D), with at least `window` steps.
@@ -188,18 +209,24 @@ class SinRNN(nn.Module):
             ValueError: As in `forward`; output_size is not input_size; horizon is not 1; steps is
                 below 1; x is shorter than the window.
         """
-        if self.output_size != self.input_size:
-            raise ValueError(
-                f"a rollout feeds outputs back as inputs: output_size must be {self.input_size} "
-                f"as input_size, got {self.output_size}"
-            )
+        self._check_loop()
         if self.horizon != 1:
             raise ValueError(f"a rollout needs a network of horizon 1, got {self.horizon}")
         if steps < 1:
             raise ValueError(f"steps must be at least 1, got {steps}")
         x, h0, one = self._batched(x, h0)
-        y = self._slide(x, steps, h0) if self.window else self._carry(x, steps, h0)
+        if self.window and not self.carries:
+            y = self._slide(x, steps, h0)
+        else:
+            y = self.unroll(x, h0, ahead=steps - 1)[1][:, -steps:]
         return y[0] if one else y
+
+    def _check_loop(self) -> None:
+        if self.output_size != self.input_size:
+            raise ValueError(
+                f"a rollout feeds outputs back as inputs: output_size must be {self.input_size} "
+                f"as input_size, got {self.output_size}"
+            )
 
     def _slide(self, x: Tensor, steps: int, h0: Tensor | None) -> Tensor:
         assert self.window is not None
@@ -210,14 +237,6 @@ class SinRNN(nn.Module):
         for _ in range(steps):
             known.append(self(torch.stack(known[-self.window :], 1), h0))
         return torch.stack(known[self.window :], 1)
-
-    def _carry(self, x: Tensor, steps: int, h0: Tensor | None) -> Tensor:
-        h, y = self.unroll(x, h0)
-        state, made = h[:, -1], [y[:, -1]]
-        for _ in range(steps - 1):
-            state, out = self.step(made[-1], state)
-            made.append(out)
-        return torch.stack(made, 1)
 
     def _weights(self) -> tuple[Any, Any, Any, Any, Any]:
         """Wih, Whh, bh, Who, bo."""
@@ -295,6 +314,8 @@ class SinRNN(nn.Module):
         other.bh = nn.Parameter(bh - other.Wih.sum(1) * mean)
         other.Who.mul_(scale)
         other.bo = nn.Parameter(bo * scale + mean)
+        if self.radius is not None:
+            other.radius = self.radius * scale
         other.scaling = (mean + scale * self.scaling[0], scale * self.scaling[1])
         return other
 
@@ -316,7 +337,7 @@ class SinRNN(nn.Module):
         return export.to_torch(self)
 
     def save(self, path: str | Path) -> None:
-        """Write one safetensors file: weights, sizes, scaling, window, horizon.
+        """Write one safetensors file: weights, sizes, scaling, window, horizon, intervals.
 
         Args:
             path: The file; what was there is replaced.

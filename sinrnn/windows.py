@@ -31,29 +31,31 @@ class Windows(Dataset[Batch]):
     Args:
         span: Consecutive samples, (N,).
         window: Samples per window, T.
-        horizon: Steps from a window's end to its target.
+        horizon: Steps from a window's end to its first target.
+        steps: Consecutive targets per window, K.
 
     Raises:
-        ValueError: The span is too short for one window and its target.
+        ValueError: The span is too short for one window and its targets.
     """
 
-    def __init__(self, span: Tensor, window: int, horizon: int = 1) -> None:
-        _check_steps(window, horizon)
-        if window + horizon > len(span):
-            raise ValueError(
-                f"window {window} and horizon {horizon} need {window + horizon} points, "
-                f"got {len(span)}"
+    def __init__(self, span: Tensor, window: int, horizon: int = 1, steps: int = 1) -> None:
+        _check_steps(window, horizon, steps)
+        needed = window + horizon + steps - 1
+        if needed > len(span):
+            more = (
+                f", horizon {horizon} and {steps} steps" if steps > 1 else f" and horizon {horizon}"
             )
-        self.span, self.window, self.horizon = span, window, horizon
-        self._rows = span.unfold(0, window + horizon, 1)
+            raise ValueError(f"window {window}{more} need {needed} points, got {len(span)}")
+        self.span, self.window, self.horizon, self.steps = span, window, horizon, steps
+        self._rows = span.unfold(0, needed, 1)
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, index: Tensor | slice) -> Batch:
-        """The windows (B, T, 1) and targets (B, 1) that `index` names."""
+        """The windows (B, T, 1) and targets (B, K) that `index` names."""
         rows = self._rows[index]
-        return rows[:, : self.window, None], rows[:, -1:]
+        return rows[:, : self.window, None], rows[:, -self.steps :]
 
     def __iter__(self) -> Iterator[Batch]:
         """All windows in time order, in batches."""
@@ -62,8 +64,8 @@ class Windows(Dataset[Batch]):
 
     @property
     def targets(self) -> Tensor:
-        """The targets of all windows, (N,), a view of the span."""
-        return self._rows[:, -1]
+        """The first targets of all windows, (N,), a view of the span."""
+        return self._rows[:, -self.steps]
 
     def sample(self, most: int) -> Batch:
         """At most `most` windows and targets, evenly spread over the span."""
@@ -118,6 +120,38 @@ class BatchOrder(Sampler[Tensor]):
             yield members[rng.permutation(len(members))]
 
 
+class TrackOrder(Sampler[Tensor]):
+    """Indices of windows that follow each other without overlap, on several tracks side by side.
+
+    The series is cut into tracks of equal length. Row b of each batch is the next window of track
+    b, so that the state which a network has after one batch is the state before the next.
+
+    Args:
+        count: Windows of the span, one for each place it can start at.
+        window: Samples per window, T.
+        tracks: Windows per batch.
+
+    Raises:
+        ValueError: A track is shorter than a window.
+    """
+
+    def __init__(self, count: int, window: int, tracks: int) -> None:
+        self.count, self.window, self.tracks = count, window, max(tracks, 1)
+        if len(self) == 0:
+            raise ValueError(
+                f"tracks must be at most {(count + window - 1) // window} for windows of {window}, "
+                f"got {tracks}"
+            )
+
+    def __len__(self) -> int:
+        return (self.count + self.window - 1) // self.tracks // self.window
+
+    def __iter__(self) -> Iterator[Tensor]:
+        starts = torch.arange(self.tracks) * ((self.count + self.window - 1) // self.tracks)
+        for batch in range(len(self)):
+            yield starts + batch * self.window
+
+
 class WindowDataModule(pl.LightningDataModule):
     """Windows of one series for training, validation and test, in time order.
 
@@ -133,6 +167,10 @@ class WindowDataModule(pl.LightningDataModule):
         test: Span that is looked at once, at the end.
         batch_size: Windows per step; 0 takes all of them at once.
         shuffle: Whether training windows come in a new order each epoch.
+        steps: Values after each training window that are to be predicted in closed loop, K; 1 is
+            the next value alone.
+        tracks: Above 0, training windows come in time order and without overlap, on that many
+            tracks side by side, for model.carry_state; batch_size and shuffle then say nothing.
         standardise: Whether the network works in units of the training span's mean and standard
             deviation; losses and predictions stay in the series' own units.
         seed: Fixes, with the epoch, the order of the training windows.
@@ -151,17 +189,22 @@ class WindowDataModule(pl.LightningDataModule):
         test: tuple[float, float] = (0.8, 1.0),
         batch_size: int = 32,
         shuffle: bool = True,
+        steps: int = 1,
+        tracks: int = 0,
         standardise: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        _check_steps(window, horizon)
+        _check_steps(window, horizon, steps)
+        if tracks < 0:
+            raise ValueError(f"tracks must be at least 1, or 0 for none, got {tracks}")
         if batch_size < 0:
             raise ValueError(f"batch_size must be at least 1, or 0 for all, got {batch_size}")
         if seed < 0:
             raise ValueError(f"seed must be at least 0, got {seed}")
         self.series = series
         self.window, self.horizon = window, horizon
+        self.steps, self.tracks = steps, tracks
         self.spans = {"train": train, "val": val, "test": test}
         _check_spans(self.spans)
         self.batch_size, self.shuffle, self.standardise = batch_size, shuffle, standardise
@@ -183,6 +226,11 @@ class WindowDataModule(pl.LightningDataModule):
             first, last = self.edges(name)
             try:
                 self.windows[name] = Windows(self.values[first:last], self.window, self.horizon)
+                if name == "train":
+                    self.learnt = Windows(
+                        self.windows[name].span, self.window, self.horizon, self.steps
+                    )
+                    self._order()
             except ValueError as error:
                 raise ValueError(f"the {name} span {list(span)}: {error}") from error
         if self.standardise:
@@ -198,11 +246,14 @@ class WindowDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of training windows in the epoch's order."""
-        windows = self.windows["train"]
-        size = self.batch_size or len(windows)
-        shuffle = self.shuffle and size < len(windows)
-        order = BatchOrder(len(windows), size, self.seed, shuffle)
-        return DataLoader(windows, sampler=order, batch_size=None)
+        return DataLoader(self.learnt, sampler=self._order(), batch_size=None)
+
+    def _order(self) -> BatchOrder | TrackOrder:
+        count = len(self.learnt)
+        if self.tracks:
+            return TrackOrder(count, self.window, self.tracks)
+        size = self.batch_size or count
+        return BatchOrder(count, size, self.seed, self.shuffle and size < count)
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
         """Validation windows, then the training windows: both losses, with the same weights."""
@@ -218,8 +269,8 @@ class WindowDataModule(pl.LightningDataModule):
         return DataLoader(windows, sampler=order, batch_size=None)
 
 
-def _check_steps(window: int, horizon: int) -> None:
-    for name, value in {"window": window, "horizon": horizon}.items():
+def _check_steps(window: int, horizon: int, steps: int) -> None:
+    for name, value in {"window": window, "horizon": horizon, "steps": steps}.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1 step, got {value}")
 

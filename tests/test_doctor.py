@@ -14,7 +14,7 @@ from torch.optim import LBFGS, SGD
 from sinrnn import Sine, SinRNN
 from sinrnn.baselines import half_mse
 from sinrnn.cli import CONFIGS, TrainCLI, quiet
-from sinrnn.doctor import Check, diagnose, illnesses, letter, phase_drift, times
+from sinrnn.doctor import Check, diagnose, illnesses, letter, times
 from sinrnn.examine import examine, predictions
 from sinrnn.forecaster import Forecaster
 from sinrnn.monitor import Monitor
@@ -449,33 +449,6 @@ def test_check_is_left_out_where_results_lack_what_it_needs(few, enough, name):
     assert sorted(check.name for check in diagnose(good(enough))) == sorted([*ALWAYS, name])
 
 
-# Phase
-
-
-@pytest.mark.parametrize(("period", "cycles"), [(5, 5), (5, 20), (40, 5), (40, 20), (8, 20.25)])
-@pytest.mark.parametrize("error", [0.001, -0.001, 0.03, -0.03, 0.2, -0.2])
-def test_phase_drift_is_the_error_of_the_frequency(error, period, cycles):
-    case = sines(error=error, points=round(period * cycles), period=period, late=0.5)["rollout"]
-    drift, periods = phase_drift(case)
-    assert cycles - 2.5 < periods <= cycles
-    assert drift == pytest.approx(error * periods, rel=0.02, abs=1.5e-3)
-
-
-def test_phase_drift_stands_noise_and_another_amplitude():
-    case = sines(error=0.03, points=1000, amplitude=0.5)["rollout"]
-    for part in (case.prediction, case.truth):
-        part += 0.1 * torch.randn(1000)
-    drift, periods = phase_drift(case)
-    assert drift == pytest.approx(0.03 * periods, abs=0.06)  # four standard deviations
-
-
-@pytest.mark.parametrize(
-    ("points", "period", "seen"), [(56, 40, 0), (96, 40, 1), (99, 3, 0), (100, 4, 1)]
-)
-def test_phase_drift_needs_two_periods_of_four_steps(points, period, seen):
-    assert (phase_drift(sines(points=points, period=period)["rollout"]) is not None) == seen
-
-
 # Words
 
 
@@ -512,19 +485,6 @@ def test_last_quarter_zero_has_no_phase():
     truth = wave(40, 400)
     made = torch.cat([truth[:318], 0 * truth[318:]])
     assert "drifts in phase" not in illness(good(loop(made, truth)), "rollout")
-
-
-@pytest.mark.parametrize("cycles", [2.5, 3.5, 5.5, 10.3])
-@pytest.mark.parametrize("late", [0.3, 1.5])
-def test_phase_drift_of_a_broken_number_of_periods(cycles, late):
-    i = torch.arange(round(50 * cycles))
-    truth, made = (torch.sin(2 * math.pi * f * i / 50 + late) for f in (1, 1.03))
-    drift, periods = phase_drift(loop(made, truth)["rollout"])
-    assert drift == pytest.approx(0.03 * periods, rel=0.05)
-
-
-def test_phase_drift_is_none_below_two_periods():
-    assert phase_drift(sines(points=72)["rollout"]) is None  # 1.8 periods
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

@@ -406,6 +406,10 @@ def test_checkpoint_is_plain_and_loads_without_running_code(tmp_path):
         "readout_epoch": 1,
         "readout_cutoff": 1e-10,
         "updates": "batch",
+        "loss": "last",
+        "growth": 0,
+        "carry_state": False,
+        "input_noise": 0.0,
     }
     assert saved["hyper_parameters"] == dict(model.hparams) == kept
     assert {type(value) for value in model.hparams.values()} == {int, bool, str, float}

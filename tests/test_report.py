@@ -8,7 +8,8 @@ import torch
 from cases import BITS, assert_close
 
 from sinrnn import SinRNN
-from sinrnn.report import Results, Rollout, closed_loop, closing, losses, table
+from sinrnn.backtest import Backtest, Honesty
+from sinrnn.report import Results, Rollout, closed_loop, closing, honest, losses, table
 
 
 def row(train, val, test):
@@ -37,6 +38,14 @@ def healthy(**changes):
 def loop(prediction):
     """A closed loop beside 1, 2, 3, 4."""
     return Rollout(7, torch.zeros(2), torch.tensor(prediction), torch.tensor([1.0, 2.0, 3.0, 4.0]))
+
+
+def honesty(made, radius=(1.0,), coverage=(0.75,), tolerance=0.4, **changes):
+    """Forecasts of 2, 4, 2, 4, ... whatever is asked; the last value before was 0."""
+    made = torch.tensor(made)
+    truth = changes.pop("truth", torch.tensor([2.0, 4.0]).repeat(50)[: made.shape[1]])
+    test = Backtest(torch.arange(len(made)), made, truth.expand_as(made), torch.zeros(len(made)))
+    return Honesty(test, torch.tensor(radius), torch.tensor(coverage), tolerance, 1.0)
 
 
 def with_loss(name, **losses):
@@ -125,6 +134,63 @@ def test_closing_ends_with_the_illnesses():
     assert ill == closing(healthy()) + heading + "It is too cold.\n- It is too late."
 
 
+# Forecasts from many origins
+
+
+def test_honest_word_for_word():
+    # Errors 0 or 1, so that rmse is 1 / sqrt 2, of 2 at the first step; valid for 4 and 0 steps.
+    found = honesty([[2.0, 4.0, 2.0, 4.0], [3.0, 5.0, 3.0, 5.0]], coverage=(1.0, 0.75, 0.75, 0.5))
+    assert honest(found) == {
+        "backtest": "RMSE 0.71 at 1 steps ahead, skill against persistence 0.88 (2 origins)",
+        "holds for": "2 of 4 steps within 0.4 in the median; amplitude 1.00; none diverges",
+        "intervals": "90% asked, 75% held, over 4 steps",
+    }
+
+
+def test_honest_of_a_phase_that_drifts():
+    truth, ours = (torch.sin(2 * math.pi * f * torch.arange(100.0)) for f in (0.1, 0.102))
+    found = honesty([ours.tolist()], truth=truth, tolerance=10.0)
+    facts = honest(found)
+    # At the 10th step sin 2 pi 0.918 - sin 2 pi 0.9, at the 100th sin 2 pi 10.098 - sin 2 pi 9.9.
+    assert facts["backtest"] == (
+        "RMSE 0 at 1, 0.095 at 10, 1.2 at 100 steps ahead, "
+        "skill against persistence nan, 0.97, -2.93 (1 origins)"
+    )
+    assert facts["holds for"] == (
+        "100 of 100 steps within 10 in the median; amplitude 1.00; "
+        "phase drift 2.0e-02 a period; none diverges"
+    )
+
+
+def test_honest_of_forecasts_that_diverge():
+    # Around 3, with a deviation of 1: two of the four are beyond 13.
+    found = honesty([[2.0, 4.0], [202.0, 4.0], [2.0, 4.0], [2.0, math.inf]])
+    assert honest(found)["holds for"] == (
+        "2 of 2 steps within 0.4 in the median; amplitude nan; 50% diverge"
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "skill"),
+    [(2.0, "1.00"), (0.0, "0.00"), (62.0, "-899.00"), (202.0, "-1e+04")],
+)
+def test_honest_says_a_large_skill_shortly(first, skill):
+    assert f"skill against persistence {skill} (" in honest(honesty([[first, 4.0]]))["backtest"]
+
+
+def test_honest_of_too_few_windows():
+    facts = honest(honesty([[2.0, 4.0]], radius=(math.inf, math.inf), coverage=(1.0, 1.0)))
+    assert facts["intervals"] == "not known: too few validation windows, or forecasts that diverge"
+
+
+def test_closing_has_what_is_honest_after_the_closed_loop():
+    found = honesty([[2.0, 4.0, 2.0, 4.0], [3.0, 5.0, 3.0, 5.0]])
+    facts = [f"{name.ljust(11)}  {fact}" for name, fact in honest(found).items()]
+    before = closing(healthy()).splitlines()
+    at = next(i for i, line in enumerate(before) if line.startswith("training"))
+    assert closing(healthy(honesty=found)).splitlines() == before[:at] + facts + before[at:]
+
+
 # The closed loop
 
 
@@ -151,6 +217,15 @@ def test_closed_loop_of_a_float32_network_is_judged_in_float64():
     found = closed_loop(two_weight_net(dtype=torch.float32), values, 3, 2, 5)
     assert found.prediction.dtype == found.truth.dtype == torch.float64
     torch.testing.assert_close(found.truth, values[5:], **BITS)
+
+
+def test_closed_loop_is_compared_with_the_truth_that_is_given():
+    values = torch.sin(torch.arange(10.0))
+    measured = closed_loop(two_weight_net(), values, 3, 2, 4)
+    found = closed_loop(two_weight_net(), values, 3, 2, 4, values + 1)
+    torch.testing.assert_close(found.truth, values[5:9] + 1, **BITS)
+    torch.testing.assert_close(found.warm_up, values[3:5], **BITS)  # this is what was measured
+    torch.testing.assert_close(found.prediction, measured.prediction, **BITS)
 
 
 @pytest.mark.parametrize(
