@@ -143,7 +143,7 @@ def test_hparams_has_the_run_and_its_validation_loss(visit, finished):
     cells = page.locator("vaadin-grid-cell-content")
     cells.get_by_text("version_0").wait_for()
     shown = [text.strip() for text in cells.all_inner_texts()]
-    assert {"hidden_size", "50.000", "batch_size", "16.000", "hp/val"} <= set(shown)
+    assert {"batch_size", "16.000", "bias", "false", "hp/val"} <= set(shown)
     value, _ = scalar(finished, "hp/val")
     assert any(
         float(text) == pytest.approx(value, rel=1e-4)
