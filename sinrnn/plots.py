@@ -190,6 +190,8 @@ def gradient_flow(trace: "Trace", depth: int | None = None) -> Figure:
     flow = np.where(flow > 0, flow, np.nan)
     if np.isfinite(flow).any():
         left.semilogy(steps, flow, "o-", color=NETWORK, ms=4)
+        low, high = left.get_ylim()
+        left.set_ylim(min(low, high / 10), 1.3 * high)  # a decade at least: less is no fading
     left.set_xlabel("step t of the window")
     left.set_ylabel("|dLoss/dh[t]|")
     depths = np.unique(np.linspace(1, len(steps), 40).round().astype(int))

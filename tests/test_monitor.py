@@ -27,7 +27,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from sinrnn import Sine, cli, closing, monitor
 from sinrnn.baselines import half_mse
-from sinrnn.forecaster import Forecaster
+from sinrnn.forecaster import Forecaster, predict
 from sinrnn.monitor import Allowance, Monitor
 from sinrnn.series import Series
 from sinrnn.tracing import trace
@@ -383,8 +383,11 @@ def test_each_part_can_be_left_out_and_the_others_stay(command, part):
     assert shown(folder).tags == ALWAYS.union(*rest)
 
 
-def test_end_of_a_run_is_shown_as_it_is_kept(command):
-    folder = command("--data.window", "7", "--keep", "last")
+@pytest.mark.parametrize(("window", "steps", "bits"), [(7, 4, 64), (2, 2, 32)])
+def test_end_of_a_run_is_shown_as_it_is_kept(command, window, steps, bits):
+    torch.set_default_dtype(torch.float32)  # as in a process of its own
+    options = ("--data.window", f"{window}", "--trainer.precision", f"{bits}-true")
+    folder = command("--keep", "last", *options)
     run = shown(folder)
     texts = [run.events.Tensors(f"{name}/text_summary") for name in ("config", "report")]
     assert [event.step for (event,) in texts] == [0, 8]
@@ -400,7 +403,13 @@ def test_end_of_a_run_is_shown_as_it_is_kept(command):
     assert run.curves["hp/val"] == pytest.approx([*val, val[-1]], rel=1e-5)
     nodes = [node.attr["_output_shapes"].list.shape for node in run.events.Graph().node]
     sizes = [[dim.size for dim in shape.dim] for shapes in nodes for shape in shapes]
-    assert [1, 4, 1] in sizes  # four steps of the window, for the rest looks the same
+    assert [1, steps, 1] in sizes  # four steps of the window, for the rest looks the same
+
+
+def test_end_of_a_run_has_no_loss_to_show_where_nothing_was_validated(command):
+    found = shown(command("--trainer.limit_val_batches", "0")).tags
+    assert found & PARTS["hparams"] == set()
+    assert found > PARTS["texts"] | PARTS["graph"]
 
 
 def hparams(run):
@@ -488,10 +497,14 @@ def test_pictures_come_one_after_the_other(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(monitor, "png", lambda figure: drawn.append(figure.axes[0].lines) or b"")
     monkeypatch.setattr(monitor, "PICTURED", 10)
-    events = fit(tmp_path, small(), windows(), Monitor(), max_epochs=7).events
+    model, data = Forecaster(hidden_size=5, optimizer=partial(SGD, lr=0.0)), windows()
+    events = fit(tmp_path, model, data, Monitor(), max_epochs=7).events
     tags = {event.step: tag for tag in events.Tags()["images"] for event in events.Images(tag)}
     assert [tags[step] for step in sorted(tags)] == [f"figures/{n}" for n in (*DRAWN, DRAWN[0])]
-    assert {len(line.get_xdata()) for line in drawn[DRAWN.index("predictions_train")]} == {10}
+    target, prediction = (line.get_ydata() for line in drawn[DRAWN.index("predictions_train")])
+    np.testing.assert_allclose(target, data.windows["train"].targets[:10], rtol=1e-12)
+    expected = predict(model, data.windows["train"])[:10]
+    np.testing.assert_allclose(prediction, expected, rtol=1e-12)
     first = min(line.get_xdata().min() for line in drawn[DRAWN.index("rollout")])
     assert first == 60  # where the validation span starts
 
