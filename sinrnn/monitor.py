@@ -121,10 +121,10 @@ class Monitor(pl.Callback):
 
     Args:
         gradients: Gradient norm before clipping, mean and largest since the last validation, and
-            the share of entries and of steps that were clipped.
+            the share of entries and of steps that were clipped; with L-BFGS, of each evaluation.
         health: Spectral radius of Whh, and the share of saturated hidden units.
         flow: |dLoss/dh[t]| for up to 16 steps t of the window.
-        histograms: Of each weight and its gradient.
+        histograms: Of each weight and of its gradient as the last step used it, clipped.
         pictures: Windows, predictions, residuals, gradient flow and rollout.
         hparams: The run's row in HPARAMS, with its validation loss.
         texts: The config and, at the end, the closing table.
@@ -297,7 +297,7 @@ class Monitor(pl.Callback):
         self, writer: SummaryWriter, module: Forecaster, data: WindowDataModule, step: int
     ) -> None:
         """Draw the next picture."""
-        part, net = excerpt(data, PICTURED), module.network()
+        part, net = excerpt(data, PICTURED), module.network().cpu()
         predicted = predictions(net, part, ("train", "val"))
         found = list(pictures(part, predicted, examine(net, part, predicted)).items())
         name, draw = found[self.drawn % len(found)]
