@@ -166,7 +166,7 @@ class Run:
     def train(self) -> str:
         """Train, and return the closing text."""
         cli = self.cli
-        print(f"TensorBoard: tensorboard --logdir {self.closing.folder.parent}")  # noqa: T201
+        print(f"TensorBoard: {self.closing.tensorboard}")  # noqa: T201
         self.trainer.fit(cli.model, cli.datamodule, ckpt_path=cli.config.ckpt_path)
         return self.closing.text
 

@@ -27,6 +27,7 @@ class Closing(pl.Callback):
 
     def __init__(self, folder: Path, monitor: Monitor, keep: str = "best") -> None:
         self.folder, self.monitor, self.keep = folder, monitor, keep
+        self.tensorboard = f"tensorboard --logdir {folder.parent}"
         self.text = ""
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -55,10 +56,7 @@ class Closing(pl.Callback):
         history = History.read(self.folder / "metrics.csv")
         results = examine(net, data, predicted, history, trainer.gradient_clip_val)
         results.honesty, results.seconds = found, seconds
-        results.where = {
-            "run": f"{self.folder}",
-            "TensorBoard": f"tensorboard --logdir {self.folder.parent}",
-        }
+        results.where = {"run": f"{self.folder}", "TensorBoard": self.tensorboard}
         self.text = report.closing(results, doctor.illnesses(results))
         (self.folder / "report.md").write_text(f"# {self.folder}\n\n```text\n{self.text}\n```\n")
         (self.folder / "figures").mkdir(exist_ok=True)

@@ -147,7 +147,6 @@ class Monitor(pl.Callback):
         self.hparams, self.texts, self.graph = hparams, texts, graph
         self.norms: list[float] = []
         self.clipped: list[float] = []
-
         self.rivals: dict[str, float] = {}
         self.listed = False
         self.drawn, self.detailed, self.validated = 0, -1, -1
@@ -157,13 +156,14 @@ class Monitor(pl.Callback):
         """Say what is trained, and what it must beat."""
         self.details, self.drawing = Allowance(0.04, 0.0), Allowance(0.02, 0.2)
         self.every = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        data = windows_of(trainer)
-        for logger in _tensorboards(trainer):
+        loggers, data = list(_tensorboards(trainer)), windows_of(trainer)
+        if loggers and data is not None:
+            self.rivals = rivals(data)
+            # Nobody can have a skill beside an exact baseline, whose loss is rounding.
+            targets = data.windows["val"].sample(FITTED)[1]
+            self.rounding = ROUNDING * targets.double().var(correction=0).item()
+        for logger in loggers:
             if data is not None:
-                self.rivals = rivals(data)
-                # Nobody can have a skill beside an exact baseline, whose loss is rounding.
-                targets = data.windows["val"].sample(FITTED)[1]
-                self.rounding = ROUNDING * targets.double().var(correction=0).item()
                 logger.experiment.add_custom_scalars(layout(self.rivals))
             config = Path(logger.log_dir) / "config.yaml"
             if self.texts and config.exists():
@@ -249,11 +249,11 @@ class Monitor(pl.Callback):
             for name, loss in trainer.callback_metrics.items()
             if name in ("half_mse/train", "half_mse/val")
         }
-        if self.hparams and self.listed and "half_mse/val" in losses:
+        if self.hparams and self.listed:
             writer.add_scalar("hp/val", losses["half_mse/val"], step)
         for name, rival in self.rivals.items():
             writer.add_scalar(f"baseline/{name}", rival, step)
-            if rival > self.rounding and "half_mse/val" in losses:
+            if rival > self.rounding:
                 skill = baselines.skill(losses["half_mse/val"], rival)
                 writer.add_scalar(f"skill/{name}", skill, step)
                 losses[f"half_mse/{name}"] = rival

@@ -136,18 +136,19 @@ class TrackOrder(Sampler[Tensor]):
     """
 
     def __init__(self, count: int, window: int, tracks: int) -> None:
-        self.count, self.window, self.tracks = count, window, max(tracks, 1)
+        points = count + window - 1
+        self.window, self.tracks = window, max(tracks, 1)
+        self.length = points // self.tracks
         if len(self) == 0:
             raise ValueError(
-                f"tracks must be at most {(count + window - 1) // window} for windows of {window}, "
-                f"got {tracks}"
+                f"tracks must be at most {points // window} for windows of {window}, got {tracks}"
             )
 
     def __len__(self) -> int:
-        return (self.count + self.window - 1) // self.tracks // self.window
+        return self.length // self.window
 
     def __iter__(self) -> Iterator[Tensor]:
-        starts = torch.arange(self.tracks) * ((self.count + self.window - 1) // self.tracks)
+        starts = torch.arange(self.tracks) * self.length
         for batch in range(len(self)):
             yield starts + batch * self.window
 
@@ -230,7 +231,7 @@ class WindowDataModule(pl.LightningDataModule):
                     self.learnt = Windows(
                         self.windows[name].span, self.window, self.horizon, self.steps
                     )
-                    self._order()
+                    self._order()  # refuses tracks that are too short
             except ValueError as error:
                 raise ValueError(f"the {name} span {list(span)}: {error}") from error
         if self.standardise:
