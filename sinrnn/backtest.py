@@ -39,10 +39,14 @@ class Backtest:
         return (self.prediction - self.truth).square().mean(0).sqrt()
 
     @property
+    def persistence(self) -> Tensor:
+        """Root mean squared error of repeating the last value, by horizon, (K,)."""
+        return (self.last[:, None] - self.truth).square().mean(0).sqrt()
+
+    @property
     def skill(self) -> Tensor:
         """1 - mse / mse of persistence by horizon, (K,)."""
-        theirs = (self.last[:, None] - self.truth).square().mean(0)
-        return 1 - self.rmse.square() / theirs
+        return 1 - (self.rmse / self.persistence).square()
 
     def valid(self, tolerance: float) -> float:
         """Steps until |error| leaves the tolerance: the median over the origins, at most K."""
@@ -154,8 +158,8 @@ def conformal(errors: Tensor, coverage: float = 0.9) -> Tensor:
     """Half-widths of intervals that hold `coverage` of what comes, by horizon (K,).
 
     Split conformal prediction: of N errors on data that the network has not learnt from, the
-    ceil((N + 1) coverage)-th smallest. It holds where those errors are like the ones to come;
-    infinite where N is too small to say.
+    (N + 1) coverage-th smallest, interpolated between the two beside it. It holds where those
+    errors are like the ones to come; infinite where N is too small to say.
 
     Args:
         errors: |prediction - truth|, (N, K).
@@ -165,10 +169,13 @@ def conformal(errors: Tensor, coverage: float = 0.9) -> Tensor:
         Vovk, Gammerman, Shafer (2005), "Algorithmic Learning in a Random World"; Lei et al. (2018),
         "Distribution-free predictive inference for regression", JASA 113(523).
     """
-    rank = math.ceil((len(errors) + 1) * coverage)
-    if rank > len(errors):
+    place = (len(errors) + 1) * coverage
+    if place > len(errors):
         return torch.full_like(errors[0], math.inf)
-    return errors.nan_to_num(math.inf, math.inf).sort(0).values[rank - 1]
+    below, above = max(math.floor(place), 1), max(math.ceil(place), 1)
+    ordered = errors.nan_to_num(math.inf, math.inf).sort(0).values
+    low, high = ordered[below - 1], ordered[above - 1]
+    return torch.where(high.isinf(), high, low + (place - below) * (high - low))
 
 
 def phase_drift(prediction: Tensor, truth: Tensor) -> tuple[float, float] | None:
@@ -179,7 +186,7 @@ def phase_drift(prediction: Tensor, truth: Tensor) -> tuple[float, float] | None
     """
     truth, ours = (v.double() - v.double().mean() for v in (truth, prediction))
     n = len(truth)
-    if n < 8:
+    if n < 8 or truth.max() == truth.min():
         return None
     strength = torch.fft.rfft(truth * torch.hann_window(n, periodic=False).to(truth)).abs()
     peak = int(strength[1:-1].argmax()) + 1

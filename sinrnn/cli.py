@@ -250,24 +250,43 @@ def diagnose(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("run", type=Path, help="The run's folder.")
     folder: Path = parser.parse_args(argv).run
-    quiet()
     try:
-        for name in ("config.yaml", "model.safetensors"):
-            if not (folder / name).is_file():
-                raise FileNotFoundError(f"{folder}: no {name} in that folder")
-        config = str(folder / "config.yaml")
-        cli = TrainCLI(["--config", config])
-        data, net = cli.datamodule, SinRNN.load(folder / "model.safetensors")
+        net = SinRNN.load(folder / "model.safetensors")
+        cli = configured(folder, net)
+        data = cli.datamodule
         data.setup()
-        if (net.window, net.horizon) != (data.window, data.horizon):
-            raise ValueError(
-                f"{folder}: model.safetensors has window {net.window} and horizon {net.horizon}, "
-                f"config.yaml {data.window} and {data.horizon}"
-            )
         history = History.read(folder / "metrics.csv")
         clip = cli.config.trainer.gradient_clip_val
         results = examine(net, data, predictions(net, data), history, clip)
-    except (ArgumentError, ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError) as error:
         return refuse(error)
     print(doctor.letter(doctor.diagnose(results)))  # noqa: T201
     return 0
+
+
+def configured(folder: Path, net: SinRNN) -> TrainCLI:
+    """A finished run's config, with model and data as it says, for the network that it trained.
+
+    Args:
+        folder: The run's.
+        net: What it trained.
+
+    Raises:
+        FileNotFoundError: The folder has no config.
+        ValueError: The config cannot be read, or is not the network's.
+    """
+    config = folder / "config.yaml"
+    if not config.is_file():
+        raise FileNotFoundError(f"{config} does not exist")
+    quiet()
+    try:
+        cli = TrainCLI(["--config", str(config)])
+    except ArgumentError as error:
+        raise ValueError(f"{config}: {one_line(str(error))}") from error
+    data = cli.datamodule
+    if (net.window, net.horizon) != (data.window, data.horizon):
+        raise ValueError(
+            f"{folder}: model.safetensors has window {net.window} and horizon {net.horizon}, "
+            f"config.yaml {data.window} and {data.horizon}"
+        )
+    return cli

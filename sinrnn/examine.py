@@ -131,6 +131,8 @@ def pictures(
         found["gradient_flow"] = partial(plots.gradient_flow, results.trace, results.depth)
     if results.rollout is not None:
         found["rollout"] = partial(plots.rollout, results.rollout)
+    if results.honesty is not None:
+        found["backtest"] = partial(plots.backtest, results.honesty)
     return found
 
 

@@ -63,6 +63,7 @@ class Progress(ProgressBar):
             disable=self.is_disabled,
             dynamic_ncols=True,
             file=sys.stdout,
+            mininterval=0.1 if sys.stdout.isatty() else 10,  # seconds; a log keeps every line
         )
 
     def on_train_batch_end(self, *args: object, **kwargs: object) -> None:
@@ -78,8 +79,9 @@ class Progress(ProgressBar):
                 for name, value in trainer.callback_metrics.items()
                 if name.startswith("half_mse/")
             }
-            self.bar.set_description(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
-            self.bar.set_postfix(losses)
+            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            self.bar.set_description(epoch, refresh=False)
+            self.bar.set_postfix(losses, refresh=False)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Close the bar."""

@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from sinrnn.backtest import Honesty
+    from sinrnn.forecast import Forecast
     from sinrnn.report import Rollout
     from sinrnn.tracing import Trace
 
@@ -240,6 +242,66 @@ def rollout(closed: "Rollout") -> Figure:
     below.semilogy(steps, error.numpy(), color=NETWORK, lw=0.8)
     below.set_ylabel("|error|")
     below.set_xlabel("sample of the series")
+    return figure
+
+
+def backtest(honesty: "Honesty") -> Figure:
+    """How forecasts of the test span get worse with the horizon, and what their intervals hold.
+
+    Args:
+        honesty: Forecasts from many origins.
+    """
+    figure, axes = _figure(1, 2, 3.8)
+    left, right = axes[0]
+    test = honesty.test
+    ahead = np.arange(1, len(test.rmse) + 1)
+    left.plot(ahead, test.persistence.numpy(), color=GREY, label="persistence")
+    left.plot(ahead, test.rmse.numpy(), color=NETWORK, label="network")
+    left.axhline(honesty.spread, ls="--", color=TRUTH, lw=1, label="deviation of the training span")
+    # A loop that explodes leaves the picture.
+    high = max(test.persistence.max().item(), honesty.spread, 1e-12)
+    if 0 < test.rmse.min() < high / 100:
+        left.set_yscale("log")
+        left.set_ylim(top=2 * high)
+    else:
+        left.set_ylim(0, 1.4 * high)
+    left.set_ylabel("RMSE")
+    left.legend(fontsize=9)
+    left.set_title(f"{len(test.origins)} forecasts of the test span", fontsize=11)
+    right.plot(ahead, 100 * honesty.coverage.numpy(), color=SECOND, label="held")
+    right.axhline(90, ls="--", color=TRUTH, lw=1, label="asked")
+    right.set_ylim(0, 109)
+    right.set_ylabel("samples within their interval, %")
+    right.legend(fontsize=9, loc="lower left")
+    right.set_title("intervals, from the errors on the validation span", fontsize=11)
+    for axis in (left, right):
+        axis.set_xlabel("steps ahead")
+    return figure
+
+
+def forecast(before: Tensor, made: "Forecast") -> Figure:
+    """The end of a series, and how a network thinks that it goes on.
+
+    Args:
+        before: The last values of the series, (n,).
+        made: What comes after them.
+    """
+    figure, axes = _figure(1, 1, 4)
+    axis: Axes = axes[0, 0]
+    past = made.start - len(before) + np.arange(len(before))
+    axis.plot(past, before.numpy(), color=TRUTH, lw=1.3, label="series")
+    read = past[-len(made.read) :]
+    axis.plot(read, made.read.numpy(), ".", color=SECOND, ms=6, label="read")
+    steps = made.start + np.arange(len(made.prediction))
+    y, radius = made.prediction.numpy(), made.radius.numpy()
+    if np.isfinite(radius).any():
+        axis.fill_between(
+            steps, y - radius, y + radius, color=NETWORK, alpha=0.2, lw=0, label="90 % interval"
+        )
+    axis.plot(steps, y, color=NETWORK, lw=1.3, label="forecast")
+    axis.set_xlabel("sample of the series")
+    axis.set_ylabel("value")
+    figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=9)
     return figure
 
 

@@ -222,7 +222,8 @@ def honest(found: Honesty) -> dict[str, str]:
         + (f"{away:.0%} diverge" if away else "none diverges"),
         "intervals": "not known: too few validation windows, or forecasts that diverge"
         if found.radius.isinf().any()
-        else f"90% asked, {found.coverage.mean():.0%} held, over {steps} steps",
+        else f"90% asked, {found.coverage.mean():.0%} held in the mean over {steps} steps "
+        f"({found.coverage.min():.0%} to {found.coverage.max():.0%} at each)",
     }
 
 

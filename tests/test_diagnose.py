@@ -120,9 +120,9 @@ def test_run_whose_windows_differ_is_refused(copied):
 def test_folder_without_a_file_is_refused(copied, name):
     folder, call = copied
     (folder / name).unlink()
-    assert refused(call()) == f"error: {folder}: no {name} in that folder\n"
+    assert refused(call()) == f"error: {folder / name} does not exist\n"
     shutil.rmtree(folder)
-    assert refused(call()) == f"error: {folder}: no config.yaml in that folder\n"
+    assert refused(call()) == f"error: {folder / 'model.safetensors'} does not exist\n"
 
 
 @pytest.mark.parametrize("length", [0, 7, 2000])

@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import itertools
 import math
 import random
 import re
@@ -28,7 +29,7 @@ from torch.utils.tensorboard import SummaryWriter
 from sinrnn import Sine, cli, closing, monitor
 from sinrnn.baselines import half_mse
 from sinrnn.forecaster import Forecaster, predict
-from sinrnn.monitor import Allowance, Monitor
+from sinrnn.monitor import Allowance, Monitor, Progress
 from sinrnn.series import Series
 from sinrnn.tracing import trace
 from sinrnn.windows import BatchOrder, WindowDataModule
@@ -598,3 +599,19 @@ def test_two_tensorboards_show_the_same(tmp_path):
     fit(tmp_path, small(), windows(), logger=loggers)
     one, two = (shown(tmp_path / name).tags for name in ("one", "two"))
     assert one == two >= PARTS["hparams"] | PARTS["flow"]
+
+
+# The terminal
+
+
+@pytest.mark.parametrize(("terminal", "at"), [(True, [*range(13), 12]), (False, [0, 10, 12])])
+def test_progress_moves_in_a_terminal_and_leaves_few_lines_in_a_log(
+    tmp_path, monkeypatch, capsys, terminal, at
+):
+    seconds = itertools.count(1e9)  # one each time that the bar looks
+    monkeypatch.setattr("tqdm.std.time", lambda: next(seconds))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    fit(tmp_path, small(), windows(), Progress(), enable_progress_bar=True)
+    lines = capsys.readouterr().out.strip().split("\r")
+    assert [int(re.search(r" (\d+)/12 ", line)[1]) for line in lines] == at
+    assert re.fullmatch(r"epoch 3/3: 100%.*, val=\S+e-\d\d, train=\S+e-\d\d\]", lines[-1])

@@ -9,6 +9,8 @@ import torch
 from matplotlib.colors import to_rgb
 
 from sinrnn import SinRNN, plots
+from sinrnn.backtest import Backtest, Honesty
+from sinrnn.forecast import Forecast
 from sinrnn.report import Rollout
 from sinrnn.tracing import Trace, trace
 
@@ -142,6 +144,101 @@ def test_rollout_carries_truth_loop_warm_up_and_error():
 def test_rollout_keeps_the_scale_of_the_truth_when_the_loop_explodes():
     bottom, top = plots.rollout(closed()).axes[0].get_ylim()
     assert -2 < bottom < -1 < 1 < top < 2
+
+
+# Forecasts from many origins, and one from the end
+
+
+def honesty(error=1.0, spread=0.75):
+    """Two forecasts of 1, 2: errors of 0.5 and 1, of sqrt 1 and sqrt 2 by persistence."""
+    truth = torch.tensor([[1.0, 2.0]] * 2)
+    made = truth + error * torch.tensor([[0.5, 1.0], [-0.5, -1.0]])
+    test = Backtest(torch.tensor([7, 9]), made, truth, torch.tensor([0.0, 2.0]))
+    return Honesty(test, torch.ones(2), torch.tensor([0.75, 0.5]), 0.4, spread)
+
+
+def test_backtest_carries_errors_and_coverage_by_steps_ahead():
+    left, right = plots.backtest(honesty()).axes
+    found, level = lines(left), "deviation of the training span"
+    assert found["network"] == points([1, 2], [0.5, 1])
+    assert found["persistence"] == points([1, 2], [1, 2**0.5])
+    assert [y for _, y in found[level]] == [0.75, 0.75]
+    assert legend(left) == ["persistence", "network", level]
+    assert lines(right)["held"] == points([1, 2], [75, 50])
+    assert [y for _, y in lines(right)["asked"]] == [90, 90]
+    assert legend(right) == ["held", "asked"]
+    assert right.get_ylim() == (0, 109)
+    assert left.get_title() == "2 forecasts of the test span"
+    assert (left.get_ylabel(), right.get_ylabel()) == ("RMSE", "samples within their interval, %")
+    assert [axis.get_xlabel() for axis in (left, right)] == ["steps ahead"] * 2
+
+
+@pytest.mark.parametrize(
+    ("error", "spread", "scale", "top"),
+    [
+        (1, 0.75, "linear", 1.4 * 2**0.5),
+        (1, 3, "linear", 4.2),
+        (1, 49, "linear", 68.6),
+        (1, 51, "log", 102),  # 0.5 is below a hundredth of it
+        (0.01, 0.75, "log", 2 * 2**0.5),
+        (0, 0.75, "linear", 1.4 * 2**0.5),  # on a log scale, there is no place for none
+    ],
+)
+def test_backtest_is_on_a_log_scale_where_the_network_is_100_times_better(
+    error, spread, scale, top
+):
+    left, _ = plots.backtest(honesty(error, spread)).axes
+    assert left.get_yscale() == scale
+    low, high = left.get_ylim()
+    assert high == pytest.approx(top)
+    assert low == 0 if scale == "linear" else 0 < low < 0.5 * error
+
+
+@pytest.mark.parametrize("far", [1e9, np.inf, np.nan])
+@pytest.mark.parametrize("error", [1.0, 0.01])
+def test_backtest_keeps_its_scale_when_the_network_diverges(far, error):
+    found = honesty(error)
+    found.test.prediction[1, 1] = far
+    figure = plots.backtest(found)
+    assert figure.axes[0].get_ylim()[1] < 3
+    assert plots.png(figure)
+
+
+def test_backtest_of_what_stands_still():
+    found = honesty(error=0, spread=0.0)
+    found.test.truth[:] = found.test.prediction[:] = found.test.last[:, None]
+    assert plots.png(plots.backtest(found))
+
+
+BEFORE = torch.tensor([0.0, 1.0, 0.5, -1.0, 0.25, 0.75])
+
+
+def ahead(*radius):
+    """A forecast after 20 points, of which the last two were read."""
+    return Forecast(20, BEFORE[-2:], torch.tensor([1.0, 2.0, 4.0]), torch.tensor(radius))
+
+
+def test_forecast_carries_the_series_what_was_read_and_what_comes():
+    figure = plots.forecast(BEFORE, ahead(0.5, 0.25, np.nan))
+    (axis,), (above,) = figure.axes, figure.legends
+    assert lines(axis) == {
+        "series": points(range(14, 20), BEFORE),
+        "read": points([18, 19], [0.25, 0.75]),
+        "forecast": points([20, 21, 22], [1, 2, 4]),
+    }
+    (band,) = axis.collections
+    edge = {(x, y) for path in band.get_paths() for x, y in path.vertices}
+    assert edge == {(20, 0.5), (20, 1.5), (21, 1.75), (21, 2.25)}
+    labels = ["series", "read", "90 % interval", "forecast"]
+    assert [text.get_text() for text in above.get_texts()] == labels
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("sample of the series", "value")
+
+
+def test_forecast_without_intervals_has_no_band():
+    figure = plots.forecast(BEFORE, ahead(np.nan, np.nan, np.nan))
+    assert not figure.axes[0].collections
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["series", "read", "forecast"]
 
 
 # Sample windows
@@ -392,8 +489,10 @@ def test_png_is_the_picture_as_a_file():
         lambda: plots.rollout(closed()),
         lambda: plots.residuals(left_over()),
         lambda: plots.gradient_flow(traced(), 3),
+        lambda: plots.backtest(honesty()),
+        lambda: plots.forecast(BEFORE, ahead(0.5, 0.25, np.nan)),
     ],
-    ids=["losses", "predictions", "windows", "starts", "rollout", "residuals", "flow"],
+    ids="losses predictions windows starts rollout residuals flow backtest forecast".split(),
 )
 def test_figure_is_saved_as_png(draw, tmp_path):
     path = tmp_path / "figure.png"

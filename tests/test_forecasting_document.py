@@ -1,0 +1,39 @@
+"""docs/forecasting.md and the sunspots: the document runs, and the example is as good as it says."""
+
+import contextlib
+import statistics
+from pathlib import Path
+
+import markdown
+import torch
+
+from sinrnn import FileSeries, SinRNN, closing
+from sinrnn.baselines import half_mse
+from sinrnn.cli import CONFIGS, main
+from sinrnn.forecaster import predict
+from sinrnn.windows import Windows
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "forecasting.md"
+SUNSPOTS = CONFIGS / "sunspots.csv"
+
+
+def test_document_prints_what_it_says(tmp_path):
+    assert len(markdown.blocks(DOCUMENT)) == 1
+    markdown.run(DOCUMENT, tmp_path)
+
+
+def test_sunspots_are_forecast_as_well_as_promised(tmp_path, monkeypatch):
+    monkeypatch.setattr(closing, "pictures", lambda *args: {})  # most of a run's end
+    torch.set_default_dtype(torch.float32)  # as in a run
+    values = FileSeries(SUNSPOTS).values()
+    learnt, test = values[:207], values[207:]  # two thirds of 309 years, and what comes after
+    args = ["--config", str(CONFIGS / "series.yaml"), "--data.series.path", str(SUNSPOTS)]
+    found = []
+    with contextlib.chdir(tmp_path):
+        for seed in range(5):
+            assert main([*args, "--seed_everything", f"{seed}"]) == 0
+            net = SinRNN.load(f"runs/series/version_{seed}/model.safetensors")
+            windows = Windows(test, net.window)
+            mse = 2 * half_mse(predict(net, windows).double(), windows.targets)
+            found.append(mse / learnt.var(correction=0))
+    assert statistics.median(found) <= 0.27, found
