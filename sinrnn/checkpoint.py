@@ -1,31 +1,258 @@
-"""Checkpoints: the best and the last of a run."""
+"""Checkpoints that survive: written whole or not at all, read without running code.
 
-import shutil
+A checkpoint is what torch.save writes, followed by its SHA-256: torch.load takes it as it is, and
+`read` notices every flipped bit.
+"""
+
+import copy
+import hashlib
+import io
+import os
+import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import ModelCheckpoint
+import torch
+from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch.callbacks import Checkpoint
+from torch import Tensor
+
+from sinrnn.interrupt import Interrupted, Signals
+
+MARK = b"sinrnn-sha256:"
+TRAILER = len(MARK) + hashlib.sha256().digest_size
+
+Content = dict[str, Any]
 
 
-class Last(ModelCheckpoint):
-    """Keeps last.ckpt; where the best was saved at the same step, it is a copy of that.
+class Spoilt(ValueError):
+    """A file is not a whole checkpoint."""
+
+
+def write(path: str | Path, content: bytes) -> None:
+    """Put bytes into a file, so that after a crash at any instant it has these or its old ones.
+
+    Raises:
+        OSError: The disk is full, or the folder cannot be written; the old file is as it was.
+    """
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("w+b") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            file.seek(0)
+            if file.read() != content:
+                raise OSError(f"{part}: what was read back is not what was written")
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        reason = error.strerror or error
+        raise OSError(
+            f"{path} could not be saved ({reason}); what was there is as it was"
+        ) from error
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def pack(content: Content) -> bytes:
+    """A checkpoint as the bytes of a file.
+
+    Raises:
+        FloatingPointError: A weight is not finite.
+    """
+    _finite(content.get("state_dict", {}))
+    file = io.BytesIO()
+    torch.save(content, file)
+    file.write(MARK + hashlib.sha256(file.getvalue()).digest())
+    return file.getvalue()
+
+
+def _finite(weights: Content) -> None:
+    for name, weight in weights.items():
+        if isinstance(weight, Tensor) and not torch.isfinite(weight).all():
+            raise FloatingPointError(f"{name} is not finite: these weights are not saved")
+
+
+def read(path: str | Path, device: Any = "cpu") -> Content:
+    """What `pack` made of a checkpoint, from a local file; runs no code and imports nothing.
+
+    Raises:
+        Spoilt: The file is torn, was changed, or holds more than numbers and plain values.
+        OSError: There is no such file, or it may not be read.
+    """
+    if "://" in str(path):
+        raise Spoilt(f"{path} is a URL, and only local files are read: download it first")
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist")
+    whole = path.read_bytes()
+    content, trailer = whole[:-TRAILER], whole[-TRAILER:]
+    if not trailer.startswith(MARK):
+        raise Spoilt(f"{path} is not a whole sinrnn checkpoint: its checksum is missing")
+    if trailer[len(MARK) :] != hashlib.sha256(content).digest():
+        raise Spoilt(f"{path} is not a whole sinrnn checkpoint: its checksum does not fit")
+    try:
+        found = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    except Exception as error:  # torch raises nine kinds
+        reason = str(error).split(".")[0].split("\n")[0]
+        raise Spoilt(f"{path} is not a sinrnn checkpoint: {reason}") from error
+    if not isinstance(found, dict) or "state_dict" not in found:
+        raise Spoilt(f"{path} is not a sinrnn checkpoint: it has no state_dict")
+    return found
+
+
+class Durable(CheckpointIO):
+    """How the Trainer writes and reads checkpoints, its own callbacks' too."""
+
+    def save_checkpoint(
+        self, checkpoint: Content, path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write, durably."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write(path, pack(checkpoint))
+
+    def load_checkpoint(
+        self,
+        path: str | Path,
+        map_location: Any = None,
+        weights_only: bool | None = None,
+    ) -> Content:
+        """Read; plain values alone, whatever `weights_only` says."""
+        return read(path, map_location or "cpu")
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove a file that is no longer wanted."""
+        Path(path).unlink(missing_ok=True)
+
+
+class Checkpoints(Checkpoint):
+    """Keeps best.ckpt and last.ckpt, and stops where a signal asks for it.
+
+    Epochs may be shorter than a save: what each leaves is kept in memory, and written about once a
+    second, at the end, and when anything goes wrong; long epochs are saved within, too. Whenever
+    the process is killed, last.ckpt leads to the same weights and curves, bit by bit.
 
     Args:
         folder: Where to.
-        best: Saves first.
+        config: What a run that is resumed must not change, as text.
+        signals: Asked before each batch whether to stop.
+        every: Seconds between two saves, at least.
+        within: Seconds between two saves within an epoch.
     """
 
-    def __init__(self, folder: Path, best: ModelCheckpoint) -> None:
-        super().__init__(
-            folder, filename="last", auto_insert_metric_name=False, enable_version_counter=False
-        )
-        self.best = best
+    def __init__(
+        self,
+        folder: Path,
+        config: str = "",
+        signals: Signals | None = None,
+        every: float = 1.0,
+        within: float = 30.0,
+    ) -> None:
+        self.folder, self.config, self.signals = folder, config, signals
+        self.every, self.within = every, within
+        self.score = float("inf")
+        self.best: Content | None = None
+        self.last: Content | None = None
+        self.between = False
+        self.saved = time.monotonic()
 
-    def _save_checkpoint(self, trainer: pl.Trainer, filepath: str) -> None:
-        if self.best._last_global_step_saved != trainer.global_step or not trainer.global_step:
-            super()._save_checkpoint(trainer, filepath)
-            return
+    def state_dict(self) -> dict[str, Any]:
+        """The best validation loss so far."""
+        return {"score": self.score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from it."""
+        self.score = state_dict["score"]
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Make the folder, and sweep what a crash has left there."""
         if trainer.is_global_zero:
-            shutil.copyfile(self.best.best_model_path, filepath)
-        self._last_global_step_saved = trainer.global_step
-        self._last_checkpoint_saved = filepath
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for part in self.folder.glob("*.part"):
+                part.unlink()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the signals back."""
+        if self.signals is not None:
+            self.signals.arm()
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Content
+    ) -> None:
+        """Add the config, and say rightly how far an epoch has come."""
+        checkpoint["config"] = self.config
+        if self.between:
+            # The batch to come has been counted as ready; whoever resumes is to count it again.
+            epoch = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+            for count in (epoch["current"], epoch["total"]):
+                count["ready"] = count["completed"]
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Between two steps: save if it is time, and stop if that is asked.
+
+        Raises:
+            Interrupted: After a signal, when all is saved.
+        """
+        if batch_idx % trainer.accumulate_grad_batches:
+            return  # half of a step's gradient is in no checkpoint
+        stop = self.signals is not None and self.signals.stop(trainer)
+        if stop or time.monotonic() - self.saved >= self.within:
+            self.between = True
+            self.last = self._state(trainer)
+            self.between = False
+            self._write(trainer)
+        if stop and self.signals is not None:
+            raise Interrupted(self.signals.number)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep what the epoch has left, and whether it is the best."""
+        score = trainer.callback_metrics.get("half_mse/val")
+        better = score is not None and float(score) < self.score
+        if better:
+            self.score = float(score)  # type: ignore[arg-type]
+        self.last = self._state(trainer)
+        if better:
+            self.best = self.last
+        if time.monotonic() - self.saved >= self.every:
+            self._write(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write what is still in memory."""
+        self._write(trainer)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Write what is still in memory: the last epoch that went well."""
+        if not isinstance(exception, OSError):  # which this would only repeat
+            self._write(trainer)
+
+    def _state(self, trainer: pl.Trainer) -> Content:
+        """A copy of all that training goes on from."""
+        state: Content = copy.deepcopy(trainer._checkpoint_connector.dump_checkpoint(False))
+        _finite(state["state_dict"])
+        return state
+
+    def _write(self, trainer: pl.Trainer) -> None:
+        """Best first: whoever reads last.ckpt takes it that the best so far lies beside it."""
+        if trainer.is_global_zero and self.last is not None:
+            for logger in trainer.loggers:
+                logger.save()  # curves reach at least as far as the checkpoint
+            last = pack(self.last)
+            if self.best is not None:
+                write(
+                    self.folder / "best.ckpt", last if self.best is self.last else pack(self.best)
+                )
+            write(self.folder / "last.ckpt", last)
+        self.best = self.last = None
+        self.saved = time.monotonic()

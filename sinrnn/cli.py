@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import re
 import shutil
 import sys
@@ -13,20 +14,25 @@ from typing import Any, Literal
 import torch
 from jsonargparse import ArgumentError
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from sinrnn import doctor
-from sinrnn.checkpoint import Last
+from sinrnn.checkpoint import Checkpoints, Durable, read, write
 from sinrnn.closing import Closing
 from sinrnn.examine import examine, predictions
 from sinrnn.forecaster import Forecaster
+from sinrnn.interrupt import Interrupted, Signals
+from sinrnn.loggers import forgive, loggers
 from sinrnn.monitor import Monitor, Progress
 from sinrnn.report import History
 from sinrnn.rnn import SinRNN
 from sinrnn.windows import WindowDataModule
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 PACKAGE = Path(__file__).parent
 # In a checkout the configs lie beside the package, in a wheel inside it.
@@ -38,10 +44,25 @@ NOISE = [
     ".*log_every_n_steps.*",  # nothing is logged by step
     ".*Experiment logs directory .* exists and is not empty.*",  # it is this run's own
     ".*GPU available but not used.*",  # the config chose the CPU
-    ".*could not find the monitored key.*",  # without validation the last weights are kept
-    ".*The dirpath has changed from.*",  # a resumed run has a folder of its own
+    ".*your dataloader is not resumable.*",  # its order is
     ".*isinstance.treespec, LeafSpec.*",  # Lightning 2.6.6 with torch 2.13
 ]
+
+
+# What may change where a run goes on.
+FREE = (
+    "config",
+    "resume",
+    "ckpt_path",
+    "name",
+    "threads",
+    "keep",
+    "monitor",
+    "trainer.max_epochs",
+    "trainer.max_steps",
+    "trainer.max_time",
+    "trainer.enable_progress_bar",
+)
 
 
 class TrainCLI(LightningCLI):
@@ -79,10 +100,13 @@ class TrainCLI(LightningCLI):
             help="Weights to save and report: best on the validation span, or the last.",
         )
         parser.add_argument(
-            "--ckpt_path", type=str, default=None, help="Go on from this checkpoint."
+            "--ckpt_path",
+            type=str,
+            default=None,
+            help="Go on from this checkpoint in a new folder.",
         )
         parser.add_argument(
-            "--resume", type=str, default=None, help="Go on from the last checkpoint of this run."
+            "--resume", type=str, default=None, help="Folder of a run to go on with, as it was."
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -107,9 +131,14 @@ class TrainCLI(LightningCLI):
 
     def prepare(self) -> "Run":
         """Raise now what would come up during training; claim a folder and make the trainer."""
-        checkpoint = self.config.ckpt_path
-        if checkpoint is not None and not Path(checkpoint).is_file():
-            raise FileNotFoundError(f"ckpt_path {checkpoint} does not exist")
+        resumed = Path(self.config.resume) if self.config.resume else None
+        checkpoint = Path(self.config.ckpt_path) if self.config.ckpt_path else None
+        if resumed is not None:
+            last = resumed / "checkpoints" / "last.ckpt"
+            checkpoint = last if last.exists() else None  # killed before its first save
+        content = read(checkpoint) if checkpoint is not None else {}
+        if content:
+            self._refuse_changes(content.get("config", ""), checkpoint)
         self.datamodule.setup()
         for size in ("input_size", "output_size"):
             if self.model.hparams[size] != 1:
@@ -121,16 +150,39 @@ class TrainCLI(LightningCLI):
             self.model.configure_optimizers()
         except ValueError as error:
             raise ValueError(f"model.optimizer or model.scheduler: {error}") from error
-        folder = claim_folder(Path("runs") / self.config.name)
+        config = self.config.clone()
+        config.resume = config.ckpt_path = None
+        text = self.parser.dump(config, skip_none=False)
+        folder = resumed or claim_folder(Path("runs") / self.config.name)
         try:
-            (folder / "config.yaml").write_text(self.parser.dump(self.config, skip_none=False))
-            run = Run(self, folder)
+            lock = claim(folder)
+            run = Run(
+                self, folder, text, checkpoint, content.get("global_step") if resumed else None
+            )
             self.model.trainer = run.trainer
             self.model.setup("fit")
+            write(folder / "config.yaml", text.encode())
+            run.lock = lock
             return run
         except Exception:
-            shutil.rmtree(folder)
+            if resumed is None:
+                shutil.rmtree(folder)
             raise
+
+    def _refuse_changes(self, text: str, checkpoint: Path | None) -> None:
+        """Raise where a checkpoint would silently override what is asked for now."""
+        try:
+            before = dict(self.parser.parse_string(text).items())
+        except ArgumentError as error:
+            raise ValueError(f"{checkpoint}: {one_line(str(error))}") from error
+        now = dict(self.config.items())
+        for key in dict.fromkeys([*before, *now]):
+            was, asked = before.get(key), now.get(key)
+            if was != asked and not key.startswith(FREE):
+                raise ValueError(
+                    f"{key} is {was} in {checkpoint} and cannot become {asked} where a run goes "
+                    "on: leave it, or start a new run"
+                )
 
 
 class Run:
@@ -139,36 +191,62 @@ class Run:
     Args:
         cli: The parsed arguments, with model and data.
         folder: The run's folder.
+        config: The whole configuration, as text.
+        checkpoint: Where it goes on from, or None.
+        step: Steps made when that was saved, where the folder has its curves already.
     """
 
-    def __init__(self, cli: TrainCLI, folder: Path) -> None:
+    lock = -1
+
+    def __init__(
+        self, cli: TrainCLI, folder: Path, config: str, checkpoint: Path | None, step: int | None
+    ) -> None:
         monitor = cli.config_init.monitor
-        self.cli, self.closing = cli, Closing(folder, monitor, cli.config.keep)
+        self.cli, self.checkpoint = cli, checkpoint
+        self.closing = Closing(folder, monitor, cli.config.keep)
+        self.command = f"python {sys.argv[0] or 'scripts/train.py'} --resume {folder}"
+        self.signals = Signals(f"stopped at once; go on with: {self.command}")
         given = dict(cli.config_init.trainer)
-        # Two, for Lightning 2.6.6 writes its own last.ckpt only when the best was written, too.
-        best = ModelCheckpoint(
-            folder / "checkpoints",
-            filename="best",
-            monitor="half_mse/val",
-            auto_insert_metric_name=False,
-            enable_version_counter=False,
-        )
-        last = Last(folder / "checkpoints", best)
+        checkpoints = Checkpoints(folder / "checkpoints", config, self.signals)
         progress = [] if given["enable_progress_bar"] is False else [Progress()]
-        own = [*progress, monitor, best, last, self.closing]
+        own = [*progress, monitor, checkpoints, self.closing]
         given["callbacks"] = [*(given["callbacks"] or []), *own]
-        where = folder.parent.parent, folder.parent.name, folder.name
-        # Flushed so often that a page opened during training moves.
-        tensorboard = TensorBoardLogger(*where, default_hp_metric=False, flush_secs=2)
-        given["logger"] = [tensorboard, CSVLogger(*where)]
+        given["plugins"] = [*_listed(given["plugins"]), Durable()]
+        given["logger"] = self.loggers = loggers(folder, step)
         self.trainer = Trainer(**given)
 
     def train(self) -> str:
-        """Train, and return the closing text."""
-        cli = self.cli
+        """Train, and return the closing text.
+
+        Raises:
+            Interrupted: After Ctrl-C or SIGTERM; all is saved.
+        """
         print(f"TensorBoard: {self.closing.tensorboard}")  # noqa: T201
-        self.trainer.fit(cli.model, cli.datamodule, ckpt_path=cli.config.ckpt_path)
+        forgive(self.loggers[0])  # type: ignore[arg-type]
+        checkpoint = None if self.checkpoint is None else str(self.checkpoint)
+        with self.signals:
+            self.trainer.fit(self.cli.model, self.cli.datamodule, ckpt_path=checkpoint)
         return self.closing.text
+
+
+def _listed(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else [] if given is None else [given]
+
+
+def claim(folder: Path) -> int:
+    """Hold a folder as long as the process lives; gives what holds it.
+
+    Raises:
+        ValueError: Another process trains there.
+    """
+    held = os.open(folder, os.O_RDONLY)
+    if fcntl is not None:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(held)
+            raise ValueError(f"{folder}: another process is training there") from error
+    return held
 
 
 def claim_folder(parent: Path) -> Path:
@@ -184,18 +262,29 @@ def claim_folder(parent: Path) -> Path:
     raise FileExistsError(f"{parent} has no free version")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Train as the arguments say and print what came out; returns the exit status."""
+def main(argv: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()) -> int:
+    """Train as the arguments say and print what came out; returns the exit status.
+
+    Args:
+        argv: The arguments; None takes the process's own.
+        callbacks: Called before all others.
+    """
     args = list(sys.argv[1:] if argv is None else argv)
     quiet()
     try:
         run = TrainCLI(with_config(args)).prepare()
     except (ArgumentError, ValueError, TypeError, OSError, MisconfigurationException) as error:
         return refuse(error)
+    run.trainer.callbacks[:0] = callbacks  # type: ignore[attr-defined]
     try:
         text = run.train()
-    except (FloatingPointError, OSError) as error:
+    except Interrupted as stopped:
+        print(f"\n{stopped}, and saved; go on with: {run.command}", file=sys.stderr)  # noqa: T201
+        return 128 + stopped.number
+    except (FloatingPointError, ValueError, OSError) as error:
         return refuse(error)
+    finally:
+        os.close(run.lock)
     print(f"\n{text}")  # noqa: T201
     return 0
 
@@ -207,8 +296,7 @@ def with_config(args: list[str]) -> list[str]:
             run = Path(arg.partition("=")[2] or "".join(args[i + 1 : i + 2]))
             if not (run / "config.yaml").is_file():
                 raise FileNotFoundError(f"--resume {run}: no config.yaml in that folder")
-            last = run / "checkpoints" / "last.ckpt"
-            return ["--config", str(run / "config.yaml"), *args, "--ckpt_path", str(last)]
+            return ["--config", str(run / "config.yaml"), *args]
     if any(arg in ("-c", "--config") or arg.startswith("--config=") for arg in args):
         return args
     return ["--config", str(CONFIGS / "sine.yaml"), *args]

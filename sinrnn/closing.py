@@ -4,9 +4,8 @@ import time
 from pathlib import Path
 
 import lightning.pytorch as pl
-import torch
 
-from sinrnn import doctor, report
+from sinrnn import checkpoint, doctor, report
 from sinrnn.backtest import judge
 from sinrnn.examine import examine, pictures, predictions
 from sinrnn.forecaster import Forecaster
@@ -42,10 +41,10 @@ class Closing(pl.Callback):
             return
         for logger in trainer.loggers:
             logger.save()
-        # Empty, where nothing was validated: then the last weights are all there is.
-        best = trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
-        if best and self.keep == "best":
-            pl_module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
+        # Where nothing was validated, the last weights are all there is.
+        best = self.folder / "checkpoints" / "best.ckpt"
+        if best.exists() and self.keep == "best":
+            pl_module.load_state_dict(checkpoint.read(best)["state_dict"])
         found = judge(pl_module.network().double(), data)
         network = pl_module.network()
         network.radius = None if found is None else found.radius

@@ -200,6 +200,14 @@ class Forecaster(pl.LightningModule):
             return out[..., 0], torch.cat([x[:, 1:, 0], y], 1)
         return out[:, steps - 1 :, 0], y
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the state that is carried, in case that it is within an epoch."""
+        checkpoint["before"] = self.before
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it up again."""
+        self.before = checkpoint.get("before")
+
     def on_train_batch_end(self, *args: Any) -> None:
         """Carry the state on; not before, as L-BFGS comes to a batch more than once."""
         self.before = self.after
@@ -252,7 +260,7 @@ class Forecaster(pl.LightningModule):
     def on_train_start(self) -> None:
         """Log the losses before the first step, so that curves start where learning does."""
         data = windows_of(self.trainer)
-        if self.global_step == 0 and data is not None:
+        if self.trainer.ckpt_path is None and data is not None:
             before = {}
             for name in ("val", "train"):
                 windows = data.windows[name]

@@ -154,6 +154,14 @@ class Monitor(pl.Callback):
         self.drawn, self.detailed, self.validated = 0, -1, -1
         self.rate = 0.0
 
+    def state_dict(self) -> dict[str, Any]:
+        """What has been gathered since the last validation."""
+        return {"norms": self.norms, "clipped": self.clipped}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from it."""
+        self.norms, self.clipped = state_dict["norms"], state_dict["clipped"]
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say what is trained, and what it must beat."""
         self.details, self.drawing = Allowance(0.04, 0.0), Allowance(0.02, 0.2)
@@ -169,7 +177,8 @@ class Monitor(pl.Callback):
                 logger.experiment.add_custom_scalars(layout(self.rivals))
             config = Path(logger.log_dir) / "config.yaml"
             if self.texts and config.exists():
-                logger.experiment.add_text("config", f"```yaml\n{config.read_text()}\n```", 0)
+                text = f"```yaml\n{config.read_text()}\n```"
+                logger.experiment.add_text("config", text, trainer.global_step)
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer

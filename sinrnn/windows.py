@@ -1,7 +1,8 @@
 """Sliding windows over a series, and the data module that serves them in batches."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 import numpy as np
@@ -74,7 +75,25 @@ class Windows(Dataset[Batch]):
         return self[spread.round().long()]
 
 
-class BatchOrder(Sampler[Tensor]):
+class Order(Sampler[Tensor]):
+    """Indices of the windows of each batch of an epoch.
+
+    Attributes:
+        first: The batch that the next iteration begins with; the one after has them all again.
+    """
+
+    first = 0
+
+    def __iter__(self) -> Iterator[Tensor]:
+        first, self.first = self.first, 0
+        return islice(self.batches(), first, None)
+
+    def batches(self) -> Iterator[Tensor]:
+        """Those of a whole epoch; nothing is done before the first is asked for."""
+        raise NotImplementedError
+
+
+class BatchOrder(Order):
     """Indices of each batch, shuffled as a pure function of (seed, epoch).
 
     Args:
@@ -95,8 +114,8 @@ class BatchOrder(Sampler[Tensor]):
     def __len__(self) -> int:
         return -(-self.count // self.batch_size)
 
-    def __iter__(self) -> Iterator[Tensor]:
-        # A generator: Lightning, resuming, makes the iterator before it sets the epoch.
+    def batches(self) -> Iterator[Tensor]:
+        """Those of the epoch; a generator, for Lightning sets the epoch after it has called."""
         left = torch.empty(0, dtype=torch.long)
         for order in self._groups():
             order = torch.cat([left, order])
@@ -120,7 +139,7 @@ class BatchOrder(Sampler[Tensor]):
             yield members[rng.permutation(len(members))]
 
 
-class TrackOrder(Sampler[Tensor]):
+class TrackOrder(Order):
     """Indices of windows that follow each other without overlap, on several tracks side by side.
 
     The series is cut into tracks of equal length. Row b of each batch is the next window of track
@@ -147,7 +166,8 @@ class TrackOrder(Sampler[Tensor]):
     def __len__(self) -> int:
         return self.length // self.window
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def batches(self) -> Iterator[Tensor]:
+        """One window of each track, in time order."""
         starts = torch.arange(self.tracks) * self.length
         for batch in range(len(self)):
             yield starts + batch * self.window
@@ -246,8 +266,15 @@ class WindowDataModule(pl.LightningDataModule):
         return first, last
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches of training windows in the epoch's order."""
-        return DataLoader(self.learnt, sampler=self._order(), batch_size=None)
+        """Batches of training windows in the epoch's order; resumed within it, those to come."""
+        order = self._order()
+        if self.trainer is not None:
+            loop = self.trainer.fit_loop
+            epochs: Any = loop.epoch_progress.total
+            if epochs.started > epochs.processed:
+                batches: Any = loop.epoch_loop.batch_progress.current
+                order.first = batches.processed
+        return DataLoader(self.learnt, sampler=order, batch_size=None)
 
     def _order(self) -> BatchOrder | TrackOrder:
         count = len(self.learnt)

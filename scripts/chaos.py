@@ -1,0 +1,278 @@
+"""Interrupt training again and again, and see that it ends with the same bits.
+
+python scripts/chaos.py                        25 runs, all fixed plans, 200 killed saves
+python scripts/chaos.py --runs 2 --saves 10    a short form
+"""
+
+import argparse
+import contextlib
+import csv
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from sinrnn import SinRNN, checkpoint
+from sinrnn.cli import main as train
+
+KILL, TERM, INT = signal.SIGKILL, signal.SIGTERM, signal.SIGINT
+SMALL = ["--data.series.points", "200", "--data.series.noise", "0.1", "--data.window", "6"]
+SMALL += ["--trainer.enable_progress_bar", "false", "--model.hidden_size", "8"]
+ADAM = ["--model.optimizer", "torch.optim.Adam", "--model.readout_epoch", "null"]
+# Different ways to learn: each has something of its own that must not be lost.
+KINDS = {
+    "noise, clipping, schedule": [
+        *ADAM,
+        *["--data.batch_size", "16", "--model.input_noise", "0.1", "--model.loss", "every"],
+        *["--trainer.gradient_clip_val", "0.1", "--trainer.max_epochs", "60"],
+        *["--model.scheduler", "torch.optim.lr_scheduler.StepLR"],
+        *["--model.scheduler.step_size", "7"],
+    ],
+    "carried state": [
+        *ADAM,
+        *["--data.tracks", "2", "--model.carry_state", "true", "--trainer.max_epochs", "60"],
+    ],
+    "L-BFGS and readout": ["--trainer.max_epochs", "12"],
+    "window by window": [
+        *["--model.optimizer", "torch.optim.SGD", "--model.optimizer.lr", "0.01"],
+        *["--model.updates", "window", "--model.readout_epoch", "null"],
+        *["--data.batch_size", "40", "--trainer.max_epochs", "40"],
+    ],
+    "closed loop, rare validation": [
+        *ADAM,
+        *["--data.batch_size", "32", "--data.steps", "10", "--model.growth", "20"],
+        *["--trainer.max_epochs", "40", "--trainer.check_val_every_n_epoch", "3"],
+    ],
+}
+
+
+@dataclass
+class At(pl.Callback):
+    """Sends this process a signal in the hook `name` when `when` says so; all else is silence."""
+
+    name: str
+    when: Callable[[pl.Trainer], bool]
+    number: int
+    started: int = -1
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == object.__getattribute__(self, "name"):
+            return object.__getattribute__(self, "_fire")
+        if name == "on_train_start" and object.__getattribute__(self, "started") >= 0:
+            return object.__getattribute__(self, "_tell")
+        return object.__getattribute__(self, name)
+
+    def _tell(self, *args: Any, **kwargs: Any) -> None:
+        os.write(self.started, b"!")
+
+    def _fire(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
+        if self.when(trainer):
+            os.kill(os.getpid(), self.number)
+
+
+def never(trainer: pl.Trainer) -> bool:
+    """For a process that is left alone, or is interrupted from outside."""
+    return False
+
+
+def batch(wanted: int) -> Callable[[pl.Trainer], bool]:
+    """Whether the batch of the second epoch (counted from its end where below 0) is `wanted`."""
+
+    def here(trainer: pl.Trainer) -> bool:
+        index = wanted % int(trainer.num_training_batches)
+        return trainer.current_epoch == 1 and trainer.fit_loop.epoch_loop.batch_idx == index
+
+    return here
+
+
+def second(trainer: pl.Trainer) -> bool:
+    """Whether it is the second epoch."""
+    return trainer.current_epoch == 1
+
+
+PLANS = {
+    "at step 1": ("on_train_batch_end", lambda t: t.global_step == 1),
+    "last batch but one": ("on_train_batch_end", batch(-2)),
+    "last batch": ("on_train_batch_end", batch(-1)),
+    "first of the next epoch": ("on_train_batch_start", batch(0)),
+    "during validation": ("on_validation_batch_start", second),
+    "at an epoch's end": ("on_train_epoch_end", second),
+}
+
+
+def process(folder: Path, args: list[str], at: At) -> int:
+    """Train in a process of its own, forked from this one, which has imported everything."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        os.chdir(folder)
+        log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        code = train(args, [at])
+        sys.stdout.flush()
+    finally:
+        os._exit(code)
+
+
+def ended(pid: int) -> int:
+    """Wait for a process; its exit status, negative where a signal killed it."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def undisturbed(folder: Path, args: list[str]) -> float:
+    """Train without interruption; returns the seconds that it took."""
+    begun = time.perf_counter()
+    code = ended(process(folder, args, At("", never, 0)))
+    assert code == 0, (folder / "log.txt").read_text()
+    return time.perf_counter() - begun
+
+
+def arguments(folder: Path, fresh: list[str]) -> list[str]:
+    """Those of a first start, and from then on those that the first run's end names."""
+    run = folder / "runs" / "sine" / "version_0"
+    return ["--resume", str(run)] if (run / "config.yaml").exists() else fresh
+
+
+def disturbed(
+    folder: Path, args: list[str], seconds: float, times: int, dice: random.Random
+) -> str:
+    """Train, interrupted at random instants by random signals; says which."""
+    said = []
+    for _ in range(times):
+        reader, writer = os.pipe()
+        number = dice.choice([KILL, TERM, INT])
+        pid = process(folder, arguments(folder, args), At("", never, 0, writer))
+        os.close(writer)
+        os.read(reader, 1)  # training has begun, or the process has ended
+        os.close(reader)
+        time.sleep(dice.uniform(0, seconds / times))
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        code = ended(pid)
+        said.append(f"{number.name[3:]}:{code}")
+        assert code in (0, -number, 128 + number), (folder / "log.txt").read_text()
+    assert ended(process(folder, arguments(folder, args), At("", never, 0))) == 0
+    return " ".join(said)
+
+
+def outcome(folder: Path) -> dict[str, Any]:
+    """All that must be the same: weights, optimizer, curves."""
+    run = folder / "runs" / "sine" / "version_0"
+    found: dict[str, Any] = {}
+    for name in ("best", "last"):
+        content = checkpoint.read(run / "checkpoints" / f"{name}.ckpt")
+        content.pop("config")  # the number of the folder may differ
+        found |= {f"{name}/{key}": content[key] for key in ("state_dict", "optimizer_states")}
+        found[f"{name}/steps"] = content["global_step"], content["epoch"], content["lr_schedulers"]
+    found["model"] = dict(SinRNN.load(run / "model.safetensors").state_dict())
+    with (run / "metrics.csv").open() as file:
+        found["metrics.csv"] = list(csv.DictReader(file))
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload()
+    for tag in ("half_mse/train", "half_mse/val", "gradient/norm", "learning_rate"):
+        found[tag] = [(event.step, event.value) for event in events.Scalars(tag)]
+    return found
+
+
+def equal(one: Any, two: Any) -> bool:
+    """Whether two outcomes have the same bits."""
+    if isinstance(one, torch.Tensor):
+        return isinstance(two, torch.Tensor) and torch.equal(one, two)
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(equal(one[key], two[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(two) and all(map(equal, one, two))
+    return bool(one == two)
+
+
+def differences(one: dict[str, Any], two: dict[str, Any]) -> list[str]:
+    """What is not the same."""
+    return [key for key in one if not equal(one[key], two[key])]
+
+
+def torn(folder: Path, times: int, dice: random.Random) -> int:
+    """Kill a process that saves without end; returns how often the file was not whole."""
+    path, count = folder / "a.ckpt", 0
+    state = {"state_dict": {"Whh": torch.randn(200, 200)}, "step": 0}
+    checkpoint.write(path, checkpoint.pack(state))
+    for _ in range(times):
+        pid = os.fork()
+        if not pid:
+            step = 0
+            while True:
+                step += 1
+                checkpoint.write(path, checkpoint.pack(state | {"step": step}))
+        time.sleep(dice.uniform(0.001, 0.03))
+        os.kill(pid, KILL)
+        ended(pid)
+        try:
+            checkpoint.read(path)
+        except ValueError:
+            count += 1
+    return count
+
+
+def main() -> int:
+    """Run what the arguments ask for; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--runs", type=int, default=25, help="Runs with random interruptions.")
+    parser.add_argument("--times", type=int, default=4, help="Interruptions of each.")
+    parser.add_argument("--saves", type=int, default=200, help="Saves that are killed.")
+    parser.add_argument("--kinds", type=int, default=len(KINDS), help="Ways to learn, at most 5.")
+    parser.add_argument("--seed", type=int, default=0, help="Of the dice.")
+    options = parser.parse_args()
+    dice, failed, done = random.Random(options.seed), 0, 0
+    kinds = dict(list(KINDS.items())[: options.kinds])
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["TMPDIR"] = "/dev/shm" if Path("/dev/shm").is_dir() else home
+        seconds, wanted = {}, {}
+        for name, args in kinds.items():
+            folder = Path(home) / name
+            folder.mkdir()
+            seconds[name] = undisturbed(folder, [*SMALL, *args])
+            wanted[name] = outcome(folder)
+            print(f"{name}: {seconds[name]:.1f} s undisturbed", flush=True)
+
+        def judge(what: str, name: str, folder: Path) -> None:
+            nonlocal failed, done
+            wrong = differences(wanted[name], outcome(folder))
+            failed, done = failed + bool(wrong), done + 1
+            print(f"{what}: {'differs in ' + ', '.join(wrong) if wrong else 'equal'}", flush=True)
+
+        for name, args in kinds.items():
+            for plan, (hook, when) in PLANS.items():
+                folder = Path(home) / f"{name}, {plan}"
+                folder.mkdir()
+                said = []
+                for number in (KILL, TERM, INT):
+                    pid = process(
+                        folder, arguments(folder, [*SMALL, *args]), At(hook, when, number)
+                    )
+                    said.append(f"{number.name[3:]}:{ended(pid)}")
+                assert ended(process(folder, arguments(folder, []), At("", never, 0))) == 0
+                judge(f"{name}, {plan} ({' '.join(said)})", name, folder)
+        for run in range(options.runs):
+            name = list(kinds)[run % len(kinds)]
+            folder = Path(home) / f"{run}"
+            folder.mkdir()
+            which = disturbed(folder, [*SMALL, *kinds[name]], seconds[name], options.times, dice)
+            judge(f"run {run + 1}, {name} ({which})", name, folder)
+        bad = torn(Path(home), options.saves, dice)
+    print(f"{done - failed} of {done} runs have the same bits; {bad} of {options.saves} files torn")
+    return 1 if failed or bad else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
