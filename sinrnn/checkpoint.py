@@ -180,20 +180,19 @@ class Checkpoints(Checkpoint):
                 part.unlink()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the signals back."""
+        """Take the signals back, and forget the batch that was only ready."""
         if self.signals is not None:
             self.signals.arm()
+        batches: Any = trainer.fit_loop.epoch_loop.batch_progress.total
+        batches.ready = batches.completed
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Content
     ) -> None:
-        """Add the config, and say rightly how far an epoch has come."""
+        """Add the config, and say rightly how many steps were made."""
         checkpoint["config"] = self.config
-        if self.between:
-            # The batch to come has been counted as ready; whoever resumes is to count it again.
-            epoch = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
-            for count in (epoch["current"], epoch["total"]):
-                count["ready"] = count["completed"]
+        if self.between:  # Lightning, resuming within an epoch, counts one that it takes for lost
+            checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int

@@ -58,7 +58,7 @@ class Progress(ProgressBar):
         steps = trainer.max_epochs * trainer.num_training_batches if trainer.max_epochs else 0
         self.bar = tqdm(
             total=steps if 0 < steps < float("inf") else None,
-            initial=trainer.fit_loop.epoch_loop.total_batch_idx + 1,
+            initial=trainer.fit_loop.epoch_loop.batch_progress.total.completed,
             unit="step",
             disable=self.is_disabled,
             dynamic_ncols=True,
