@@ -7,9 +7,7 @@ A checkpoint is what torch.save writes, followed by its SHA-256: torch.load take
 import copy
 import hashlib
 import io
-import os
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,47 +17,20 @@ from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
+from sinrnn.durable import write
 from sinrnn.interrupt import Interrupted, Signals
 
 MARK = b"sinrnn-sha256:"
 TRAILER = len(MARK) + hashlib.sha256().digest_size
+
+# Keys by which a file would name what is imported and called.
+CALLED = ("_instantiator", "_class_path", "class_path")
 
 Content = dict[str, Any]
 
 
 class Spoilt(ValueError):
     """A file is not a whole checkpoint."""
-
-
-def write(path: str | Path, content: bytes) -> None:
-    """Put bytes into a file, so that after a crash at any instant it has these or its old ones.
-
-    Raises:
-        OSError: The disk is full, or the folder cannot be written; the old file is as it was.
-    """
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("w+b") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            file.seek(0)
-            if file.read() != content:
-                raise OSError(f"{part}: what was read back is not what was written")
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        reason = error.strerror or error
-        raise OSError(
-            f"{path} could not be saved ({reason}); what was there is as it was"
-        ) from error
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def pack(content: Content) -> bytes:
@@ -78,11 +49,19 @@ def pack(content: Content) -> bytes:
 def _finite(weights: Content) -> None:
     for name, weight in weights.items():
         if isinstance(weight, Tensor) and not torch.isfinite(weight).all():
-            raise FloatingPointError(f"{name} is not finite: these weights are not saved")
+            raise FloatingPointError(
+                f"{name} is not finite, and not saved: lower the learning rate (model.optimizer.lr)"
+            )
 
 
-def read(path: str | Path, device: Any = "cpu") -> Content:
-    """What `pack` made of a checkpoint, from a local file; runs no code and imports nothing.
+def read(path: str | Path, device: Any = "cpu", *, checked: bool = True) -> Content:
+    """A checkpoint from a local file; runs no code and imports nothing.
+
+    Args:
+        path: The file.
+        device: Where its tensors go.
+        checked: Whether a file without a checksum is refused; a Trainer without `Durable` writes
+            such.
 
     Raises:
         Spoilt: The file is torn, was changed, or holds more than numbers and plain values.
@@ -91,22 +70,42 @@ def read(path: str | Path, device: Any = "cpu") -> Content:
     if "://" in str(path):
         raise Spoilt(f"{path} is a URL, and only local files are read: download it first")
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a checkpoint in it")
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist")
     whole = path.read_bytes()
     content, trailer = whole[:-TRAILER], whole[-TRAILER:]
     if not trailer.startswith(MARK):
-        raise Spoilt(f"{path} is not a whole sinrnn checkpoint: its checksum is missing")
-    if trailer[len(MARK) :] != hashlib.sha256(content).digest():
+        if checked:
+            raise Spoilt(f"{path} is not a whole sinrnn checkpoint: its checksum is missing")
+        content = whole
+    elif trailer[len(MARK) :] != hashlib.sha256(content).digest():
         raise Spoilt(f"{path} is not a whole sinrnn checkpoint: its checksum does not fit")
     try:
-        found = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+        found: Any = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+        if not isinstance(found, dict) or not isinstance(found.get("state_dict"), dict):
+            raise ValueError("it has no state_dict")
+        _plain(found.get("hyper_parameters", {}))
+        _plain(found.get("datamodule_hyper_parameters", {}))
     except Exception as error:  # torch raises nine kinds
-        reason = str(error).split(".")[0].split("\n")[0]
+        reason = str(error).split(".")[0].split("\n")[0] or type(error).__name__
         raise Spoilt(f"{path} is not a sinrnn checkpoint: {reason}") from error
-    if not isinstance(found, dict) or "state_dict" not in found:
-        raise Spoilt(f"{path} is not a sinrnn checkpoint: it has no state_dict")
     return found
+
+
+def _plain(value: Any) -> None:
+    """Let numbers and text pass, in lists and dicts, and nothing that names code."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if key in CALLED:
+                raise ValueError(f"its hyper-parameters hold a {key}, which names code")
+            _plain(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _plain(each)
+    elif not (value is None or isinstance(value, int | float | str)):
+        raise ValueError(f"its hyper-parameters hold a {type(value).__name__}")
 
 
 class Durable(CheckpointIO):
@@ -169,8 +168,9 @@ class Checkpoints(Checkpoint):
         return {"score": self.score}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from it."""
-        self.score = state_dict["score"]
+        """Go on from it, unless what it is of lies in another folder."""
+        if (self.folder / "best.ckpt").exists():
+            self.score = state_dict["score"]
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Make the folder, and sweep what a crash has left there."""
@@ -191,7 +191,8 @@ class Checkpoints(Checkpoint):
     ) -> None:
         """Add the config, and say rightly how many steps were made."""
         checkpoint["config"] = self.config
-        if self.between:  # Lightning, resuming within an epoch, counts one that it takes for lost
+        # Lightning, resuming within an epoch, counts a step that it takes for lost.
+        if self.between and not trainer.fit_loop.epoch_loop._should_accumulate():
             checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
 
     def on_train_batch_start(
@@ -244,7 +245,7 @@ class Checkpoints(Checkpoint):
 
     def _write(self, trainer: pl.Trainer) -> None:
         """Best first: whoever reads last.ckpt takes it that the best so far lies beside it."""
-        if trainer.is_global_zero and self.last is not None:
+        if trainer.is_global_zero and self.last is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             for logger in trainer.loggers:
                 logger.save()  # curves reach at least as far as the checkpoint
             last = pack(self.last)

@@ -1,25 +1,32 @@
 """A SinRNN in other forms: a safetensors file, and torch's own modules."""
 
+import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from sinrnn.durable import write
 
 if TYPE_CHECKING:
     from sinrnn.rnn import SinRNN
 
-FORMAT = 1
+FORMAT = 2
 
 
 def save(net: "SinRNN", path: str | Path) -> None:
-    """Write a network to one safetensors file, in place of what was there.
+    """Write a network to one safetensors file, in place of what was there, whole or not at all.
 
     Args:
         net: The network; its weights and the radius of its intervals are stored as they are, with
-            window, horizon, scaling and how it rolls out as JSON in the file's metadata.
+            window, horizon, scaling and how it rolls out as JSON in the file's metadata,
+            and a checksum of it all.
         path: The file, `.safetensors` by custom.
+
+    Raises:
+        OSError: The file cannot be written; what was there is as it was.
     """
     from safetensors.torch import save as to_bytes
 
@@ -35,10 +42,17 @@ def save(net: "SinRNN", path: str | Path) -> None:
     tensors = {name: weight.detach().cpu() for name, weight in net.state_dict().items()}
     if net.radius is not None:
         tensors["radius"] = net.radius.cpu().contiguous()
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(to_bytes(tensors, metadata={"sinrnn": json.dumps(about)}))
-    part.replace(path)
+    about["sha256"] = checksum(tensors, about)
+    write(path, to_bytes(tensors, metadata={"sinrnn": json.dumps(about)}))
+
+
+def checksum(tensors: dict[str, Tensor], about: dict[str, Any]) -> str:
+    """SHA-256 of all that a file says; safetensors itself would not notice a changed weight."""
+    found = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def load(cls: type["SinRNN"], path: str | Path) -> "SinRNN":
@@ -50,7 +64,7 @@ def load(cls: type["SinRNN"], path: str | Path) -> "SinRNN":
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is not a SinRNN's, or of a newer format.
+        ValueError: The file is not a SinRNN's, was changed since, or is of another format.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -60,8 +74,12 @@ def load(cls: type["SinRNN"], path: str | Path) -> "SinRNN":
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["sinrnn"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-        if about["format"] > FORMAT:
+        if about["format"] != FORMAT:
             raise ValueError(f"its format is {about['format']}, this sinrnn reads {FORMAT}")
+        if "sha256" not in about:
+            raise ValueError("its checksum is missing")
+        if about.pop("sha256") != checksum(tensors, about):
+            raise ValueError("its checksum does not fit")
         radius = tensors.pop("radius", None)
         H, D = tensors["Wih"].shape
         net = cls(
@@ -78,7 +96,7 @@ def load(cls: type["SinRNN"], path: str | Path) -> "SinRNN":
         net.to(tensors["Wih"])
         net.window, net.horizon = about["window"], about["horizon"]
         net.radius = radius
-        net.carries = bool(about.get("carries", False))  # the first files do not say
+        net.carries = bool(about["carries"])
         mean, scale = about["scaling"]
         net.scaling = (float(mean), float(scale))
         for name in ("window", "horizon", "depth"):

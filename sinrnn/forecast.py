@@ -102,6 +102,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         type=Path,
         help="CSV to write, with a picture beside it; by default forecast.csv beside the model.",
     )
+    parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="Let the run's config name this module of your own, too; it is imported, and runs.",
+    )
     args = parser.parse_args(argv)
     try:
         print(_written(args))  # noqa: T201
@@ -159,5 +166,5 @@ def _series(args: argparse.Namespace, folder: Path, net: SinRNN) -> Series:
         )
     from sinrnn.cli import configured  # Lightning is slow to come
 
-    series: Series = configured(folder, net).datamodule.series
+    series: Series = configured(folder, net, args.trust).datamodule.series
     return series

@@ -1,7 +1,9 @@
 """Forecaster: training a SinRNN on windows with Lightning."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from math import hypot, isfinite
+from pathlib import Path
+from typing import Any, Literal, Self
 
 import lightning.pytorch as pl
 import torch
@@ -11,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import MeanSquaredError
 
 from sinrnn.baselines import half_mse
+from sinrnn.checkpoint import CALLED, Spoilt, read
 from sinrnn.rnn import SinRNN
 from sinrnn.sequential import Ensemble
 from sinrnn.windows import Batch, WindowDataModule, Windows
@@ -92,6 +95,10 @@ class Forecaster(pl.LightningModule):
             raise ValueError(f"loss must be last or every, got {loss!r}")
         if growth < 0:
             raise ValueError(f"growth must be at least 0 epochs, got {growth}")
+        if readout_epoch is not None and readout_epoch < 0:
+            raise ValueError(f"readout_epoch must be at least 0 or None, got {readout_epoch}")
+        if not 0 <= readout_cutoff < 1:
+            raise ValueError(f"readout_cutoff must be at least 0 and below 1, got {readout_cutoff}")
         self.before: Tensor | None = None
         self.after: Tensor | None = None
         self.batch_idx = 0
@@ -101,6 +108,7 @@ class Forecaster(pl.LightningModule):
         self.register_buffer("scale", torch.ones(()))
         self.mean: Tensor
         self.scale: Tensor
+        self.norm = 0.0
         self.row: dict[str, float] = {}
         # float64: a mean over millions of windows, and losses down to 1e-30, keep their digits.
         self.losses = torch.nn.ModuleDict(
@@ -109,6 +117,30 @@ class Forecaster(pl.LightningModule):
                 for name in ("train", "val", "test")
             }
         )
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls, checkpoint_path: str | Path, **options: Any
+    ) -> Self:
+        """The model of a checkpoint that training has written; runs no code from the file.
+
+        Args:
+            checkpoint_path: A local file.
+            **options: Take the place of the constructor's arguments that are in it.
+
+        Raises:
+            ValueError: The file is torn, was changed, or is not this class's.
+            OSError: There is no such file, or it may not be read.
+        """
+        found = read(checkpoint_path, checked=False)
+        try:
+            model = cls(**found.get("hyper_parameters", {}) | options)
+            model.load_state_dict(found["state_dict"])
+        except (ValueError, TypeError, AttributeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise Spoilt(f"{checkpoint_path} is not a {cls.__name__}'s: {reason}") from error
+        model.on_load_checkpoint(found)
+        return model
 
     def setup(self, stage: str) -> None:
         """Take window, horizon and scaling over from the data module.
@@ -121,6 +153,11 @@ class Forecaster(pl.LightningModule):
                 raise ValueError(
                     "updates: window clips gradients by value: set "
                     "trainer.gradient_clip_algorithm to value"
+                )
+            if self.trainer.world_size != 1:
+                raise ValueError(
+                    "updates: window makes a step for each window: it needs one process, "
+                    f"got {self.trainer.world_size}"
                 )
             if self.trainer.accumulate_grad_batches != 1:
                 raise ValueError(
@@ -171,20 +208,47 @@ class Forecaster(pl.LightningModule):
         if self.updates == "window" and len(x) > 1:
             self._learn_each(x[:-1], y[:-1])
             x, y = x[-1:], y[-1:]
-        loss = half_mse(*self._compared(x, y))
+        made, wanted = self._compared(x, y)
+        loss = self._shared(half_mse(made, wanted) if len(x) else made.sum(), len(x))
         if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss became {loss.item()} at step {self.global_step}: lower the learning "
-                "rate (model.optimizer.lr) or clip the gradient (trainer.gradient_clip_val)"
-            )
+            raise FloatingPointError(self._exploded("loss", loss.item()))
         return loss
+
+    def _shared(self, loss: Tensor, windows: int) -> Tensor:
+        """The mean over the windows of all processes; its gradient is left to be averaged."""
+        if self._trainer is None or self.trainer.world_size == 1:
+            return loss
+        reduce = self.trainer.strategy.reduce
+        mean = reduce(torch.tensor(float(windows), device=self.device), reduce_op="mean")
+        own = loss * (windows / mean)
+        return own + (reduce(own.detach(), reduce_op="mean") - own).detach()
+
+    def on_after_backward(self) -> None:
+        """Measure the gradient, and stop before a step that would poison the weights.
+
+        Raises:
+            FloatingPointError: It is not finite.
+        """
+        grads = [p.grad for p in self.net.parameters() if p.grad is not None]
+        # A tenth of what get_total_norm takes for so few weights.
+        self.norm = hypot(*(norm.item() for norm in torch._foreach_norm(grads)))
+        if not isfinite(self.norm):
+            raise FloatingPointError(self._exploded("gradient", self.norm))
+
+    def _exploded(self, what: str, value: float) -> str:
+        return (
+            f"the {what} became {value} at step {self.global_step}: lower the learning rate "
+            "(model.optimizer.lr) or clip the gradient (trainer.gradient_clip_val)"
+        )
 
     def _compared(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The outputs that the loss looks at, and their targets."""
         net, read = self.net, x
         if self.input_noise:
             # A function of seed and batch, so that a run that is resumed sees the same noise.
-            drawn = hash((torch.initial_seed(), self.current_epoch, self.batch_idx))
+            drawn = hash(
+                (torch.initial_seed(), self.current_epoch, self.batch_idx, self.global_rank)
+            )
             source = torch.Generator().manual_seed(drawn)
             noise = torch.randn(x.shape, generator=source, dtype=x.dtype)
             read = x + self.input_noise * noise.to(x.device)
@@ -203,6 +267,8 @@ class Forecaster(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the state that is carried, in case that it is within an epoch."""
         checkpoint["before"] = self.before
+        for key in CALLED:
+            checkpoint.get("hyper_parameters", {}).pop(key, None)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take it up again."""
@@ -218,6 +284,8 @@ class Forecaster(pl.LightningModule):
         weights = (net.Wih, net.Whh, net.Who)
         learner = Ensemble(*(weight[None] for weight in weights), depth=net.depth)
         learner.learn(x, y, lr, self._clip())
+        if not all(learnt.isfinite().all() for learnt in learner.weights):
+            raise FloatingPointError(self._exploded("weights", float("nan")))
         with torch.no_grad():
             for weight, learnt in zip(weights, learner.weights, strict=True):
                 weight.copy_(learnt[0])

@@ -9,7 +9,7 @@ from typing import Any
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
-from sinrnn.checkpoint import write
+from sinrnn.durable import write
 
 
 def loggers(folder: Path, step: int | None = None) -> list[Logger]:
@@ -70,16 +70,20 @@ class _Table(ExperimentWriter):
     """metrics.csv, which a crash never leaves half rewritten."""
 
     def __init__(self, folder: Path, step: int | None) -> None:
+        super().__init__(str(folder))
         path = folder / "metrics.csv"
-        rows = list(csv.reader(path.read_text().splitlines())) if path.exists() else []
-        super().__init__(str(folder))  # which deletes it
-        head = rows[0] if rows else []
-        # A row that a crash has cut is shorter than the head, or belongs to a step to come.
-        whole = [dict(zip(head, row, strict=True)) for row in rows[1:] if len(row) == len(head)]
-        kept = [row for row in whole if step is not None and int(row["step"]) <= step]
+        text = path.read_text() if path.exists() else ""
+        whole = text[: text.rfind("\n") + 1]  # without a row that a crash has cut
+        rows = csv.DictReader(whole.splitlines())
+        kept = [row for row in rows if step is not None and int(row["step"]) <= step]
         if kept:
-            self.metrics_keys = head
+            self.metrics_keys = list(kept[0])
             self._replace(kept)
+        else:
+            path.unlink(missing_ok=True)
+
+    def _check_log_dir_exists(self) -> None:
+        """Delete nothing: after a crash the old rows would be lost."""
 
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
         with Path(self.metrics_file_path).open(newline="") as file:

@@ -5,7 +5,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterable, Iterator
-from math import hypot, log10
+from math import log10
 from pathlib import Path
 from typing import Any
 
@@ -185,20 +185,14 @@ class Monitor(pl.Callback):
     ) -> None:
         """Measure the gradient before it is clipped."""
         self.rate = float(optimizer.param_groups[0]["lr"])  # schedulers step before validation
-        if not self.gradients:
+        if not self.gradients or not isinstance(pl_module, Forecaster):
             return
-        grads = [
-            p.grad
-            for group in optimizer.param_groups
-            for p in group["params"]
-            if p.grad is not None
-        ]
-        # A tenth of what get_total_norm takes for so few weights.
-        norm = hypot(*(norm.item() for norm in torch._foreach_norm(grads)))
+        norm = pl_module.norm
         self.norms.append(norm)
         clip = trainer.gradient_clip_val
         if clip and clip > 0:
             if trainer.gradient_clip_algorithm == "value":
+                grads = [p.grad for p in pl_module.net.parameters() if p.grad is not None]
                 beyond = sum(int((grad.abs() > clip).sum()) for grad in grads)
                 self.clipped.append(beyond / sum(grad.numel() for grad in grads))
             else:

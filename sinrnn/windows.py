@@ -1,5 +1,6 @@
 """Sliding windows over a series, and the data module that serves them in batches."""
 
+import math
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from sinrnn.series import Series, Sine
 
 Batch = tuple[Tensor, Tensor]
 GROUP = 2**20  # indices that are shuffled together, 8 MB; a longer series takes several groups
+LARGEST = 1e15  # squares of so large values sum to less than 3e38 over 1e8 windows, in float32
 EVAL_BATCH = 4096  # windows: large enough that overhead is small, small enough for any memory
 
 
@@ -80,13 +82,16 @@ class Order(Sampler[Tensor]):
 
     Attributes:
         first: The batch that the next iteration begins with; the one after has them all again.
+        rank: Of several processes, which of them this is.
+        processes: How many share each batch: this one takes each n-th window of it.
     """
 
-    first = 0
+    first, rank, processes = 0, 0, 1
 
     def __iter__(self) -> Iterator[Tensor]:
         first, self.first = self.first, 0
-        return islice(self.batches(), first, None)
+        for batch in islice(self.batches(), first, None):
+            yield batch[self.rank :: self.processes]
 
     def batches(self) -> Iterator[Tensor]:
         """Those of a whole epoch; nothing is done before the first is asked for."""
@@ -252,6 +257,7 @@ class WindowDataModule(pl.LightningDataModule):
                         self.windows[name].span, self.window, self.horizon, self.steps
                     )
                     self._order()  # refuses tracks that are too short
+                self._check_size(self.windows[name].span)
             except ValueError as error:
                 raise ValueError(f"the {name} span {list(span)}: {error}") from error
         if self.standardise:
@@ -259,6 +265,24 @@ class WindowDataModule(pl.LightningDataModule):
             if train.min() == train.max():
                 raise ValueError("standardise: the train span is constant, its deviation is 0")
             self.scaling = Scaling(train.mean().item(), train.std(correction=0).item())
+            if self.scaling.scale < 1 / LARGEST**2:
+                raise ValueError(
+                    f"standardise: the train span's deviation is {self.scaling.scale:.3g}, too "
+                    "small for float32: give the series in a smaller unit"
+                )
+
+    def _check_size(self, span: Tensor) -> None:
+        """Refuse values whose loss no float32 can hold."""
+        largest = max(abs(end.item()) for end in span.aminmax())
+        most = LARGEST**2 if self.standardise else LARGEST
+        if not math.isfinite(largest):
+            raise ValueError(f"its values must be finite, got {largest}: check the series")
+        if largest > most:
+            instead = "" if self.standardise else ", or set data.standardise"
+            raise ValueError(
+                f"its values must be at most {most:.0e}, got {largest:.3g}: give the series in a "
+                f"larger unit{instead}"
+            )
 
     def edges(self, name: str) -> tuple[int, int]:
         """First point of a span, and the first after it, as indices into the series."""
@@ -269,6 +293,7 @@ class WindowDataModule(pl.LightningDataModule):
         """Batches of training windows in the epoch's order; resumed within it, those to come."""
         order = self._order()
         if self.trainer is not None:
+            order.rank, order.processes = self.trainer.global_rank, self.trainer.world_size
             loop = self.trainer.fit_loop
             epochs: Any = loop.epoch_progress.total
             if epochs.started > epochs.processed:

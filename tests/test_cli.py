@@ -2,9 +2,12 @@
 
 import csv
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -186,7 +189,7 @@ BAD = {
     "--keep worst": "keep cannot be worst: expected ['best', 'last']",
     "--threads 0": "threads must be at least 1, got 0",
     "--seed_everything -1": "seed_everything must be at least 0, got -1",
-    "--ckpt_path nope.ckpt": "ckpt_path nope.ckpt does not exist",
+    "--ckpt_path nope.ckpt": "nope.ckpt does not exist",
     "--resume nope": "--resume nope: no config.yaml in that folder",
     "--trainer.accelerator abacus": "You selected an invalid accelerator name",
 }
@@ -275,20 +278,180 @@ def test_unusual_runs_end_with_a_report(at_hand, arguments):
     assert re.search(r"^network( +\d\.\d\de[-+]\d\d){3}$", out, re.MULTILINE)
 
 
-def test_resume_goes_on_where_the_run_stopped(at_hand, tmp_path):
-    short = ["--data.series.points", "120", "--model.readout_epoch", "null"]
-    assert at_hand(*short, "--trainer.max_epochs", "4")[0] == 0
-    assert at_hand(*short, "--trainer.max_epochs", "2")[0] == 0
-    runs = tmp_path / "runs" / "sine"
-    done = at_hand("--resume", str(runs / "version_1"), "--trainer.max_epochs", "4")
-    assert done[0] == 0, done[2]
-    whole, resumed = (
-        torch.load(runs / v / "checkpoints" / "last.ckpt", weights_only=True)
-        for v in ("version_0", "version_2")
+@pytest.fixture
+def short(at_hand, tmp_path, monkeypatch):
+    """A run of two epochs and no pictures: its folder, and a call that makes more."""
+    monkeypatch.setattr(closing, "pictures", lambda *args: {})  # most of a run's time
+    (tmp_path / "small.yaml").write_text(SMALL)
+    args = ["--config", "small.yaml", "--trainer.max_epochs", "2"]
+    assert at_hand(*args, "--trainer.enable_progress_bar", "false")[0] == 0
+    return Path("runs/small/version_0"), at_hand
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# Arguments, and what the run had instead of the last of them.
+CHANGES = {
+    "--model.hidden_size 9": "7",
+    "--model.optimizer.lr 0.2": "0.1",
+    "--model.input_noise 0.5": "0.0",
+    "--data.series.points 121": "120",
+    "--data.batch_size 8": "16",
+    "--seed_everything 4": "3",
+    "--trainer.accumulate_grad_batches 2": "1",
+}
+
+
+@pytest.mark.parametrize("way", ["--resume", "--ckpt_path"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_changed_option_is_refused_where_a_run_goes_on(short, change, way):
+    folder, call = short
+    last = folder / "checkpoints" / "last.ckpt"
+    before = contents(folder)
+    given = {
+        "--resume": ["--resume", str(folder)],
+        "--ckpt_path": ["--ckpt_path", str(last), "--config", "small.yaml"],
+    }
+    status, out, err = call(*given[way], *change.split())
+    option, value = change.removeprefix("--").split()
+    name = re.sub(r"(optimizer|series)\.", r"\1.init_args.", option)
+    assert (status, out, err) == (
+        2,
+        "",
+        f"error: {name} is {CHANGES[change]} in {last} and cannot become {value} where a run goes "
+        "on: leave it, or start a new run\n",
     )
-    assert whole["global_step"] == resumed["global_step"]
-    for name, value in whole["state_dict"].items():
-        assert torch.equal(value, resumed["state_dict"][name]), name
+    assert contents(folder) == before
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_resume_and_ckpt_path_exclude_each_other(short):
+    folder, call = short
+    status, _, err = call("--resume", str(folder), "--ckpt_path", "other.ckpt")
+    said = f"resume {folder} and ckpt_path other.ckpt exclude each other: leave one of them"
+    assert (status, err) == (2, f"error: {said}\n")
+
+
+def test_resume_goes_on_in_the_same_folder_with_what_may_change(short):
+    folder, call = short
+    free = "--trainer.max_epochs 3 --keep last --threads 1 --monitor.flow false"
+    status, _, err = call("--resume", str(folder), *free.split())
+    assert (status, err) == (0, "")
+    assert list(folder.parent.iterdir()) == [folder]
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["trainer"]["max_epochs"] == 3
+    assert (config["keep"], config["monitor"]["flow"], config["resume"]) == ("last", False, None)
+    with (folder / "metrics.csv").open() as file:
+        rows = [row["step"] for row in csv.DictReader(file) if row["half_mse/val"]]
+    assert rows == ["0", "5", "10", "15"]
+    last = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert (last["epoch"], last["global_step"]) == (2, 15)
+    net = SinRNN.load(folder / "model.safetensors")
+    assert torch.equal(net.Whh, last["state_dict"]["net.Whh"])
+
+
+def test_finished_run_is_only_reported_again(short):
+    folder, call = short
+    before = contents(folder)
+    assert call("--resume", str(folder))[0] == 0
+    after = contents(folder)
+    for name in ("metrics.csv", "checkpoints/best.ckpt", "model.safetensors"):
+        assert after[folder / name] == before[folder / name], name
+
+
+def test_second_process_in_a_folder_is_refused(short):
+    folder, call = short
+    before = contents(folder)
+    held = cli.claim(folder)
+    status, out, err = call("--resume", str(folder), "--trainer.max_epochs", "3")
+    said = f"error: {folder}: another process is training there\n"
+    assert (status, out, err) == (2, "", said)
+    assert contents(folder) == before
+    os.close(held)
+    assert call("--resume", str(folder), "--trainer.max_epochs", "3")[0] == 0
+
+
+def started(folder, command):
+    """A process that trains, once it has its first losses."""
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    patience = time.monotonic() + 60
+    while not list(folder.glob("runs/*/version_0/metrics.csv")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < patience
+        time.sleep(0.01)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_stops_with_the_command_that_goes_on(at_hand, tmp_path, number):
+    (tmp_path / "small.yaml").write_text(SMALL.replace("patience: 3", "patience: 9999"))
+    args = ["--config", "small.yaml", "--trainer.max_epochs", "400", "--name", "a name"]
+    process = started(tmp_path, [sys.executable, str(ROOT / "scripts" / "train.py"), *args])
+    status, _, err = at_hand("--resume", "runs/a name/version_0")
+    said = "error: runs/a name/version_0: another process is training there\n"
+    assert (status, err) == (2, said)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    said = f"stopped by {signal.Signals(number).name}, and saved; go on with: "
+    assert err.startswith(f"\n{said}")
+    command = err.removeprefix(f"\n{said}").removesuffix("\n")
+    assert "\n" not in command
+    folder = tmp_path / "runs" / "a name" / "version_0"
+    assert not (folder / "report.md").exists()
+    bin_folder = str(Path(sys.executable).parent)  # where `python` is the one that runs this
+    done = subprocess.run(
+        command,
+        shell=True,
+        cwd=tmp_path,
+        env=os.environ | {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (folder / "report.md").exists()
+    with (folder / "metrics.csv").open() as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file) if row["half_mse/val"]]
+    assert steps == list(range(0, 2001, 5))
+
+
+# Presses Ctrl-C twice within a step, at the seventh.
+IMPATIENT = """
+import os, signal, sys
+from lightning.pytorch import Callback
+from sinrnn.cli import main
+
+class Twice(Callback):
+    def on_before_optimizer_step(self, trainer, *args):
+        if trainer.global_step == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            print("it goes on", flush=True)
+
+raise SystemExit(main(callbacks=[Twice()]))
+"""
+
+
+def test_second_interrupt_ends_at_once_and_harms_nothing(at_hand, tmp_path):
+    (tmp_path / "small.yaml").write_text(SMALL)
+    (tmp_path / "impatient.py").write_text(IMPATIENT)
+    command = [sys.executable, "impatient.py", "--config", "small.yaml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 128 + signal.SIGINT
+    folder = Path("runs/small/version_0")
+    command = f"python impatient.py --resume {folder}"
+    assert done.stderr == f"\nstopped at once; go on with: {command}\n"
+    assert "it goes on" not in done.stdout
+    assert not list(folder.rglob("*.part"))
+    assert at_hand("--resume", str(folder))[0] == 0
+    assert at_hand("--config", "small.yaml")[0] == 0
+    one, two = (SinRNN.load(f / "model.safetensors") for f in (folder, folder.parent / "version_1"))
+    assert all(map(torch.equal, one.parameters(), two.parameters()))
 
 
 # The rate grows tenfold each epoch: the second epoch is the best, and the fifth far worse.

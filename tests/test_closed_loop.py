@@ -1,7 +1,6 @@
 """The closed loop: unroll's and rollout's, windows of several targets, and training on it."""
 
 import copy
-import json
 import math
 from functools import partial
 from itertools import pairwise
@@ -9,7 +8,6 @@ from itertools import pairwise
 import pytest
 import torch
 from cases import BITS, B, D, H, T, assert_close, refuses, upstream
-from safetensors.torch import load_file, save_file
 from test_forecaster import LR, fit, pytestmark, small, wave  # noqa: F401, marks this too
 from test_windows import Ramp, data, same
 
@@ -131,15 +129,6 @@ def test_file_keeps_carries_and_radius(tmp_path, carries, radius):
         assert again.radius is None
     else:
         torch.testing.assert_close(again.radius, radius, **BITS)
-
-
-def test_file_that_does_not_say_whether_it_carries_does_not(tmp_path):
-    net, path = network(), tmp_path / "net.safetensors"
-    about = {"format": 1, "window": 4, "horizon": 1, "depth": None, "init": "torch"}
-    save_file(net.state_dict(), path, metadata={"sinrnn": json.dumps(about | {"scaling": [0, 1]})})
-    assert "radius" not in load_file(path)
-    again = SinRNN.load(path)
-    assert (again.carries, again.radius, again.window) == (False, None, 4)
 
 
 @BIAS

@@ -9,16 +9,23 @@ from safetensors.torch import save_file
 from torch import nn
 
 from sinrnn import SinRNN
+from sinrnn.export import checksum
 
 BIAS = pytest.mark.parametrize("bias", [True, False])
 ABOUT = {
-    "format": 1,
+    "format": 2,
     "window": 6,
     "horizon": 1,
     "depth": None,
     "init": "orthogonal",
     "scaling": [0.0, 1.0],
+    "carries": False,
 }
+
+
+def sealed(tensors, about):
+    """The metadata's text, with a checksum that fits."""
+    return json.dumps(about | {"sha256": checksum(tensors, about)})
 
 
 @BIAS
@@ -126,8 +133,10 @@ def test_load_of_what_is_no_safetensors_file_is_refused(tmp_path):
 )
 def test_load_of_another_safetensors_file_is_refused(tmp_path, tensors, about):
     path = tmp_path / "other.safetensors"
+    if about == json.dumps(ABOUT):
+        about = sealed(tensors, ABOUT)
     save_file(tensors, path, metadata=None if about is None else {"sinrnn": about})
-    refused(path)
+    assert "checksum" not in refused(path)
 
 
 @pytest.mark.parametrize(
@@ -147,16 +156,42 @@ def test_load_of_another_safetensors_file_is_refused(tmp_path, tensors, about):
     ids=lambda lie: json.dumps(lie)[:30],
 )
 def test_load_of_a_file_that_no_save_wrote_is_refused(tmp_path, lie):
-    path = tmp_path / "net.safetensors"
-    save_file(SinRNN(D, H, O).state_dict(), path, metadata={"sinrnn": json.dumps(ABOUT | lie)})
-    refused(path)
+    path, weights = tmp_path / "net.safetensors", SinRNN(D, H, O).state_dict()
+    save_file(weights, path, metadata={"sinrnn": sealed(weights, ABOUT | lie)})
+    assert "checksum" not in refused(path)
 
 
-def test_load_of_a_newer_format_says_which(tmp_path):
-    path = tmp_path / "net.safetensors"
-    about = json.dumps(ABOUT | {"format": 2})
-    save_file(SinRNN(D, H, O).state_dict(), path, metadata={"sinrnn": about})
-    assert refused(path) == "its format is 2, this sinrnn reads 1"
+@pytest.mark.parametrize("number", [1, 3])
+def test_load_of_another_format_says_which(tmp_path, number):
+    path, weights = tmp_path / "net.safetensors", SinRNN(D, H, O).state_dict()
+    about = sealed(weights, ABOUT | {"format": number})
+    save_file(weights, path, metadata={"sinrnn": about})
+    assert refused(path) == f"its format is {number}, this sinrnn reads 2"
+
+
+@pytest.mark.parametrize("name", ["Wih", "Whh", "Who"])
+def test_load_notices_one_bit_of_one_weight(tmp_path, name):
+    path, weights = tmp_path / "net.safetensors", SinRNN(D, H, O).state_dict()
+    about = sealed(weights, ABOUT)
+    save_file(weights, path, metadata={"sinrnn": about})
+    SinRNN.load(path)
+    weights[name].view(torch.int64).view(-1)[-1] ^= 1
+    save_file(weights, path, metadata={"sinrnn": about})
+    assert refused(path) == "its checksum does not fit"
+
+
+@pytest.mark.parametrize("change", [{"scaling": [0.0, 2.0]}, {"carries": True}, {"more": 1}])
+def test_load_notices_changed_metadata(tmp_path, change):
+    path, weights = tmp_path / "net.safetensors", SinRNN(D, H, O).state_dict()
+    about = json.loads(sealed(weights, ABOUT)) | change
+    save_file(weights, path, metadata={"sinrnn": json.dumps(about)})
+    assert refused(path) == "its checksum does not fit"
+
+
+def test_load_without_a_checksum_is_refused(tmp_path):
+    path, weights = tmp_path / "net.safetensors", SinRNN(D, H, O).state_dict()
+    save_file(weights, path, metadata={"sinrnn": json.dumps(ABOUT)})
+    assert refused(path) == "its checksum is missing"
 
 
 # torch's own modules

@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 from sinrnn import forecaster as module
 from sinrnn import windows
 from sinrnn.baselines import half_mse
+from sinrnn.checkpoint import Durable
 from sinrnn.forecaster import Forecaster, predict
 from sinrnn.monitor import Monitor
 from sinrnn.sequential import Ensemble
@@ -394,7 +395,7 @@ def test_setup_takes_window_horizon_and_units_from_the_data(standardise):
 
 def test_checkpoint_is_plain_and_loads_without_running_code(tmp_path):
     model, data = small(bias=True, depth=2, readout_epoch=1), wave(2.0, 0.5, standardise=True)
-    fit(model, data).save_checkpoint(tmp_path / "last.ckpt")
+    fit(model, data, plugins=[Durable()]).save_checkpoint(tmp_path / "last.ckpt")
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
     kept = {
         "input_size": 1,
@@ -413,7 +414,7 @@ def test_checkpoint_is_plain_and_loads_without_running_code(tmp_path):
     }
     assert saved["hyper_parameters"] == dict(model.hparams) == kept
     assert {type(value) for value in model.hparams.values()} == {int, bool, str, float}
-    again = Forecaster.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
+    again = Forecaster.load_from_checkpoint(tmp_path / "last.ckpt")
     x, _ = data.windows["test"][:]
     torch.testing.assert_close(again(x), model(x), **BITS)
     assert saved["optimizer_states"][0]["param_groups"][0]["lr"] == LR
@@ -558,14 +559,36 @@ def test_resumed_updates_by_window_end_in_the_same_bits(tmp_path):
 
 
 # The error after one step is 1e160, and its square beyond float64; after two it is no number.
-@pytest.mark.parametrize(("batch_size", "bad"), [(2, "inf"), (16, "nan")])
-def test_updates_by_window_stop_at_a_loss_that_is_not_finite(batch_size, bad):
+@pytest.mark.parametrize(
+    ("batch_size", "what", "step"), [(2, "loss became inf", 1), (16, "weights became nan", 0)]
+)
+def test_updates_by_window_stop_before_weights_that_are_not_finite(batch_size, what, step):
     message = (
-        f"the loss became {bad} at step {batch_size - 1}: lower the learning rate "
+        f"the {what} at step {step}: lower the learning rate "
+        "(model.optimizer.lr) or clip the gradient (trainer.gradient_clip_val)"
+    )
+    model = small(lr=1e160, updates="window")
+    with refuses(FloatingPointError, message):
+        fit(model, wave(batch_size=batch_size))
+    assert all(weight.isfinite().all() for weight in model.net.parameters())
+
+
+def test_training_stops_before_the_step_of_a_gradient_that_is_not_finite():
+    model, before = small(), []
+
+    class Poison(pl.Callback):
+        def on_before_backward(self, trainer, pl_module, loss):
+            if trainer.global_step == 5:
+                before.append(copy.deepcopy(weights_of(pl_module)))
+                pl_module.net.Whh.register_hook(lambda grad: grad * math.nan)
+
+    message = (
+        "the gradient became nan at step 5: lower the learning rate "
         "(model.optimizer.lr) or clip the gradient (trainer.gradient_clip_val)"
     )
     with refuses(FloatingPointError, message):
-        fit(small(lr=1e160, updates="window"), wave(batch_size=batch_size))
+        fit(model, wave(), callbacks=[Poison()])
+    torch.testing.assert_close(weights_of(model), before[0], **BITS)
 
 
 def test_updates_by_window_refuse_biases():

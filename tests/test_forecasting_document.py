@@ -1,4 +1,4 @@
-"""docs/forecasting.md and the sunspots: the document runs, and the example is as good as it says."""
+"""docs/forecasting.md runs, and the sunspots are forecast as well as it says."""
 
 import contextlib
 import statistics

@@ -3,13 +3,15 @@
 Ramp's values are their own indices, so that a window says where it came from.
 """
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from cases import BITS, refuses
 
 from sinrnn import windows as module
 from sinrnn.series import Series, Sine
-from sinrnn.windows import BatchOrder, Scaling, WindowDataModule, Windows
+from sinrnn.windows import BatchOrder, Scaling, TrackOrder, WindowDataModule, Windows
 
 NOTEBOOK = {"train": [0, 0.25], "val": [0.375, 0.625], "test": [0.75, 1]}
 
@@ -333,6 +335,37 @@ def test_training_loader_with_room_for_all_gives_one_batch_in_order_of_time(batc
 def test_training_loader_unshuffled_keeps_the_order_of_time():
     loader = data(Ramp(100), batch_size=16, shuffle=False).train_dataloader()
     same(torch.cat([y for _, y in loader])[:, 0], torch.arange(4.0, 60.0))
+
+
+# Within an epoch
+
+
+@pytest.mark.parametrize("made", [BatchOrder(50, 8, 3), TrackOrder(93, 4, 3)])
+@pytest.mark.parametrize("first", [0, 1, 5])
+def test_order_begins_at_first_once(made, first):
+    every = list(made)
+    made.first = first
+    same(list(made), every[first:])
+    same(list(made), every)
+    assert len(made) == len(every) > 5
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 8}, {"tracks": 3}])
+@pytest.mark.parametrize(("started", "processed", "skipped"), [(2, 1, 4), (2, 2, 0), (0, 0, 0)])
+def test_training_loader_goes_on_within_an_epoch_alone(options, started, processed, skipped):
+    made = data(Sine(200), **options)
+    whole = [list(made.train_dataloader()) for _ in range(2)]
+    same(*whole)
+    epochs = SimpleNamespace(total=SimpleNamespace(started=started, processed=processed))
+    batches = SimpleNamespace(current=SimpleNamespace(processed=4))
+    loop = SimpleNamespace(
+        epoch_progress=epochs, epoch_loop=SimpleNamespace(batch_progress=batches)
+    )
+    made.trainer = SimpleNamespace(fit_loop=loop, global_rank=0, world_size=1)
+    loader = made.train_dataloader()
+    assert len(loader) == len(whole[0]) > 4
+    same(list(loader), whole[0][skipped:])
+    same(list(loader), whole[0])
 
 
 def test_evaluation_loaders_give_val_then_train_and_test_in_order_of_time(monkeypatch):

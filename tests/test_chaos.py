@@ -1,0 +1,27 @@
+"""Training that is interrupted again and again, in a short form."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the script forks")
+def test_interrupted_runs_end_with_the_same_bits(tmp_path):
+    short = "--kinds 2 --runs 2 --times 2 --saves 10".split()
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "chaos.py"), *short],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    *runs, last = done.stdout.splitlines()
+    assert last == "14 of 14 runs have the same bits; 0 of 10 files torn"
+    assert len([line for line in runs if line.endswith(": equal")]) == 14
+    assert not list(tmp_path.iterdir())

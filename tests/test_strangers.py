@@ -1,0 +1,483 @@
+"""Files from strangers: none runs code or imports what is not listed; none is read spoilt."""
+
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from sinrnn import Forecaster, SinRNN, cli, closing, forecast
+from sinrnn.checkpoint import MARK, TRAILER, Durable, Spoilt, pack, read
+
+MUTANTS = 2_000
+# A module that sings where it is imported, and again where something of it is called.
+CANARY = """
+from pathlib import Path
+
+from sinrnn import Sine
+
+SONG = Path({song!r})
+SONG.write_text("imported")
+
+
+def sing(*args, **options):
+    SONG.write_text("called")
+
+
+class Bird(Sine):
+    def __init__(self, *args, **options):
+        sing()
+        super().__init__(*args, **options)
+"""
+SMALL = """
+name: small
+data: {series: {class_path: sinrnn.Sine, init_args: {points: 120}}, batch_size: 32}
+model: {hidden_size: 5, optimizer: {class_path: torch.optim.Adam, init_args: {lr: 0.01}}}
+trainer: {max_epochs: 1, accelerator: cpu, enable_progress_bar: false}
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of a finished run."""
+    folder, before = tmp_path_factory.mktemp("trained"), torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    (folder / "small.yaml").write_text(SMALL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(torch, "set_num_threads", lambda threads: None)
+        patch.setattr(closing, "pictures", lambda *args: {})  # most of a run's time
+        assert cli.main(["--config", "small.yaml"]) == 0
+    torch.set_default_dtype(before)
+    return folder / "runs" / "small" / "version_0"
+
+
+@pytest.fixture
+def song(tmp_path, monkeypatch):
+    """Where the canary, which can be imported by its name, and every call to a network write."""
+    path = tmp_path / "song"
+    (tmp_path / "canary.py").write_text(CANARY.format(song=str(path)))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
+    monkeypatch.setattr(closing, "pictures", lambda *args: {})
+    for call in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, call, lambda *args: path.write_text("network"))
+    (tmp_path / "small.yaml").write_text(SMALL)
+    yield path
+    sys.modules.pop("canary", None)
+
+
+@pytest.fixture
+def refused(song, capsys):
+    """Call main with arguments that are refused in one line, and give it."""
+
+    def call(*args, main=cli.main):
+        capsys.readouterr()
+        assert main(list(args)) == 2
+        out, err = capsys.readouterr()
+        assert not song.exists()
+        assert "canary" not in sys.modules
+        assert out == ""
+        assert re.fullmatch(r"error: [^\n]+\n", err), err
+        return err.removeprefix("error: ").rstrip()
+
+    return call
+
+
+@pytest.fixture
+def not_read(song):
+    """Read a file that is refused in one sentence, and give it."""
+
+    def call(reader, path, error=ValueError):
+        with pytest.raises(error) as caught:
+            reader(path)
+        assert not song.exists()
+        assert "canary" not in sys.modules
+        assert str(caught.value)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    return call
+
+
+def changed(text, keys, value):
+    """A config with one value in place of another."""
+    config = inner = yaml.safe_load(text)
+    for key in keys[:-1]:
+        inner = inner.setdefault(key, {})
+    inner[keys[-1]] = value
+    return yaml.safe_dump(config)
+
+
+def test_canary_sings_where_it_is_imported_and_called(song):
+    import canary
+
+    assert song.read_text() == "imported"
+    canary.Bird()
+    assert song.read_text() == "called"
+
+
+# What a config names
+
+BIRD, SING = {"class_path": "canary.Bird"}, {"class_path": "canary.sing"}
+LAMBDA = "lightning.pytorch.callbacks.LambdaCallback"
+BY_RATE = "torch.optim.lr_scheduler.LambdaLR"
+UNLISTED = [
+    ("data.series", BIRD, "canary.Bird"),
+    ("data.series", "canary.Bird", "canary.Bird"),
+    ("model.optimizer", BIRD, "canary.Bird"),
+    ("model.optimizer", "canary.sing", "canary.sing"),
+    ("model.optimizer", SING | {"init_args": {"command": "ls"}}, "canary.sing"),
+    ("model.optimizer", "os.system", "os.system"),
+    ("model.optimizer", "sinrnn.cli.os.system", f"{os.name}.system"),
+    ("model.optimizer", "builtins.eval", "builtins.eval"),
+    ("model.scheduler", BIRD, "canary.Bird"),
+    ("model.scheduler", {"class_path": BY_RATE, "init_args": {"lr_lambda": "canary.sing"}}, ""),
+    ("trainer.callbacks", [BIRD], "canary.Bird"),
+    ("trainer.callbacks", BIRD, "canary.Bird"),
+    ("trainer.callbacks", [{"class_path": LAMBDA, "init_args": {"setup": "canary.sing"}}], ""),
+    ("trainer.callbacks", [{"class_path": LAMBDA, "init_args": {"setup": "os.system"}}], ""),
+    ("trainer.strategy", BIRD, "canary.Bird"),
+    ("trainer.accelerator", BIRD, "canary.Bird"),
+    ("trainer.profiler", BIRD, "canary.Bird"),
+    ("trainer.plugins", [BIRD], "canary.Bird"),
+    ("trainer.logger", BIRD, "canary.Bird"),
+    ("trainer.logger", [BIRD], "canary.Bird"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "named"), UNLISTED, ids=lambda x: str(x)[:60])
+def test_class_off_the_list_is_refused_without_being_imported(refused, tmp_path, key, value, named):
+    (tmp_path / "theirs.yaml").write_text(changed(SMALL, key.split("."), value))
+    said = refused("--config", "theirs.yaml")
+    assert said.startswith(key)
+    assert f" names {named}" in said
+    assert "is not on the list of what a config may name: add --trust MODULE" in said
+    assert refused("--config", "small.yaml", f"--{key}", json.dumps(value)) != ""
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("data.window", BIRD),
+        ("data.series.init_args.points", BIRD),
+        ("data.series.dict_kwargs", {"more": BIRD}),
+        ("model.hidden_size", BIRD),
+        ("model.optimizer.init_args.lr", BIRD),
+        ("monitor.histograms", BIRD),
+        ("trainer.max_time", BIRD),
+        ("_instantiator", "canary.sing"),
+        ("model._instantiator", "canary.sing"),
+        ("model._class_path", "canary.Bird"),
+        ("model.class_path", "canary.Bird"),
+        ("trust", "canary"),
+        ("trust", ["canary"]),
+    ],
+)
+def test_class_where_none_belongs_is_refused(refused, tmp_path, key, value):
+    (tmp_path / "theirs.yaml").write_text(changed(SMALL, key.split("."), value))
+    refused("--config", "theirs.yaml")
+
+
+@pytest.mark.parametrize(
+    "tagged",
+    [
+        "!!python/object/apply:canary.sing []",
+        "!!python/object/new:canary.Bird []",
+        "!!python/object:canary.Bird {}",
+        "!!python/name:canary.sing",
+        "!!python/module:canary",
+        "!!python/object/apply:os.system [touch song]",
+    ],
+)
+@pytest.mark.parametrize("key", ["name", "data", "more"])
+def test_tags_of_yaml_are_refused(refused, tmp_path, tagged, key):
+    text = "".join(line for line in SMALL.splitlines(True) if not line.startswith(f"{key}:"))
+    (tmp_path / "theirs.yaml").write_text(f"{text}{key}: {tagged}\n")
+    refused("--config", "theirs.yaml")
+
+
+@pytest.mark.parametrize(
+    ("key", "listed"),
+    [
+        ("strategy", "lightning.pytorch.strategies.SingleDeviceStrategy"),
+        ("accelerator", "lightning.pytorch.accelerators.CPUAccelerator"),
+        ("plugins", "lightning.pytorch.plugins.DoublePrecision"),
+        ("plugins", "lightning.pytorch.plugins.environments.LightningEnvironment"),
+        ("profiler", "lightning.pytorch.profilers.SimpleProfiler"),
+        ("callbacks", "lightning.pytorch.callbacks.LearningRateMonitor"),
+    ],
+)
+def test_class_on_the_list_is_made(song, tmp_path, key, listed):
+    given = {"class_path": listed}
+    given = [given] if key in ("plugins", "callbacks") else given
+    (tmp_path / "mine.yaml").write_text(changed(SMALL, ["trainer", key], given))
+    made = cli.TrainCLI(["--config", "mine.yaml"]).config_init.trainer[key]
+    made = made[0] if isinstance(made, list) else made
+    assert type(made).__name__ == listed.rpartition(".")[2]
+
+
+@pytest.mark.parametrize("option", ["--data.series.help", "--model.optimizer.help"])
+def test_help_for_a_class_off_the_list_is_refused(refused, option):
+    assert "names canary.Bird" in refused(option, "canary.Bird")
+
+
+def test_module_is_trusted_by_the_command_line_alone(song, tmp_path):
+    (tmp_path / "mine.yaml").write_text(changed(SMALL, ["data", "series"], BIRD))
+    trust = tmp_path / "trust.py"  # in a process of its own, as trust lasts as long as that
+    trust.write_text("from sinrnn.cli import main\nraise SystemExit(main())\n")
+    command = [sys.executable, str(trust), "--config", "mine.yaml", "--trainer.max_epochs", "0"]
+    command += ["--trust", "canary"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert song.read_text() == "called"
+    assert "trust" not in (tmp_path / "runs/small/version_0/config.yaml").read_text()
+
+
+@pytest.mark.parametrize("module", ["*", "jsonargparse", "a b"])
+def test_what_cannot_be_trusted_is_refused(refused, module):
+    refused("--config", "small.yaml", "--trust", module)
+    refused("--trust")
+
+
+# Files that are not here
+
+URLS = ["http://localhost:9/x", "https://localhost:9/x", "file:///{}", "memory://x", "ftp://x/y"]
+
+
+@pytest.mark.parametrize("url", URLS)
+@pytest.mark.parametrize("option", ["--ckpt_path", "--resume", "--config", "--data", "--model"])
+def test_urls_on_the_command_line_are_refused(refused, trained, url, option):
+    url = url.format(trained / "checkpoints" / "last.ckpt")
+    for args in ([option, url], [f"{option}={url}"]):
+        assert "is a URL, and only local files are read" in refused(*args)
+
+
+@pytest.mark.parametrize("url", URLS)
+@pytest.mark.parametrize("key", ["ckpt_path", "resume", "data", "data.series", "model"])
+def test_urls_in_a_config_are_refused(refused, tmp_path, trained, url, key):
+    url = url.format(trained / "config.yaml")
+    (tmp_path / "theirs.yaml").write_text(changed(SMALL, key.split("."), url))
+    refused("--config", "theirs.yaml")
+
+
+@pytest.mark.parametrize("url", [url for url in URLS if not url.startswith("file:")])
+def test_config_at_a_url_that_a_config_names_is_refused(refused, tmp_path, url):
+    (tmp_path / "theirs.yaml").write_text(f"{SMALL}config: {url}\n")
+    refused("--config", "theirs.yaml")
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_series_at_a_url_is_refused(refused, tmp_path, url):
+    file = {"class_path": "sinrnn.FileSeries", "init_args": {"path": url.format("x.csv")}}
+    (tmp_path / "theirs.yaml").write_text(changed(SMALL, ["data", "series"], file))
+    assert "is a URL" in refused("--config", "theirs.yaml")
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_models_at_a_url_are_not_read(not_read, trained, url):
+    url = url.format(trained / "checkpoints" / "last.ckpt")
+    for reader in (read, Durable().load_checkpoint, Forecaster.load_from_checkpoint):
+        assert "is a URL" in not_read(reader, url)
+    assert "does not exist" in not_read(SinRNN.load, url, FileNotFoundError)
+
+
+# Pickles
+
+
+class Sings:
+    """Pickled, it is a call of whatever it holds."""
+
+    def __init__(self, *call):
+        self.call = call
+
+    def __reduce__(self):
+        return self.call
+
+
+def touch(path):
+    return Sings(os.system, (f"touch {path}",))
+
+
+@pytest.mark.parametrize("forced", [False, True])
+@pytest.mark.parametrize("where", ["state_dict", "hyper_parameters", "more", "whole"])
+def test_pickled_call_is_refused(refused, not_read, trained, song, monkeypatch, where, forced):
+    if forced:
+        monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    path = song.with_name("theirs.ckpt")
+    sings = touch(song)
+    content = read(trained / "checkpoints" / "last.ckpt")
+    path.write_bytes(pack(content | {where: {"x": sings}}))
+    if where == "whole":
+        torch.save(sings, path)
+        path.write_bytes(seal(path.read_bytes()))
+    for reader in (read, Durable().load_checkpoint, Forecaster.load_from_checkpoint):
+        not_read(reader, path, Spoilt)
+    not_read(SinRNN.load, path)
+    assert str(path) in refused("--config", "small.yaml", "--ckpt_path", str(path))
+    theirs = song.with_name("theirs")
+    shutil.copytree(trained, theirs)
+    path.replace(theirs / "checkpoints" / "last.ckpt")
+    refused("--resume", str(theirs))
+
+
+def seal(content):
+    """Bytes with a checksum that fits, as `pack` puts it there."""
+    return content + MARK + hashlib.sha256(content).digest()
+
+
+def test_pickled_call_without_a_checksum_is_refused(not_read, song):
+    path = song.with_name("theirs.ckpt")
+    torch.save({"state_dict": touch(song)}, path)
+    assert "its checksum is missing" in not_read(read, path, Spoilt)
+
+
+def test_pickled_call_in_place_of_a_model_or_a_series_is_refused(refused, trained, song):
+    theirs = song.with_name("theirs")
+    shutil.copytree(trained, theirs)
+    torch.save(touch(song), theirs / "model.safetensors")
+    refused(str(theirs), main=cli.diagnose)
+    refused(str(theirs), "--steps", "3", main=forecast.main)
+    np.save(song.with_name("theirs.npy"), np.array([touch(song)]), allow_pickle=True)
+    refused("--data.series", "FileSeries", "--data.series.path", "theirs.npy")
+
+
+# What a checkpoint or a finished run names
+
+CALLS = [
+    {"_instantiator": "canary.sing"},
+    {"_instantiator": "lightning.pytorch.cli.instantiate_module", "_class_path": "canary.Bird"},
+    {"_class_path": "canary.Bird"},
+    {"depth": {"class_path": "canary.Bird"}},
+    {"optimizer": [{"class_path": "canary.Bird", "init_args": {}}]},
+]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+@pytest.mark.parametrize("key", ["hyper_parameters", "datamodule_hyper_parameters"])
+def test_checkpoint_that_names_code_is_refused(refused, not_read, trained, song, call, key):
+    content = read(trained / "checkpoints" / "last.ckpt")
+    content[key] = content.get(key, {}) | call
+    path = song.with_name("theirs.ckpt")
+    path.write_bytes(pack(content))
+    assert "which names code" in not_read(Forecaster.load_from_checkpoint, path, Spoilt)
+    assert "which names code" in refused("--config", "small.yaml", "--ckpt_path", str(path))
+
+
+@pytest.mark.parametrize("value", [{1: torch.ones(1)}, [torch.ones(1)], 5, "text", None])
+def test_checkpoint_whose_hyper_parameters_do_not_fit_is_refused(not_read, trained, song, value):
+    content = read(trained / "checkpoints" / "last.ckpt") | {"hyper_parameters": value}
+    path = song.with_name("theirs.ckpt")
+    path.write_bytes(pack(content))
+    not_read(Forecaster.load_from_checkpoint, path, Spoilt)
+
+
+@pytest.mark.parametrize(
+    "lie", [{"hidden_size": 6}, {"hidden_size": "os.system"}, {"depth": 0}, {"more": 1}]
+)
+def test_checkpoint_whose_sizes_lie_is_refused(not_read, trained, song, lie):
+    content = read(trained / "checkpoints" / "last.ckpt")
+    content["hyper_parameters"] |= lie
+    path = song.with_name("theirs.ckpt")
+    path.write_bytes(pack(content))
+    assert "is not a Forecaster's" in not_read(Forecaster.load_from_checkpoint, path, Spoilt)
+
+
+def test_checkpoint_of_a_run_names_no_code_and_loads(trained):
+    path = trained / "checkpoints" / "best.ckpt"
+    found = read(path)["hyper_parameters"]
+    assert not {"_instantiator", "_class_path", "optimizer", "scheduler"} & set(found)
+    model = Forecaster.load_from_checkpoint(path)
+    net = SinRNN.load(trained / "model.safetensors")
+    x = torch.randn(3, 4, 1, dtype=torch.float32)
+    torch.testing.assert_close(model.to(torch.float32)(x), net(x))
+
+
+def test_config_within_a_checkpoint_is_held_to_the_list(refused, trained, song):
+    content = read(trained / "checkpoints" / "last.ckpt")
+    content["config"] = changed(content["config"], ["data", "series"], BIRD)
+    path = song.with_name("theirs.ckpt")
+    path.write_bytes(pack(content))
+    said = refused("--config", "small.yaml", "--ckpt_path", str(path))
+    assert "data.series names canary.Bird" in said
+
+
+def test_config_of_a_finished_run_is_held_to_the_list(refused, trained, song):
+    theirs = song.with_name("theirs")
+    shutil.copytree(trained, theirs)
+    config = (trained / "config.yaml").read_text()
+    (theirs / "config.yaml").write_text(changed(config, ["data", "series"], BIRD))
+    for said in (
+        refused(str(theirs), main=cli.diagnose),
+        refused(str(theirs), "--steps", "3", main=forecast.main),
+        refused("--resume", str(theirs)),
+    ):
+        assert "data.series names canary.Bird" in said
+
+
+# Spoilt files
+
+
+def mutants(whole):
+    """Bytes beside those that they were made of: flipped, cut, swapped, overwritten, spliced."""
+    draw, n = random.Random(0), len(whole)
+    for i in range(MUTANTS):
+        made = bytearray(whole)
+        a, b = sorted(draw.sample(range(n), 2))
+        match i % 6:
+            case 0:
+                made[a] ^= 1 << draw.randrange(8)
+            case 1:
+                del made[a:]
+            case 2:
+                made[a], made[b] = made[b], made[a]
+            case 3:
+                made[a : a + 8] = draw.randbytes(8)
+            case 4:
+                del made[a:b]
+            case 5:
+                made[a:a] = made[a:b]
+        yield bytes(made)
+
+
+@pytest.mark.parametrize("name", ["checkpoints/last.ckpt", "model.safetensors"])
+def test_mutated_file_is_refused_or_whole(trained, tmp_path, name):
+    whole, path = (trained / name).read_bytes(), tmp_path / "mutant"
+    reader, error = (SinRNN.load, ValueError) if "safe" in name else (read, Spoilt)
+    loaded = 0
+    for made in mutants(whole):
+        path.write_bytes(made)
+        if made == whole:
+            reader(path)
+            loaded += 1
+            continue
+        with pytest.raises(error) as caught:
+            reader(path)
+        assert caught.type is error
+        assert re.fullmatch(rf"{re.escape(str(path))} is not [^\n]+", str(caught.value))
+    assert loaded < MUTANTS / 10
+
+
+def test_mutated_checkpoint_whose_checksum_fits_runs_nothing(trained, tmp_path):
+    """Bytes of any kind may come with a checksum: what torch makes of them is a dict or refused."""
+    whole = (trained / "checkpoints" / "last.ckpt").read_bytes()[:-TRAILER]
+    path, refused = tmp_path / "mutant", 0
+    for made in mutants(whole):
+        path.write_bytes(seal(made))
+        try:
+            found = read(path)
+        except Spoilt:
+            refused += 1
+        else:
+            assert "state_dict" in found
+    assert refused > MUTANTS / 2
