@@ -136,9 +136,9 @@ def test_corrupt_model_is_refused(copied, length):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("data: [1, 2\n", "Problems parsing config"),
-        ("\0\1", "Problems parsing config"),
-        ("hello", "Unexpected config: hello"),
+        ("data: [1, 2\n", "config.yaml, line 2 is not YAML: expected ',' or ']'"),
+        ("\0\1", "config.yaml is not YAML: unacceptable character #x0000"),
+        ("hello", "config.yaml must hold keys and values like 'name: run', got 'hello'"),
         ("data: {widow: 3}\n", "'widow'"),
         ("data: {window: many}\n", "data.window cannot be many: expected int"),
         ("data: {window: 0}\n", "window must be at least 1 step, got 0"),

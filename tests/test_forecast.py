@@ -342,7 +342,7 @@ def test_corrupt_model_is_refused(call, place, length):
         ),
         ("window: 11", "window: many", "run/config.yaml: data.window cannot be many: expected int"),
         ("window: 11", "widow: 11", "run/config.yaml: "),
-        ("window: 11", "window: [", "run/config.yaml: Problems parsing config: "),
+        ("window: 11", "window: [", "run/config.yaml, line "),
         ("path: sunspots.csv", "path: gone.csv", "gone.csv does not exist\n"),
     ],
 )
