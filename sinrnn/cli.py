@@ -407,16 +407,24 @@ def claim(folder: Path) -> int:
 
 
 def claim_folder(parent: Path) -> Path:
-    """Make the first free folder version_0, version_1, ...; two runs never get the same."""
-    parent.mkdir(parents=True, exist_ok=True)
-    for version in range(len(list(parent.iterdir())) + 1_000):
-        folder = parent / f"version_{version}"
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        return folder
-    raise FileExistsError(f"{parent} has no free version")
+    """Make the first free folder version_0, version_1, ...; two runs never get the same.
+
+    Raises:
+        OSError: No folder can be made there.
+    """
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        version = 0
+        while True:
+            folder = parent / f"version_{version}"
+            with suppress(FileExistsError):
+                folder.mkdir()
+                return folder
+            version += 1
+    except OSError as error:
+        raise OSError(
+            f"no folder can be made in {parent} ({error.strerror}): start where there can be one"
+        ) from error
 
 
 def main(argv: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()) -> int:

@@ -577,6 +577,17 @@ def test_claimed_folders_are_never_given_twice(tmp_path):
     assert (tmp_path / "version_0" / "kept").read_text() == "by somebody"
 
 
+def test_place_where_no_folder_can_be_made_is_refused_before_training(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("runs").write_text("a file")
+    assert main([]) == 2
+    said = "no folder can be made in runs/sine (Not a directory): start where there can be one"
+    assert capsys.readouterr() == ("", f"error: {said}\n")
+    assert Path("runs").read_text() == "a file"
+
+
 def test_one_line_names_the_inner_key():
     message = (
         'Parser key "a": Type X\n  Parser key "b":\n  Expected a <class \'int\'>. Got value: 3'
