@@ -188,6 +188,8 @@ class TrainCLI(LightningCLI):
                 and (self.config.get(key, value) is None)
             ):
                 raise ValueError(f"{key} has no value: give it one, or leave it out")
+        if self.config["trainer.val_check_interval"] == 0:
+            raise ValueError("trainer.val_check_interval must be above 0, got 0")
         for key, (least, most) in BOUNDS.items():
             value = self.config[key]
             if value is not None and not least <= value <= most:
@@ -462,6 +464,10 @@ def main(argv: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()) 
         kept = f"; the weights before are in {last}" if last.exists() else ""
         return refuse(FloatingPointError(f"{error}{kept}"))
     except (ValueError, OSError) as error:
+        return refuse(error)
+    except RuntimeError as error:
+        if "conditioned on metric" not in str(error):  # EarlyStopping's way to say it
+            raise
         return refuse(error)
     finally:
         if run.lock >= 0:

@@ -577,6 +577,16 @@ def test_claimed_folders_are_never_given_twice(tmp_path):
     assert (tmp_path / "version_0" / "kept").read_text() == "by somebody"
 
 
+def test_early_stopping_on_what_is_not_measured_ends_in_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    stopping = "lightning.pytorch.callbacks.EarlyStopping"
+    args = ["--trainer.callbacks+", stopping, "--trainer.callbacks.monitor", "nope"]
+    assert main([*args, "--trainer.enable_progress_bar", "false"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: Early stopping conditioned on metric `nope` which is not avail")
+    assert said.count("\n") == 1
+
+
 def test_place_where_no_folder_can_be_made_is_refused_before_training(
     tmp_path, capsys, monkeypatch
 ):
