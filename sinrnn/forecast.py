@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sinrnn.durable import write
 from sinrnn.rnn import SinRNN
 from sinrnn.series import FileSeries, Series
 
@@ -140,10 +141,8 @@ def _written(args: argparse.Namespace) -> str:
     before = values[-max(3 * len(made.read), args.steps) :].double()
     picture = table.with_suffix(".png")
     drawn = plots.png(plots.forecast(before, made))
-    for path, content in ((table, made.csv().encode()), (picture, drawn)):
-        part = path.with_name(path.name + ".part")
-        part.write_bytes(content)
-        part.replace(path)
+    write(table, made.csv().encode())
+    write(picture, drawn)
     known = int(made.radius.isfinite().sum())
     intervals = "for all of them" if known == args.steps else f"for the first {known}"
     return (
