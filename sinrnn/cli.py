@@ -472,6 +472,9 @@ def main(argv: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()) 
     finally:
         if run.lock >= 0:
             os.close(run.lock)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            # Else gloo's threads outlive the interpreter, and now and then abort the process.
+            torch.distributed.destroy_process_group()
     if text:
         print(f"\n{text}")  # noqa: T201
     return 0

@@ -72,3 +72,16 @@ def test_two_processes_resume_to_the_same_bits(runs):
     for name, weight in weights(two).items():
         torch.testing.assert_close(weights(resumed)[name], weight, rtol=0, atol=0)
     assert rows(resumed) == rows(two)
+
+
+def test_no_process_ends_with_the_group_alive(tmp_path):
+    """Its threads race with the end of the interpreter, which now and then aborts the process."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import torch\nfrom sinrnn.cli import main\n"
+        "print('status', main(), 'alive', torch.distributed.is_initialized())\n"
+    )
+    command = [sys.executable, str(script), *SMALL, *TWO, "--trainer.max_epochs", "1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=180)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("status 0 alive False") == 2
