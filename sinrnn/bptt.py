@@ -74,7 +74,16 @@ def tanh_rnn(
     Raises:
         TypeError: An argument is not a tensor of floating-point numbers.
         ValueError: Shapes or dtypes do not fit each other, T is 0, or depth is below 1.
+
+    Example:
+        >>> x, Wih, Whh = torch.randn(6, 7, 2), torch.randn(5, 2), torch.eye(5, requires_grad=True)
+        >>> tanh_rnn(x, None, Wih, Whh, depth=3)[:, -1].sum().backward()  # through 3 of 7 steps
+        >>> Whh.grad.shape
+        torch.Size([5, 5])
     """
+    if autocast(x):  # which would round what a recurrence adds up
+        with torch.autocast(x.device.type, enabled=False):
+            return tanh_rnn(x, h0, Wih, Whh, bh, depth=depth)
     check(x, h0, Wih, Whh, bh, depth)
     if loop.preferred():
         return loop.states(x, h0, Wih, Whh, bh, depth=depth)
@@ -114,6 +123,9 @@ def last_output(
         TypeError: As in `tanh_rnn`.
         ValueError: As in `tanh_rnn`.
     """
+    if autocast(x):
+        with torch.autocast(x.device.type, enabled=False):
+            return last_output(x, h0, Wih, Whh, bh, Who, bo, depth=depth)
     check(x, h0, Wih, Whh, bh, depth, Who, bo)
     if loop.preferred():
         return loop.last_output(x, h0, Wih, Whh, bh, Who, bo, depth=depth)
@@ -123,14 +135,9 @@ def last_output(
 
 
 def _project(x: Tensor, W: Tensor, b: Tensor | None, out: Tensor | None = None) -> Tensor:
-    """X W' (+ b): what (1) adds of the inputs (T B, D) of all steps at once, or the readout.
-
-    Autocast leaves products with `out` alone: the recurrence keeps the precision of its weights.
-    """
+    """X W' (+ b): what (1) adds of the inputs (T B, D) of all steps at once, or the readout."""
     if out is None:
-        if not _autocast(x):
-            return linear(x, W, b)
-        out = x.new_empty(len(x), len(W))
+        return linear(x, W, b)
     return torch.mm(x, W.t(), out=out) if b is None else torch.addmm(b, x, W.t(), out=out)
 
 
@@ -237,9 +244,14 @@ def _collect(
     return grad_x, grad_h0, grad_Wih, grad_Whh, grad_bh
 
 
-def _autocast(x: Tensor) -> bool:
-    kind = x.device.type
-    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+def autocast(x: Tensor) -> bool:
+    """Whether torch.autocast is on where x is."""
+    return (
+        torch._C._is_any_autocast_enabled()  # the quick answer
+        and isinstance(x, Tensor)
+        and torch.amp.is_autocast_available(x.device.type)
+        and torch.is_autocast_enabled(x.device.type)
+    )
 
 
 class _States(Function):
@@ -270,10 +282,10 @@ class _States(Function):
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> Grads:
         x, h0, Wih, Whh, bh, out = ctx.saved_tensors
-        if _autocast(x):
+        if autocast(x):
             with torch.autocast(x.device.type, enabled=False):
                 return _States.backward(ctx, grad_out)
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or loop.preferred(grad_out):
             return (*loop.gradient(loop.states, (x, h0, Wih, Whh, bh), ctx.depth, grad_out), None)
         B, T, _ = x.shape
         cut = 0 if ctx.depth is None else max(T - ctx.depth, 0)
@@ -318,10 +330,10 @@ class _LastOutput(Function):
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor) -> Grads:
         x, h0, Wih, Whh, bh, Who, bo = ctx.saved_tensors
-        if _autocast(x):
+        if autocast(x):
             with torch.autocast(x.device.type, enabled=False):
                 return _LastOutput.backward(ctx, grad_y)
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or loop.preferred(grad_y):
             inputs = (x, h0, Wih, Whh, bh, Who, bo)
             return (*loop.gradient(loop.last_output, inputs, ctx.depth, grad_y), None)
         needs, h = ctx.needs_input_grad, ctx.lease.block

@@ -80,7 +80,7 @@ def _fits(
 ) -> bool:
     """Whether there is nothing to complain of: the same conditions, in a quarter of the time."""
     try:
-        B, T, D = x.shape if steps else (len(x), 1, x.shape[1])
+        B, T, D = x.shape if steps else (x.shape[0], 1, x.shape[1])  # len(x) would fix B in export
         H, dtype = len(Whh), x.dtype
         return (
             dtype.is_floating_point

@@ -7,20 +7,24 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn.functional import linear
 
 Grads = tuple[Tensor | None, ...]
 
 
-def preferred() -> bool:
-    """Whether torch.func, torch.compile or torch.jit.trace is looking.
+def preferred(grad: Tensor | None = None) -> bool:
+    """Whether torch.func, torch.compile, torch.jit.trace or forward-mode autograd is looking.
 
-    They see nothing of an autograd.Function, and must not see memory that is used again.
+    They see nothing of an autograd.Function, and must not see memory that is used again. Neither
+    must a gradient that stands for many (is_grads_batched of torch.autograd.grad).
     """
     return (
         torch.compiler.is_compiling()
         or torch._C._are_functorch_transforms_active()
         or torch._C._is_tracing()
+        or forward_ad._current_level >= 0
+        or (grad is not None and torch._C._functorch.is_legacy_batchedtensor(grad))
     )
 
 
@@ -91,11 +95,13 @@ def gradient(
         A gradient for each input that requires one, None for the others.
     """
     # Aliases, so that no path from one input to another is counted twice.
-    aliases = [None if a is None else a.view_as(a) for a in inputs]
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        aliases = [None if a is None else a.view_as(a) for a in inputs]
+        out = function(*aliases, depth=depth)
     wanted = [a for a in aliases if a is not None and a.requires_grad]
-    out = function(*aliases, depth=depth)
     if not out.requires_grad:  # only h0 is wanted, and the depth does not reach it
         return tuple(a if a is None else torch.zeros_like(a) for a in aliases)
-    grads = torch.autograd.grad(out, wanted, grad_out, create_graph=True, materialize_grads=True)
+    grads = torch.autograd.grad(out, wanted, grad_out, create_graph=again, materialize_grads=True)
     found = iter(grads)
     return tuple(next(found) if a is not None and a.requires_grad else None for a in aliases)

@@ -49,6 +49,9 @@ def last_output(
         TypeError: As in `bptt.tanh_rnn`.
         ValueError: As in `bptt.tanh_rnn`.
     """
+    if bptt.autocast(x):
+        with torch.autocast(x.device.type, enabled=False):
+            return last_output(x, h0, Wih, Whh, bh, Who, bo, depth=depth, keep_every=keep_every)
     check(x, h0, Wih, Whh, bh, depth, Who, bo)
     if loop.preferred() or not torch.is_grad_enabled():
         return bptt.last_output(x, h0, Wih, Whh, bh, Who, bo, depth=depth)
@@ -77,10 +80,10 @@ class _Recomputed(Function):
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor) -> Grads:
         inputs = x, _, Wih, Whh, bh, Who, _ = ctx.saved_tensors
-        if bptt._autocast(x):
+        if bptt.autocast(x):
             with torch.autocast(x.device.type, enabled=False):
                 return _Recomputed.backward(ctx, grad_y)
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or loop.preferred(grad_y):
             return (None, None, *loop.gradient(loop.last_output, inputs, ctx.depth, grad_y))
         needs, cut = ctx.needs_input_grad[2:], ctx.cut
         grad_Who = torch.mm(grad_y.t(), ctx.last) if needs[5] else None

@@ -1,16 +1,20 @@
 """SinRNN, the cell with its readout, as an nn.Module."""
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from sinrnn import bptt, export, recompute
+from sinrnn import bptt, export, padding, recompute
 from sinrnn.check import check
 from sinrnn.init import INITS
+
+R = TypeVar("R")
+HALVES = (torch.bfloat16, torch.float16)
 
 
 class SinRNN(nn.Module):
@@ -50,7 +54,17 @@ class SinRNN(nn.Module):
         scaling: The mean and scale that `rescaled` has folded into the weights.
 
     Raises:
-        ValueError: A size or depth is below 1, or init is unknown.
+        ValueError: A size, depth or keep_every is below 1, init is unknown, or dtype is not
+            floating-point.
+
+    Example:
+        >>> wave = torch.sin(torch.arange(13) * 0.2)
+        >>> x, y = wave.unfold(0, 4, 1)[:9, :, None], wave[4:, None]  # 9 windows, what follows each
+        >>> net = SinRNN(input_size=1, hidden_size=32)
+        >>> loss = (net(x) - y).square().mean() / 2
+        >>> loss.backward()
+        >>> net.Whh.grad.shape
+        torch.Size([32, 32])
     """
 
     bh: nn.Parameter | None
@@ -78,6 +92,8 @@ class SinRNN(nn.Module):
             raise ValueError(f"depth must be at least 1 step or None, got {depth}")
         if keep_every is not None and keep_every < 1:
             raise ValueError(f"keep_every must be at least 1 step or None, got {keep_every}")
+        if dtype is not None and not dtype.is_floating_point:
+            raise ValueError(f"dtype must be a floating-point type, got {dtype}")
         if init not in INITS:
             raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}")
         self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, output_size
@@ -98,6 +114,12 @@ class SinRNN(nn.Module):
         self.register_parameter("bo", empty(output_size) if bias else None)
         self.reset_parameters()
 
+    if TYPE_CHECKING:  # nn.Module's takes anything and gives Any
+
+        def __call__(  # noqa: D102 - see forward
+            self, x: Tensor, h0: Tensor | None = None, *, lengths: Tensor | None = None
+        ) -> Tensor: ...
+
     def extra_repr(self) -> str:
         """The sizes and settings that repr shows."""
         return (
@@ -106,34 +128,69 @@ class SinRNN(nn.Module):
         )
 
     def reset_parameters(self) -> None:
-        """Draw the weights anew, as `init` says; biases start at zero except with "torch"."""
+        """Draw the weights anew, as `init` says; biases start at zero except with "torch".
+
+        Example:
+            >>> net = SinRNN(hidden_size=3)
+            >>> net.reset_parameters()
+            >>> torch.allclose(net.Whh @ net.Whh.T, torch.eye(3), atol=1e-6)
+            True
+        """
         with torch.no_grad():
             INITS[self.init](self)
 
-    def forward(self, x: Tensor, h0: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, h0: Tensor | None = None, *, lengths: Tensor | None = None
+    ) -> Tensor:
         """The last output, y[T].
 
         Args:
             x: Windows (B, T, D), or one window (T, D).
             h0: State before the first input, (B, H) or (H,); None is zeros.
+            lengths: Steps of each window that count, (B,), from 1 to T; what x holds after them
+                is padding, and reaches nothing. None is all.
 
         Returns:
-            (B, O), or (O,) for one window.
+            (B, O), or (O,) for one window; y[lengths] where lengths are given.
 
         Raises:
-            TypeError: x or h0 is not a tensor of floating-point numbers.
-            ValueError: Shapes or dtypes do not fit; the message names both.
+            TypeError: x or h0 is not a tensor of floating-point numbers, or lengths not one of
+                integers.
+            ValueError: Shapes or dtypes do not fit; the message names both. Or lengths are not
+                within 1 to T, or given where keep_every is set.
+
+        Example:
+            >>> net, x = SinRNN(), torch.randn(2, 7, 1)
+            >>> y = net(x, lengths=torch.tensor([7, 3]))
+            >>> torch.allclose(y[1], net(x[1, :3]), atol=1e-6)
+            True
         """
+        if bptt.autocast(x):
+            return self._uncast(self.forward, x, h0, lengths=lengths)
         x, h0, one = self._batched(x, h0)
         inputs = (x, h0, *self._weights())
-        if self.keep_every is None:
+        if lengths is not None:
+            if self.keep_every is not None:
+                raise ValueError(
+                    "lengths cannot be used with keep_every, which keeps no state at a window's "
+                    "own end: set keep_every to None"
+                )
+            Who, bo = inputs[5:]
+            h = padding.states(*inputs[:5], lengths, depth=self.depth, last_only=True)
+            y = linear(h[:, 0], Who, bo)
+        elif self.keep_every is None:
             y = bptt.last_output(*inputs, depth=self.depth)
         else:
             y = recompute.last_output(*inputs, depth=self.depth, keep_every=self.keep_every)
         return y[0] if one else y
 
     def unroll(
-        self, x: Tensor, h0: Tensor | None = None, *, ahead: int = 0
+        self,
+        x: Tensor,
+        h0: Tensor | None = None,
+        *,
+        lengths: Tensor | None = None,
+        ahead: int = 0,
     ) -> tuple[Tensor, Tensor]:
         """Every cell's state and output, and those of more cells that read the outputs instead.
 
@@ -144,6 +201,8 @@ class SinRNN(nn.Module):
         Args:
             x: Windows (B, T, D), or one window (T, D).
             h0: State before the first input, (B, H) or (H,); None is zeros.
+            lengths: As in `forward`. After a window's own end, state and output stay as they are
+                there, so that h[:, -1] is the state of each that goes on.
             ahead: Steps in closed loop after x; needs D == O.
 
         Returns:
@@ -153,17 +212,30 @@ class SinRNN(nn.Module):
         Raises:
             TypeError: As in `forward`.
             ValueError: As in `forward`; or ahead is below 0, or not 0 where D is not O.
+
+        Example:
+            >>> net, x = SinRNN(hidden_size=32), torch.randn(2, 7, 1)
+            >>> h, y = net.unroll(x)
+            >>> h.shape, y.shape
+            (torch.Size([2, 7, 32]), torch.Size([2, 7, 1]))
+            >>> torch.allclose(y[:, -1], net(x), atol=1e-6)
+            True
         """
+        if bptt.autocast(x):
+            return self._uncast(self.unroll, x, h0, lengths=lengths, ahead=ahead)
         if ahead < 0:
             raise ValueError(f"ahead must be at least 0 steps, got {ahead}")
         if ahead:
             self._check_loop()
         x, h0, one = self._batched(x, h0)
         Wih, Whh, bh, Who, bo = self._weights()
-        h = bptt.tanh_rnn(x, h0, Wih, Whh, bh, depth=self.depth)
+        if lengths is None:
+            h = bptt.tanh_rnn(x, h0, Wih, Whh, bh, depth=self.depth)
+        else:
+            h = padding.states(x, h0, Wih, Whh, bh, lengths, depth=self.depth)
         if ahead:
             bias = bh if bo is None else Wih @ bo if bh is None else bh + Wih @ bo
-            nothing = x.new_zeros(len(x), ahead, self.input_size)
+            nothing = x.new_zeros(x.shape[0], ahead, self.input_size)
             further = bptt.tanh_rnn(nothing, h[:, -1], Wih, Whh + Wih @ Who, bias)
             h = torch.cat([h, further], 1)
         y = linear(h, Who, bo)
@@ -182,7 +254,16 @@ class SinRNN(nn.Module):
         Raises:
             TypeError: As in `forward`.
             ValueError: As in `forward`.
+
+        Example:
+            >>> net, h = SinRNN(), None
+            >>> for sample in torch.randn(5, 1, 1):
+            ...     h, y = net.step(sample, h)
+            >>> h.shape, y.shape
+            (torch.Size([1, 50]), torch.Size([1, 1]))
         """
+        if bptt.autocast(x):
+            return self._uncast(self.step, x, h)
         Wih, Whh, bh, Who, bo = self._weights()
         check(x, h, Wih, Whh, bh, self.depth, Who, bo, steps=False)
         a = linear(x, Wih, bh)
@@ -208,7 +289,15 @@ class SinRNN(nn.Module):
             TypeError: As in `forward`.
             ValueError: As in `forward`; output_size is not input_size; horizon is not 1; steps is
                 below 1; x is shorter than the window.
+
+        Example:
+            >>> net, x = SinRNN(), torch.sin(torch.arange(50) * 0.2)[None, :, None]
+            >>> y = net.rollout(x, steps=100)
+            >>> y.shape
+            torch.Size([1, 100, 1])
         """
+        if bptt.autocast(x):
+            return self._uncast(lambda x, h0: self.rollout(x, steps, h0), x, h0)
         self._check_loop()
         if self.horizon != 1:
             raise ValueError(f"a rollout needs a network of horizon 1, got {self.horizon}")
@@ -246,6 +335,15 @@ class SinRNN(nn.Module):
         except KeyError:  # one is parametrized, or was replaced by a tensor
             return self.Wih, self.Whh, self.bh, self.Who, self.bo
 
+    def _uncast(self, method: Callable[..., R], x: Tensor, h0: Any, **options: Any) -> R:
+        """A call outside of autocast: a recurrence would add up what lower precision rounds."""
+        own = self.Whh.dtype
+        with torch.autocast(x.device.type, enabled=False):
+            x, h0 = (
+                a.to(own) if isinstance(a, Tensor) and a.dtype in HALVES else a for a in (x, h0)
+            )
+            return method(x, h0, **options)
+
     def _batched(self, x: Tensor, h0: Tensor | None) -> tuple[Tensor, Tensor | None, bool]:
         """X and h0 with a batch dimension, and whether it was added."""
         if not isinstance(x, Tensor) or x.dim() != 2:
@@ -273,6 +371,14 @@ class SinRNN(nn.Module):
         Source:
             Jaeger (2001), "The echo state approach to analysing and training recurrent neural
             networks", GMD Report 148, section 3.
+
+        Example:
+            >>> wave = torch.sin(torch.arange(200) * 0.2)
+            >>> x, y = wave.unfold(0, 4, 1)[:196, :, None], wave[4:, None]
+            >>> net = SinRNN(init="linear")
+            >>> net.fit_readout(x, y)
+            >>> (net(x) - y).abs().max().item() < 1e-3
+            True
         """
         if y.shape != (len(x), self.output_size):
             raise ValueError(
@@ -304,6 +410,12 @@ class SinRNN(nn.Module):
 
         Returns:
             A copy with biases; for mean 0 and scale 1, a copy as it is.
+
+        Example:
+            >>> net, x = SinRNN(), torch.randn(2, 7, 1)
+            >>> kelvin = net.rescaled(mean=273.15, scale=1.0)
+            >>> torch.allclose(kelvin(x + 273.15), net(x) + 273.15)
+            True
         """
         other = copy.deepcopy(self)
         if mean == 0 and scale == 1:
@@ -328,12 +440,28 @@ class SinRNN(nn.Module):
             head: The readout; None gives the states themselves (Who is the identity).
 
         Raises:
-            ValueError: The network has what SinRNN has not; the message names it.
+            TypeError: rnn is no recurrent module of torch, or head no nn.Linear.
+            ValueError: The network has what SinRNN has not, by name; or head reads another size.
+
+        Example:
+            >>> rnn, head = torch.nn.RNN(2, 8, batch_first=True), torch.nn.Linear(8, 3)
+            >>> net, x = SinRNN.from_torch(rnn, head), torch.randn(4, 7, 2)
+            >>> torch.allclose(net(x), head(rnn(x)[0][:, -1]), atol=1e-6)
+            True
         """
         return export.from_torch(cls, rnn, head)  # type: ignore[return-value]
 
     def to_torch(self) -> tuple[nn.RNN, nn.Linear]:
-        """The same function as torch modules: nn.RNN with batch_first=True, and nn.Linear."""
+        """The same function as torch modules.
+
+        Returns:
+            An nn.RNN with batch_first=True, and the nn.Linear that reads its states: copies.
+
+        Example:
+            >>> rnn, head = SinRNN(2, 8, 3, bias=True).to_torch()
+            >>> rnn, head
+            (RNN(2, 8, batch_first=True), Linear(in_features=8, out_features=3, bias=True))
+        """
         return export.to_torch(self)
 
     def save(self, path: str | Path) -> None:
@@ -341,6 +469,14 @@ class SinRNN(nn.Module):
 
         Args:
             path: The file; what was there is replaced.
+
+        Raises:
+            OSError: The file cannot be written; what was there is as it was.
+
+        Example:
+            >>> SinRNN(hidden_size=8).save("net.safetensors")
+            >>> SinRNN.load("net.safetensors")
+            SinRNN(1, 8, 1, bias=False, depth=None, init='orthogonal')
         """
         export.save(self, path)
 
@@ -354,5 +490,10 @@ class SinRNN(nn.Module):
         Raises:
             FileNotFoundError: There is no such file.
             ValueError: The file is not a SinRNN's, or of a newer format.
+
+        Example:
+            >>> SinRNN().save("net.safetensors")
+            >>> SinRNN.load("net.safetensors").Whh.shape
+            torch.Size([50, 50])
         """
         return export.load(cls, path)  # type: ignore[return-value]

@@ -16,6 +16,7 @@ from cases import BITS, B, D, H, K, O, T, assert_close, refuses, upstream
 import sinrnn
 from sinrnn import SinRNN
 from sinrnn.bptt import last_output, tanh_rnn
+from sinrnn.init import INITS
 
 BIAS = pytest.mark.parametrize("bias", [True, False])
 FIT = "x must be (B, T, 2) with T >= 1 to fit Wih (5, 2), got"
@@ -284,7 +285,7 @@ def test_init_notebook_fills_the_interval_of_the_notebook():
     assert not net.bo.any()
 
 
-@pytest.mark.parametrize("init", ["orthogonal", "linear", "torch", "notebook"])
+@pytest.mark.parametrize("init", INITS)
 def test_reset_parameters_draws_anew_and_the_seed_decides(init):
     torch.manual_seed(7)
     net = SinRNN(D, H, O, bias=True, init=init)
@@ -303,7 +304,7 @@ def test_dtype_is_that_of_every_weight_and_output(dtype):
     assert net(torch.zeros(B, T, D, dtype=dtype)).dtype == dtype
 
 
-@pytest.mark.parametrize("init", ["orthogonal", "linear", "torch", "notebook"])
+@pytest.mark.parametrize("init", INITS)
 def test_device_meta_makes_shapes_without_numbers(init):
     net = SinRNN(D, H, O, bias=True, init=init, device="meta")
     assert {p.device.type for p in net.parameters()} == {"meta"}
