@@ -73,7 +73,9 @@ def load(cls: type["SinRNN"], path: str | Path) -> "SinRNN":
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["sinrnn"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            # A copy is aligned as torch's memory is; the file's header may leave it anywhere, and
+            # the last bits of products depend on that.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
         if about["format"] != FORMAT:
             raise ValueError(f"its format is {about['format']}, this sinrnn reads {FORMAT}")
         if "sha256" not in about:
@@ -119,16 +121,26 @@ def load(cls: type["SinRNN"], path: str | Path) -> "SinRNN":
     return net
 
 
+def model_file(path: Path) -> Path:
+    """The file that `save` wrote: that of a run's folder, or the path itself."""
+    return path / "model.safetensors" if path.is_dir() else path
+
+
 def from_torch(cls: type["SinRNN"], rnn: nn.RNN, head: nn.Linear | None) -> "SinRNN":
     """The same function as a one-layer torch.nn.RNN and a readout; see SinRNN.from_torch."""
+    if not isinstance(rnn, nn.RNNBase):
+        raise TypeError(f"rnn must be a torch.nn.RNN, got {type(rnn).__name__}")
+    if head is not None and not isinstance(head, nn.Linear):
+        raise TypeError(f"head must be a torch.nn.Linear or None, got {type(head).__name__}")
     unlike = {
+        rnn.mode: rnn.mode in ("LSTM", "GRU"),
+        f"nonlinearity={rnn.mode[4:].lower()!r}": rnn.mode == "RNN_RELU",
         f"num_layers={rnn.num_layers}": rnn.num_layers != 1,
         f"bidirectional={rnn.bidirectional}": rnn.bidirectional,
-        f"nonlinearity={rnn.nonlinearity!r}": rnn.nonlinearity != "tanh",
+        f"proj_size={rnn.proj_size}": rnn.proj_size != 0,
     }
-    for setting, differs in unlike.items():
-        if differs:
-            raise ValueError(f"SinRNN is one tanh layer in one direction, got {setting}")
+    if found := [name for name, differs in unlike.items() if differs]:
+        raise ValueError(f"SinRNN is one tanh layer in one direction, got {', '.join(found)}")
     H, theirs = rnn.hidden_size, dict(rnn.named_parameters())
     if head is not None and head.in_features != H:
         raise ValueError(f"head must read the {H} hidden units, got {head.in_features}")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sinrnn.durable import write
+from sinrnn.export import model_file
 from sinrnn.rnn import SinRNN
 from sinrnn.series import FileSeries, Series
 
@@ -121,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _written(args: argparse.Namespace) -> str:
     """Write table and picture; returns what is to be said of them."""
-    model = args.model / "model.safetensors" if args.model.is_dir() else args.model
+    model = model_file(args.model)
     table = args.output or model.parent / "forecast.csv"
     if table.suffix.lower() != ".csv":
         raise ValueError(f"--output must end in .csv, got {table}")

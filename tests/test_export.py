@@ -243,11 +243,53 @@ def test_torch_modules_are_copies():
         ({"num_layers": 2}, "num_layers=2"),
         ({"bidirectional": True}, "bidirectional=True"),
         ({"nonlinearity": "relu"}, "nonlinearity='relu'"),
+        ({"num_layers": 2, "bidirectional": True}, "num_layers=2, bidirectional=True"),
     ],
 )
 def test_from_torch_refuses_by_name(options, named):
     with refuses(ValueError, f"SinRNN is one tanh layer in one direction, got {named}"):
         SinRNN.from_torch(nn.RNN(D, H, **options))
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        (nn.GRU(D, H), "GRU"),
+        (nn.LSTM(D, H), "LSTM"),
+        (nn.LSTM(D, H, proj_size=2), "LSTM, proj_size=2"),
+    ],
+)
+def test_from_torch_refuses_other_cells_by_name(other, named):
+    with refuses(ValueError, f"SinRNN is one tanh layer in one direction, got {named}"):
+        SinRNN.from_torch(other)
+
+
+def test_from_torch_refuses_what_is_no_module_of_that_kind():
+    with refuses(TypeError, "rnn must be a torch.nn.RNN, got RNNCell"):
+        SinRNN.from_torch(nn.RNNCell(D, H))
+    with refuses(TypeError, "head must be a torch.nn.Linear or None, got Sequential"):
+        SinRNN.from_torch(nn.RNN(D, H), nn.Sequential(nn.Linear(H, O)))
+
+
+def test_torch_bits_survive_the_way_there_and_back():
+    # Two biases become their sum, so it is the sums that come back.
+    rnn, head = nn.RNN(D, H, batch_first=True), nn.Linear(H, O)
+    there, readout = SinRNN.from_torch(rnn, head).to_torch()
+    state, back = rnn.state_dict(), there.state_dict()
+    for name in ("weight_ih_l0", "weight_hh_l0"):
+        torch.testing.assert_close(back[name], state[name], **BITS)
+    sums = [biases["bias_ih_l0"] + biases["bias_hh_l0"] for biases in (state, back)]
+    torch.testing.assert_close(sums[1], sums[0], **BITS)
+    torch.testing.assert_close(readout.state_dict(), head.state_dict(), **BITS)
+
+
+def test_loaded_tensors_are_aligned_whatever_the_header_says(tmp_path):
+    net, path = SinRNN(D, H, O), tmp_path / "net.safetensors"
+    for init in ("torch", "notebook", "orthogonal"):  # headers of other lengths
+        net.init = init
+        net.save(path)
+        for weight in SinRNN.load(path).parameters():
+            assert weight.data_ptr() % 64 == 0, init
 
 
 def test_from_torch_refuses_a_head_that_does_not_fit():
