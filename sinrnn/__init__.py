@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sinrnn.bptt import tanh_rnn
 from sinrnn.rnn import SinRNN
-from sinrnn.tracing import trace
+from sinrnn.tracing import Trace, trace
 
 if TYPE_CHECKING:
     from sinrnn.forecaster import Forecaster
@@ -55,6 +55,7 @@ __all__ = [
     "Sine",
     "Square",
     "SumOfSines",
+    "Trace",
     "WindowDataModule",
     "Windows",
     "__version__",
@@ -63,11 +64,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Import the module behind a lazily loaded public name."""
-    if name not in _LAZY:
-        raise AttributeError(f"module 'sinrnn' has no attribute {name!r}")
-    return getattr(importlib.import_module(_LAZY[name]), name)
+if not TYPE_CHECKING:  # else every misspelt name would have a type
+
+    def __getattr__(name: str) -> object:
+        """Import the module behind a lazily loaded public name."""
+        if name not in _LAZY:
+            raise AttributeError(f"module 'sinrnn' has no attribute {name!r}")
+        return getattr(importlib.import_module(_LAZY[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -24,7 +24,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from sinrnn import config, doctor
+from sinrnn import config, doctor, files
 from sinrnn.checkpoint import Checkpoints, Durable, read
 from sinrnn.closing import Closing
 from sinrnn.durable import write
@@ -42,9 +42,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-PACKAGE = Path(__file__).parent
-# In a checkout the configs lie beside the package, in a wheel inside it.
-CONFIGS = next(p for p in (PACKAGE.parent / "configs", PACKAGE / "configs") if p.is_dir())
+CONFIGS = files.CONFIGS
 
 # All that a config may name: what is not here is refused without being imported.
 LISTED = [
@@ -57,6 +55,10 @@ LISTED = [
     "lightning.pytorch.strategies",
     "lightning.fabric.plugins",  # where some of the plugins are defined
 ]
+SHIPPED = (
+    "Where you have no file configs/NAME, that name is one that comes with sinrnn: --config "
+    f"{', '.join(f'configs/{path.name}' for path in sorted(CONFIGS.glob('*.yaml')))}."
+)
 TRUST = "Let configs name this module of your own, too; it is imported, and runs."
 
 # What a user can do nothing about.
@@ -119,6 +121,8 @@ class TrainCLI(LightningCLI):
 
     def __init__(self, args: Sequence[str], trusted: Sequence[str] = ()) -> None:
         self.trusted = trusted
+        if trusted:  # which may lie in the folder one is in, as for python -m
+            sys.path.append(str(Path.cwd()))
         set_parsing_settings(
             import_path_denylist=["*"],
             import_path_allowlist=[*LISTED, *trusted],
@@ -137,7 +141,8 @@ class TrainCLI(LightningCLI):
             trainer_defaults={"enable_model_summary": False, "num_sanity_val_steps": 0},
             parser_kwargs={
                 "exit_on_error": False,
-                "description": f"Train a recurrent network. --trust MODULE: {TRUST}",
+                "prog": shlex.join(command()),
+                "description": f"Train a recurrent network. {SHIPPED} --trust MODULE: {TRUST}",
             },
         )
 
@@ -288,9 +293,8 @@ class Run:
         monitor = cli.config_init.monitor
         self.cli, self.checkpoint = cli, checkpoint
         self.closing = Closing(folder, monitor, cli.config.keep)
-        script = sys.argv[0] or "scripts/train.py"
         trust = [f"--trust={module}" for module in cli.trusted]
-        self.command = shlex.join(["python", script, "--resume", str(folder), *trust])
+        self.command = shlex.join([*command(), "--resume", str(folder), *trust])
         self.signals = Signals(f"stopped at once; go on with: {self.command}")
         given = dict(cli.config_init.trainer)
         checkpoints = Checkpoints(folder / "checkpoints", config, self.signals)
@@ -480,8 +484,24 @@ def main(argv: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()) 
     return 0
 
 
+def command() -> list[str]:
+    """What to type to start this program again: sinrnn, or python and a script or module."""
+    python, script = typed(sys.executable), Path(sys.argv[0])
+    if not script.is_file():  # started by python -c, or by a launcher of Windows
+        return [python, "-m", "sinrnn"]
+    if script.name == "__main__.py":
+        return [python, "-m", script.parent.name]
+    return [python, str(script)] if script.suffix == ".py" else [typed(str(script))]
+
+
+def typed(program: str) -> str:
+    """A program's name where the shell finds it by that, else its path."""
+    name = Path(program).name
+    return name if shutil.which(name) == program else program
+
+
 def with_config(args: list[str]) -> list[str]:
-    """The arguments, with the default config where none is chosen."""
+    """The arguments, with the default config where none is chosen, and with shipped ones found."""
     for i, arg in enumerate(args):
         if arg == "--resume" or arg.startswith("--resume="):
             run = Path(arg.partition("=")[2] or "".join(args[i + 1 : i + 2]))
@@ -489,7 +509,14 @@ def with_config(args: list[str]) -> list[str]:
                 raise FileNotFoundError(f"--resume {run}: no config.yaml in that folder")
             return ["--config", str(run / "config.yaml"), *args]
     if any(arg in ("-c", "--config") or arg.startswith("--config=") for arg in args):
-        return args
+        found = list(args)
+        for i, arg in enumerate(args):
+            option, equals, path = arg.partition("=")
+            if equals and option == "--config":
+                found[i] = f"--config={files.shipped(path)}"
+            elif i and args[i - 1] in ("-c", "--config"):
+                found[i] = files.shipped(arg)
+        return found
     return ["--config", str(CONFIGS / "sine.yaml"), *args]
 
 

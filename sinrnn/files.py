@@ -20,6 +20,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+PACKAGE = Path(__file__).parent
+# In a wheel the configs lie inside the package, in a checkout beside it.
+CONFIGS = next(p for p in (PACKAGE / "configs", PACKAGE.parent / "configs") if p.is_dir())
+
 Column = str | int | None
 Values = NDArray[Any]
 
@@ -29,11 +33,18 @@ ONE_COMMA = re.compile(r"\s*[+-]?\d*,\d+(e[+-]?\d+)?\s*", re.IGNORECASE)
 CHUNK = 2**22  # values that are looked at together, 32 MB
 
 
+def shipped(path: str) -> str:
+    """The path, or where there is no file configs/NAME, that of the one that comes with sinrnn."""
+    folder, _, name = path.rpartition("/")
+    own = CONFIGS / name
+    return str(own) if folder == "configs" and not Path(path).exists() and own.is_file() else path
+
+
 def read(path: str | Path, column: Column = None) -> Tensor:
     """A column of a file.
 
     Args:
-        path: A local file, of the kind that its ending says.
+        path: A local file, of the kind that its ending says, or `shipped`.
         column: The column's name, or its index from 0.
 
     Returns:
@@ -46,7 +57,7 @@ def read(path: str | Path, column: Column = None) -> Tensor:
     """
     if "://" in str(path):
         raise ValueError(f"{path} is a URL, and only local files are read: download it first")
-    path = Path(path)
+    path = Path(shipped(str(path)))
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: name a file in it")
     if not path.exists():

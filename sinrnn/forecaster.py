@@ -62,6 +62,24 @@ class Forecaster(pl.LightningModule):
             detached from it, with data.tracks; an epoch starts from zeros.
         input_noise: Standard deviation of the noise that is added to what the network reads in
             training, in the units that it works in.
+
+    Attributes:
+        net: The `SinRNN` that learns, in the units that it works in; `network` gives a copy in
+            the series' own.
+
+    Raises:
+        ValueError: As `SinRNN`; or an option is out of its range, or contradicts another.
+
+    Example:
+        >>> from functools import partial
+        >>> import lightning.pytorch as pl
+        >>> model = Forecaster(hidden_size=16, optimizer=partial(torch.optim.Adam, lr=0.01))
+        >>> trainer = pl.Trainer(
+        ...     max_epochs=5, logger=False, enable_checkpointing=False, enable_progress_bar=False
+        ... )
+        >>> trainer.fit(model, WindowDataModule())
+        >>> trainer.callback_metrics["half_mse/val"].item() < 0.01
+        True
     """
 
     def __init__(
@@ -190,7 +208,14 @@ class Forecaster(pl.LightningModule):
             self.scale.fill_(data.scaling.scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Predictions (B, O) for windows x (B, T, D), both in the series' own units."""
+        """Predictions for windows, both in the series' own units.
+
+        Args:
+            x: Windows (B, T, D).
+
+        Returns:
+            The predictions (B, O).
+        """
         y: Tensor = self.net((x - self.mean) / self.scale)
         return self.mean + self.scale * y
 
@@ -373,11 +398,22 @@ class Forecaster(pl.LightningModule):
         return clip if clip and clip > 0 else None
 
     def network(self) -> SinRNN:
-        """A copy of the network that reads and gives the series' own units."""
+        """A copy of the network that reads and gives the series' own units.
+
+        Returns:
+            The copy; where the data was standardised, its weights hold mean and scale.
+        """
         return self.net.rescaled(self.mean.item(), self.scale.item())
 
     def inner(self, values: Tensor) -> Tensor:
-        """From the series' units to those the network works in, in the weights' dtype."""
+        """From the series' units to those the network works in, in the weights' dtype.
+
+        Args:
+            values: Samples of any shape.
+
+        Returns:
+            As many values: (values - mean) / scale.
+        """
         return (values.to(self.net.Wih) - self.mean) / self.scale
 
     def _log_loss(self, name: str, batch: Batch) -> None:

@@ -14,7 +14,15 @@ from sinrnn import files
 
 
 class Series(ABC):
-    """A one-dimensional series."""
+    """A one-dimensional series: one of your own needs `values` alone.
+
+    Example:
+        >>> class Ramp(Series):
+        ...     def values(self):
+        ...         return torch.arange(6.0)
+        >>> Windows(Ramp().values(), window=3).targets
+        tensor([3., 4., 5.])
+    """
 
     @abstractmethod
     def values(self) -> Tensor:
@@ -32,24 +40,38 @@ class Series(ABC):
         return self.values()[:points]
 
     def truth(self, points: int) -> Tensor:
-        """What `continued` gives, without the noise where that is known."""
+        """What `continued` gives, without the noise where that is known.
+
+        Args:
+            points: Samples asked for.
+
+        Returns:
+            The samples, (points,), or as many as there are.
+        """
         return self.continued(points)
 
 
 class FileSeries(Series):
-    """One column of a local file: .csv, .tsv or .txt (also .gz), .npy, or .parquet.
+    r"""One column of a local file: .csv, .tsv or .txt (also .gz), .npy, or .parquet.
 
     The file is read when its values are first asked for. A row that cannot be read is refused, for
     to leave it out would shift time. Arrays of floats in a .npy file are mapped, not loaded.
 
     Args:
-        path: The file, as seen from the folder the process was started in.
+        path: The file, as seen from the folder the process was started in. Where there is none,
+            configs/sunspots.csv is the one that comes with sinrnn.
         column: Name of the column, or its index from 0. Not needed where there is only one, or
             one beside a column of time.
 
     Raises:
         ValueError: The path is empty; when read, the file is not one number for each step.
         OSError: When read, there is no such file, or it may not be read.
+
+    Example:
+        >>> from pathlib import Path
+        >>> _ = Path("tide.csv").write_text("hour,metres\n0,1.5\n1,2.25\n")
+        >>> FileSeries("tide.csv", column="metres").values()
+        tensor([1.5000, 2.2500], dtype=torch.float64)
     """
 
     def __init__(self, path: str | Path, column: str | int | None = None) -> None:
@@ -59,7 +81,12 @@ class FileSeries(Series):
         self._values: Tensor | None = None
 
     def values(self) -> Tensor:
-        """All samples, (points,), float32 or float64 as the file has them."""
+        """All samples, (points,), float32 or float64 as the file has them.
+
+        Raises:
+            ValueError: The file is not one finite number for each step.
+            OSError: There is no such file, or it may not be read.
+        """
         if self._values is None:
             self._values = files.read(self.path, self.column)
         return self._values
@@ -68,10 +95,25 @@ class FileSeries(Series):
 class Generated(Series):
     """A formula and noise, without end; the first samples are the same however many are asked for.
 
+    One of your own needs `_formula` alone: steps i = 0, 1, 2, ... and samples, both float64,
+    (points,).
+
     Args:
         points: Samples, N.
         noise: Standard deviation of the Gaussian noise on every sample.
         seed: Fixes the noise.
+
+    Raises:
+        ValueError: points is below 1, noise is below 0 or not finite, or seed is below 0.
+
+    Example:
+        >>> class Ramp(Generated):
+        ...     def _formula(self, i):
+        ...         return i / 10
+        >>> Ramp(points=3, noise=0.01).values()
+        tensor([0.0013, 0.0987, 0.2064], dtype=torch.float64)
+        >>> Ramp(points=3, noise=0.01).truth(4)
+        tensor([0.0000, 0.1000, 0.2000, 0.3000], dtype=torch.float64)
     """
 
     def __init__(self, points: int = 1000, noise: float = 0.0, seed: int = 0) -> None:
@@ -92,12 +134,26 @@ class Generated(Series):
         return self.continued(self.points)
 
     def continued(self, points: int) -> Tensor:
-        """The first `points` samples of the endless series, float64, (points,)."""
+        """The first `points` samples of the endless series.
+
+        Args:
+            points: Samples asked for.
+
+        Returns:
+            As many samples, float64, (points,).
+        """
         normal = np.random.default_rng(self.seed).standard_normal(points)
         return self.truth(points) + self.noise * torch.from_numpy(normal)
 
     def truth(self, points: int) -> Tensor:
-        """The same without noise, float64, (points,)."""
+        """The same without noise.
+
+        Args:
+            points: Samples asked for.
+
+        Returns:
+            As many samples, float64, (points,).
+        """
         return self._formula(torch.arange(points, dtype=torch.float64))
 
 
@@ -111,6 +167,14 @@ class Sine(Generated):
         points: Samples, N.
         stop: Where the grid ends, in radians, not included.
         divisor: Stretches the wave; the period is 2 pi * divisor * points / stop samples.
+        **common: noise and seed of `Generated`.
+
+    Raises:
+        ValueError: stop or divisor is 0 or not finite; or as `Generated`.
+
+    Example:
+        >>> Sine(points=8, stop=2 * torch.pi).values()[:3]
+        tensor([0.0000, 0.7071, 1.0000], dtype=torch.float64)
     """
 
     def __init__(
@@ -137,6 +201,15 @@ class Damped(Generated):
     Args:
         period: Samples in a period, above 2.
         decay: Samples after which the wave has 1/e of its height.
+        **common: points, noise and seed of `Generated`.
+
+    Raises:
+        ValueError: A number of samples is too small or not finite; or as `Generated`.
+
+    Example:
+        >>> wave = Damped(period=4, decay=100).values()
+        >>> wave[101] / wave[1]
+        tensor(0.3679, dtype=torch.float64)
     """
 
     def __init__(self, *, period: float = 50.0, decay: float = 400.0, **common: Any) -> None:
@@ -153,6 +226,15 @@ class SumOfSines(Generated):
     Args:
         periods: Samples in a period of each sine, above 2.
         amplitudes: Height of each sine.
+        **common: points, noise and seed of `Generated`.
+
+    Raises:
+        ValueError: The lists are empty or of different lengths, a period is 2 samples or less, or
+            a number is not finite; or as `Generated`.
+
+    Example:
+        >>> SumOfSines(periods=(4.0, 12.0), amplitudes=(1.0, 0.5)).values()[:4]
+        tensor([ 0.0000,  1.2500,  0.4330, -0.5000], dtype=torch.float64)
     """
 
     def __init__(
@@ -188,6 +270,16 @@ class Chirp(Generated):
     Args:
         first: Period at the start, 1 / f, in samples, above 2.
         last: Period after N points, 1 / g, in samples, above 2.
+        **common: points, noise and seed of `Generated`.
+
+    Raises:
+        ValueError: A period is 2 samples or less, or not finite; or as `Generated`.
+
+    Example:
+        >>> up = Chirp(first=100, last=20).values() > 0
+        >>> starts = (up[1:] & ~up[:-1]).nonzero().flatten()
+        >>> starts.diff()[[0, -1]]  # the first period and the last, in samples
+        tensor([85, 20])
     """
 
     def __init__(self, *, first: float = 100.0, last: float = 20.0, **common: Any) -> None:
@@ -204,6 +296,14 @@ class Square(Generated):
 
     Args:
         period: Samples in a period, above 2.
+        **common: points, noise and seed of `Generated`.
+
+    Raises:
+        ValueError: The period is 2 samples or less, or not finite; or as `Generated`.
+
+    Example:
+        >>> Square(period=5).values()[:6]
+        tensor([ 1.,  1.,  1., -1., -1.,  1.], dtype=torch.float64)
     """
 
     def __init__(self, *, period: float = 50.0, **common: Any) -> None:
@@ -225,9 +325,18 @@ class MackeyGlass(Generated):
         beta: Growth per sample, above 0, at most 1.
         gamma: Decay per sample, above 0, at most 1.
         n: How sharply growth ends where d is above 1; above 0, at most 50.
+        **common: points, noise and seed of `Generated`.
 
-    Source: Mackey and Glass (1977), "Oscillation and chaos in physiological control systems",
-    Science 197.
+    Raises:
+        ValueError: A number is not in its range; or as `Generated`.
+
+    Source:
+        Mackey and Glass (1977), "Oscillation and chaos in physiological control systems",
+        Science 197.
+
+    Example:
+        >>> MackeyGlass(tau=17).values()[:4]
+        tensor([1.0635, 1.0109, 0.9606, 0.9135], dtype=torch.float64)
     """
 
     def __init__(

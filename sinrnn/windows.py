@@ -29,7 +29,9 @@ class Scaling(NamedTuple):
 class Windows(Dataset[Batch]):
     """All windows of a stretch of a series, with the value `horizon` steps after each.
 
-    Nothing is copied until windows are asked for; then one indexing operation gathers them all.
+    An index, a slice or a tensor of indices, gives the windows (B, T, 1) and their targets (B, K);
+    iteration gives all of them in time order, in batches. Nothing is copied until windows are
+    asked for; then one indexing operation gathers them all.
 
     Args:
         span: Consecutive samples, (N,).
@@ -38,7 +40,17 @@ class Windows(Dataset[Batch]):
         steps: Consecutive targets per window, K.
 
     Raises:
-        ValueError: The span is too short for one window and its targets.
+        ValueError: window, horizon or steps is below 1, or the span is too short for one window
+            and its targets.
+
+    Example:
+        >>> windows = Windows(torch.arange(6.0), window=3, horizon=2)
+        >>> x, y = windows[:]
+        >>> x[..., 0]
+        tensor([[0., 1., 2.],
+                [1., 2., 3.]])
+        >>> y[:, 0]
+        tensor([4., 5.])
     """
 
     def __init__(self, span: Tensor, window: int, horizon: int = 1, steps: int = 1) -> None:
@@ -71,7 +83,14 @@ class Windows(Dataset[Batch]):
         return self._rows[:, -self.steps]
 
     def sample(self, most: int) -> Batch:
-        """At most `most` windows and targets, evenly spread over the span."""
+        """At most `most` windows and targets, evenly spread over the span.
+
+        Args:
+            most: Windows asked for.
+
+        Returns:
+            The windows (B, T, 1) and their targets (B, K).
+        """
         count = min(most, len(self))
         spread = torch.linspace(0, len(self) - 1, count, dtype=torch.float64)
         return self[spread.round().long()]
@@ -201,8 +220,18 @@ class WindowDataModule(pl.LightningDataModule):
             deviation; losses and predictions stay in the series' own units.
         seed: Fixes, with the epoch, the order of the training windows.
 
+    Attributes:
+        windows: After `setup`, the `Windows` of "train", "val" and "test".
+        scaling: After `setup`, mean and scale of the training span; (0, 1) unless standardised.
+
     Raises:
         ValueError: A size is below 1, or spans leave [0, 1], overlap or are out of order.
+
+    Example:
+        >>> data = WindowDataModule(Sine(points=100), window=4)
+        >>> data.setup()
+        >>> {name: len(windows) for name, windows in data.windows.items()}
+        {'train': 56, 'val': 16, 'test': 16}
     """
 
     def __init__(
@@ -285,7 +314,14 @@ class WindowDataModule(pl.LightningDataModule):
             )
 
     def edges(self, name: str) -> tuple[int, int]:
-        """First point of a span, and the first after it, as indices into the series."""
+        """First point of a span, and the first after it, as indices into the series.
+
+        Args:
+            name: "train", "val" or "test"; `setup` has been called.
+
+        Returns:
+            Both indices, in samples.
+        """
         first, last = (round(fraction * len(self.values)) for fraction in self.spans[name])
         return first, last
 

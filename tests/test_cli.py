@@ -248,9 +248,7 @@ def test_exploding_loss_stops_with_what_to_change(at_hand):
 
 @pytest.mark.parametrize("config", sorted(path.name for path in cli.CONFIGS.glob("*.yaml")))
 def test_every_config_trains(at_hand, tmp_path, config):
-    short = ["--config", str(cli.CONFIGS / config), "--trainer.max_epochs", "2"]
-    if config == "series.yaml":  # its file is named as seen from the repository
-        short += ["--data.series.path", str(cli.CONFIGS / "sunspots.csv")]
+    short = ["--config", f"configs/{config}", "--trainer.max_epochs", "2"]
     status, out, err = at_hand(*short)
     assert (status, err) == (0, "")
     name = yaml.safe_load((cli.CONFIGS / config).read_text())["name"]
@@ -444,7 +442,7 @@ def test_second_interrupt_ends_at_once_and_harms_nothing(at_hand, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 128 + signal.SIGINT
     folder = Path("runs/small/version_0")
-    command = f"python impatient.py --resume {folder}"
+    command = f"{cli.typed(sys.executable)} impatient.py --resume {folder}"
     assert done.stderr == f"\nstopped at once; go on with: {command}\n"
     assert "it goes on" not in done.stdout
     assert not list(folder.rglob("*.part"))

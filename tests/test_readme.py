@@ -21,6 +21,6 @@ def test_files_that_the_readme_maps_are_there():
         str(path.relative_to(root))
         for pattern in ("sinrnn/*.py", "scripts/*.py", "configs/*.yaml")
         for path in root.glob(pattern)
-        if path.name != "__init__.py"
+        if not path.name.startswith("__")
     ]
     assert set(listed) == set(present)

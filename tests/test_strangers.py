@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -234,11 +235,11 @@ def test_help_for_a_class_off_the_list_is_refused(refused, option):
 
 def test_module_is_trusted_by_the_command_line_alone(song, tmp_path):
     (tmp_path / "mine.yaml").write_text(changed(SMALL, ["data", "series"], BIRD))
-    trust = tmp_path / "trust.py"  # in a process of its own, as trust lasts as long as that
-    trust.write_text("from sinrnn.cli import main\nraise SystemExit(main())\n")
-    command = [sys.executable, str(trust), "--config", "mine.yaml", "--trainer.max_epochs", "0"]
-    command += ["--trust", "canary"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    script = Path(__file__).parent.parent / "scripts" / "train.py"
+    command = [sys.executable, str(script), "--config", "mine.yaml", "--trainer.max_epochs", "0"]
+    command += ["--trust", "canary"]  # in a process of its own, as trust lasts as long as that
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert song.read_text() == "called"
     assert "trust" not in (tmp_path / "runs/small/version_0/config.yaml").read_text()

@@ -1,0 +1,189 @@
+"""Every public name is documented, its example runs, and a user's type checker accepts it."""
+
+import contextlib
+import doctest
+import inspect
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import sinrnn
+
+ROOT = Path(__file__).parent.parent
+API = SimpleNamespace(**runpy.run_path(str(ROOT / "scripts" / "api.py")))
+NAMES = [name for name in sinrnn.__all__ if name != "__version__"]
+MEMBERS = {
+    f"{name}.{part}": member
+    for name in NAMES
+    if inspect.isclass(getattr(sinrnn, name))
+    for part, member in API.members(getattr(sinrnn, name)).items()
+}
+EVERYTHING = {name: getattr(sinrnn, name) for name in NAMES} | MEMBERS
+# Those that shall have an example; repr shows what extra_repr gives.
+SHOWN = NAMES + [name for name in MEMBERS if name.startswith("SinRNN.") and "extra" not in name]
+# What Lightning says to everybody.
+LIGHTNING = [
+    ".*does not have many workers.*",
+    ".*isinstance.treespec, LeafSpec.*",  # Lightning 2.6.6 with torch 2.13
+]
+
+
+def examples(name):
+    """The doctest of one docstring, in the names that docs/api.md says."""
+    known = {"torch": torch} | {public: getattr(sinrnn, public) for public in NAMES}
+    member = EVERYTHING[name]
+    # A method's function: the finder leaves out what was imported, and goes on into members.
+    text = inspect.getdoc(member) or ""
+    return doctest.DocTestParser().get_doctest(text, known, name, None, 0)
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_every_public_name_has_a_docstring(name):
+    assert EVERYTHING[name].__doc__, f"{name} has no docstring"
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_every_name_has_an_example(name):
+    assert examples(name).examples, f"the docstring of {name} needs an Example: with >>> lines"
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+@pytest.mark.filterwarnings(*(f"ignore:{said}" for said in LIGHTNING))
+def test_examples_print_what_they_say(name, tmp_path):
+    torch.set_default_dtype(torch.float32)  # as a user has it
+    said = []
+    with contextlib.chdir(tmp_path):
+        failed, _ = doctest.DocTestRunner(verbose=False).run(examples(name), out=said.append)
+    assert not failed, f"the example of {name}:\n" + "".join(said)
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_args_are_those_of_the_signature(name):
+    member = EVERYTHING[name]
+    blocks = dict(API.SECTION.findall(f"{inspect.getdoc(member)}\n"))
+    if name == "Trace" or isinstance(member, property) or ("Args" not in blocks and "." in name):
+        return  # fields are Attributes, and a hook's arguments are Lightning's
+    own = vars(member).get("__init__") if inspect.isclass(member) else API.function(member)
+    given = inspect.signature(own).parameters.values() if own else ()
+    wanted = [str(p).split(":")[0] for p in given if p.name not in ("self", "cls")]
+    assert [*API.items(blocks.get("Args", ""))] == wanted, f"Args of {name} are not its arguments"
+
+
+def test_page_has_every_public_name():
+    assert {name for names in API.ORDER.values() for name in names} == set(NAMES)
+
+
+def test_page_is_current():
+    current = API.page() == API.PAGE.read_text()
+    assert current, "docs/api.md is not what the docstrings say: run python scripts/api.py"
+
+
+USER = """\
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+import sinrnn
+from sinrnn import (
+    Chirp,
+    FileSeries,
+    Forecaster,
+    Generated,
+    MackeyGlass,
+    Series,
+    Sine,
+    SinRNN,
+    WindowDataModule,
+    Windows,
+    tanh_rnn,
+    trace,
+)
+
+net = SinRNN(input_size=1, hidden_size=8, depth=3, dtype=torch.float64)
+x: Tensor = torch.zeros(2, 5, 1)
+y: Tensor = net(x)
+h: Tensor
+h, y = net.unroll(x)
+h, y = net.step(x[:, 0], None)
+y = net.rollout(x, 3)
+wider: SinRNN = SinRNN.from_torch(nn.RNN(1, 8, batch_first=True), nn.Linear(8, 1))
+rnn: nn.RNN
+head: nn.Linear
+rnn, head = wider.to_torch()
+net.save(Path("net.safetensors"))
+net = SinRNN.load("net.safetensors")
+Wih: nn.Parameter = net.Wih
+bias: nn.Parameter | None = net.bh
+h = tanh_rnn(x, None, net.Wih, net.Whh, net.bh, depth=2)
+seen = trace(net, x, y)
+flow: Tensor = seen.flow
+Whh: Tensor = seen.shares["Whh"]
+angle: float = seen.cosine(depth=2)
+
+
+class Ramp(Generated):
+    def _formula(self, i: Tensor) -> Tensor:
+        return i
+
+
+every: list[Series] = [Sine(points=9), Chirp(noise=0.1), MackeyGlass(), Ramp(), FileSeries("a.csv")]
+data = WindowDataModule(every[0], window=4, train=(0.0, 0.5), val=(0.5, 0.7), test=(0.7, 1.0))
+windows: Windows = data.windows["test"]
+x, y = windows[:2]
+model = Forecaster(hidden_size=8, optimizer=torch.optim.Adam, loss="every")
+net = model.network()
+model = Forecaster.load_from_checkpoint("last.ckpt")
+version: str = sinrnn.__version__
+
+
+class Own(SinRNN):
+    pass
+
+
+own: Own = Own.load("own.safetensors")
+own = Own.from_torch(rnn)
+"""
+# Every line from the fifth on is wrong.
+WRONG = """\
+import torch
+import sinrnn
+from sinrnn import SinRNN, Windows, tanh_rnn, trace
+
+net = SinRNN(hidden_size="8")
+h: torch.Tensor = net.unroll(torch.zeros(2, 5, 1))
+y = net.rollout(torch.zeros(2, 5, 1))
+tanh_rnn(torch.zeros(2, 5, 1), None, net.Wih)
+trace(net, torch.zeros(2, 5, 1), 1.0)
+Windows([1.0, 2.0], window=1)
+sinrnn.Sinus()
+"""
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory):
+    """What mypy --strict says of a user's files, in a folder that is not the package's."""
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "good.py").write_text(USER)
+    (folder / "wrong.py").write_text(WRONG)
+    command = [sys.executable, "-m", "mypy", "--strict", "good.py", "wrong.py"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout
+
+
+def test_types_accept_a_users_code(checked):
+    assert "checked 2 source files" in checked, checked  # it ran to its end
+    assert not (wrong := re.findall(r"^good\.py.*", checked, re.MULTILINE)), "\n".join(wrong)
+
+
+@pytest.mark.parametrize("line", range(5, 12))
+def test_types_refuse_wrong_calls(checked, line):
+    said = re.findall(rf"^wrong\.py:{line}: error: .*\[(.*)\]$", checked, re.MULTILINE)
+    assert said in (["arg-type"], ["assignment"], ["call-arg"], ["attr-defined"]), (
+        WRONG.splitlines()[line - 1]
+    )
