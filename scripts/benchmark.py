@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from sinrnn import SinRNN, Windows, loop
 from sinrnn.baselines import half_mse
-from sinrnn.windows import BatchOrder
+from sinrnn.order import BatchOrder
 
 # (T, B, D, H), from the notebook's one window to what only arithmetic decides.
 SHAPES = [
@@ -241,9 +241,19 @@ def recomputing(seconds: float) -> list[Row]:
     return rows
 
 
-def bare_loop(cli: Any) -> float:
+def configured(name: str, *args: str) -> Any:
+    """Model, data and settings of a shipped config, without Lightning's remarks."""
+    from sinrnn.cli import TrainCLI
+    from sinrnn.files import CONFIGS
+    from sinrnn.messages import quiet
+
+    quiet()
+    return TrainCLI(["--config", str(CONFIGS / f"{name}.yaml"), *args])
+
+
+def bare_loop() -> float:
     """Seconds that a plain torch loop takes for configs/sine.yaml: same batches and optimizer."""
-    config = cli.TrainCLI(["--config", str(cli.CONFIGS / "sine.yaml")])
+    config = configured("sine")
     config.datamodule.setup()
     net, optimizer = config.model.net, config.model.configure_optimizers()
     x, y = (values.float() for values in config.datamodule.windows["train"][:])
@@ -262,12 +272,11 @@ def bare_loop(cli: Any) -> float:
     return time.perf_counter() - started
 
 
-def whole_run(
-    cli: Any, name: str = "sine", monitor: bool = True, more: Sequence[str] = ()
-) -> float:
+def whole_run(name: str = "sine", monitor: bool = True, more: Sequence[str] = ()) -> float:
     """Seconds of scripts/train.py with a config, from the first step to the last checkpoint."""
-    args = ["--config", str(cli.CONFIGS / f"{name}.yaml"), "--trainer.enable_progress_bar=false"]
-    run = cli.TrainCLI([*args, *more]).prepare()
+    from sinrnn.run import prepare
+
+    run: Any = prepare(configured(name, "--trainer.enable_progress_bar=false", *more))
     run.trainer.callbacks.remove(run.closing)
     if not monitor:
         run.trainer.callbacks.remove(run.closing.monitor)
@@ -278,11 +287,8 @@ def whole_run(
 
 def training_loop(seconds: float) -> list[Row]:
     """configs/sine.yaml: a bare torch loop that logs and saves nothing, and `scripts/train.py`."""
-    from sinrnn import cli
-
-    cli.quiet()
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        times = [(bare_loop(cli), whole_run(cli)) for _ in range(8)][1:]
+        times = [(bare_loop(), whole_run()) for _ in range(8)][1:]
     bare, ours = (1e3 * statistics.median(found) for found in zip(*times, strict=True))
     return [{"config": "sine.yaml", "bare loop": bare, "sinrnn": ours}]
 
@@ -293,12 +299,9 @@ ADAM = """--model.optimizer torch.optim.Adam --model.optimizer.lr 0.003 --data.b
 
 def monitoring(seconds: float) -> list[Row]:
     """Training with and without the monitoring, side by side; the median of the ratios."""
-    from sinrnn import cli
-
-    cli.quiet()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        whole_run(cli)
+        whole_run()
         for what, name, more, runs in (
             ("sine.yaml", "sine", "", 15),
             ("sine.yaml with Adam, 400 epochs", "sine", ADAM, 5),
@@ -306,8 +309,8 @@ def monitoring(seconds: float) -> list[Row]:
         ):
             pairs = [
                 (
-                    whole_run(cli, name, False, more.split()),
-                    whole_run(cli, name, True, more.split()),
+                    whole_run(name, False, more.split()),
+                    whole_run(name, True, more.split()),
                 )
                 for _ in range(runs)
             ]
@@ -401,11 +404,9 @@ def numpy_loss(weights: Sequence[Array], x: Array, y: Array) -> float:
 
 def notebook(seconds: float) -> list[Row]:
     """The notebook's 247 updates: the loop in NumPy, and sinrnn; then all of its training."""
-    from sinrnn import cli
     from sinrnn.sequential import Ensemble
 
-    cli.quiet()
-    config = cli.TrainCLI(["--config", str(cli.CONFIGS / "notebook.yaml")])
+    config = configured("notebook")
     config.datamodule.setup()
     both = [config.datamodule.windows[name][:] for name in ("train", "val")]
     (x, y), net = both[0], SinRNN(init="notebook", dtype=torch.float64)
@@ -424,7 +425,7 @@ def notebook(seconds: float) -> list[Row]:
             numpy_loss(weights, inputs.numpy(), targets.numpy())
     whole = {"NumPy loop": 1e3 * (time.perf_counter() - started)}
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        whole["sinrnn"] = 1e3 * whole_run(cli, "notebook")
+        whole["sinrnn"] = 1e3 * whole_run("notebook")
     return [{"what": "247 updates"} | found, {"what": f"all {epochs} epochs, both losses"} | whole]
 
 

@@ -17,18 +17,21 @@ import torch
 from torch import Tensor
 from tqdm import trange
 
-from sinrnn import SinRNN, baselines, cli, plots
-from sinrnn.forecaster import predict
+from sinrnn import SinRNN, baselines, plots
+from sinrnn.cli import TrainCLI
+from sinrnn.files import CONFIGS
+from sinrnn.messages import quiet
+from sinrnn.run import prepare
 from sinrnn.sequential import Ensemble
-from sinrnn.windows import WindowDataModule
+from sinrnn.windows import WindowDataModule, predict
 
 SPANS = ("train", "val")
 PRINTED = {"before training": (268.99, 261.04), "after 500 epochs": (0.00521, 0.00542)}
 
 
-def configured(name: str, *args: str) -> cli.TrainCLI:
+def configured(name: str, *args: str) -> TrainCLI:
     """Model, data and settings of a shipped config."""
-    return cli.TrainCLI(["--config", str(cli.CONFIGS / f"{name}.yaml"), *args])
+    return TrainCLI(["--config", str(CONFIGS / f"{name}.yaml"), *args])
 
 
 def losses(ensemble: Ensemble, data: WindowDataModule) -> Tensor:
@@ -72,8 +75,7 @@ def best(seeds: int, precision: str) -> tuple[Tensor, float]:
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         for seed in trange(seeds, unit="run", desc=f"best.yaml, {precision}"):
             args = (f"--seed_everything={seed}", f"--trainer.precision={precision}")
-            quiet = ("--trainer.enable_progress_bar=false",)
-            run = configured("best", *args, *quiet).prepare()
+            run = prepare(configured("best", *args, "--trainer.enable_progress_bar=false"))
             cast(Any, run.trainer).callbacks.remove(run.closing)  # draws pictures
             started = time.perf_counter()
             run.trainer.fit(run.cli.model, run.cli.datamodule)
@@ -113,7 +115,7 @@ def main() -> None:
         parser.error(f"--epochs must be at least 1, got {args.epochs}")
     if not args.figure.resolve().parent.is_dir():
         parser.error(f"--figure {args.figure}: there is no such folder")
-    cli.quiet()
+    quiet()
 
     data, curves, saturated = learn(args.starts, args.epochs)
     windows = {n: (x[..., 0], y[:, 0]) for n in SPANS for x, y in [data.windows[n][:]]}

@@ -205,9 +205,6 @@ def phase_drift(prediction: Tensor, truth: Tensor) -> tuple[float, float] | None
     # Where there is no wave there is no phase.
     if (made.abs() < 0.2 * wanted.abs().mean()).any() or (wanted == 0).any():
         return None
-    turns = _wrapped((made * wanted.conj()).angle().diff()).sum().item() / (2 * torch.pi)
-    return turns, (starts[-1] - starts[0]) / period
-
-
-def _wrapped(angle: Tensor) -> Tensor:
-    return torch.remainder(angle + torch.pi, 2 * torch.pi) - torch.pi
+    turned = (made * wanted.conj()).angle().diff()
+    turned = torch.remainder(turned + torch.pi, 2 * torch.pi) - torch.pi
+    return turned.sum().item() / (2 * torch.pi), (starts[-1] - starts[0]) / period

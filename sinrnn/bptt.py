@@ -81,7 +81,7 @@ def tanh_rnn(
         >>> Whh.grad.shape
         torch.Size([5, 5])
     """
-    if autocast(x):  # which would round what a recurrence adds up
+    if loop.autocast(x):  # which would round what a recurrence adds up
         with torch.autocast(x.device.type, enabled=False):
             return tanh_rnn(x, h0, Wih, Whh, bh, depth=depth)
     check(x, h0, Wih, Whh, bh, depth)
@@ -123,7 +123,7 @@ def last_output(
         TypeError: As in `tanh_rnn`.
         ValueError: As in `tanh_rnn`.
     """
-    if autocast(x):
+    if loop.autocast(x):
         with torch.autocast(x.device.type, enabled=False):
             return last_output(x, h0, Wih, Whh, bh, Who, bo, depth=depth)
     check(x, h0, Wih, Whh, bh, depth, Who, bo)
@@ -244,16 +244,6 @@ def _collect(
     return grad_x, grad_h0, grad_Wih, grad_Whh, grad_bh
 
 
-def autocast(x: Tensor) -> bool:
-    """Whether torch.autocast is on where x is."""
-    return (
-        torch._C._is_any_autocast_enabled()  # the quick answer
-        and isinstance(x, Tensor)
-        and torch.amp.is_autocast_available(x.device.type)
-        and torch.is_autocast_enabled(x.device.type)
-    )
-
-
 class _States(Function):
     """`tanh_rnn`: keeps the states it returns, nothing else."""
 
@@ -282,7 +272,7 @@ class _States(Function):
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> Grads:
         x, h0, Wih, Whh, bh, out = ctx.saved_tensors
-        if autocast(x):
+        if loop.autocast(x):
             with torch.autocast(x.device.type, enabled=False):
                 return _States.backward(ctx, grad_out)
         if torch.is_grad_enabled() or loop.preferred(grad_out):
@@ -330,7 +320,7 @@ class _LastOutput(Function):
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor) -> Grads:
         x, h0, Wih, Whh, bh, Who, bo = ctx.saved_tensors
-        if autocast(x):
+        if loop.autocast(x):
             with torch.autocast(x.device.type, enabled=False):
                 return _LastOutput.backward(ctx, grad_y)
         if torch.is_grad_enabled() or loop.preferred(grad_y):

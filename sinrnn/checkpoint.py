@@ -17,7 +17,7 @@ from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
-from sinrnn.durable import write
+from sinrnn.durable import local, write
 from sinrnn.interrupt import Interrupted, Signals
 
 MARK = b"sinrnn-sha256:"
@@ -34,24 +34,11 @@ class Spoilt(ValueError):
 
 
 def pack(content: Content) -> bytes:
-    """A checkpoint as the bytes of a file.
-
-    Raises:
-        FloatingPointError: A weight is not finite.
-    """
-    _finite(content.get("state_dict", {}))
+    """A checkpoint as the bytes of a file."""
     file = io.BytesIO()
     torch.save(content, file)
     file.write(MARK + hashlib.sha256(file.getvalue()).digest())
     return file.getvalue()
-
-
-def _finite(weights: Content) -> None:
-    for name, weight in weights.items():
-        if isinstance(weight, Tensor) and not torch.isfinite(weight).all():
-            raise FloatingPointError(
-                f"{name} is not finite, and not saved: lower the learning rate (model.optimizer.lr)"
-            )
 
 
 def read(path: str | Path, device: Any = "cpu", *, checked: bool = True) -> Content:
@@ -64,17 +51,11 @@ def read(path: str | Path, device: Any = "cpu", *, checked: bool = True) -> Cont
             such.
 
     Raises:
+        ValueError: It is a URL.
         Spoilt: The file is torn, was changed, or holds more than numbers and plain values.
         OSError: There is no such file, or it may not be read.
     """
-    if "://" in str(path):
-        raise Spoilt(f"{path} is a URL, and only local files are read: download it first")
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: name a checkpoint in it")
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist")
-    whole = path.read_bytes()
+    whole = local(path).read_bytes()
     content, trailer = whole[:-TRAILER], whole[-TRAILER:]
     if not trailer.startswith(MARK):
         if checked:
@@ -92,6 +73,14 @@ def read(path: str | Path, device: Any = "cpu", *, checked: bool = True) -> Cont
         reason = str(error).split(".")[0].split("\n")[0] or type(error).__name__
         raise Spoilt(f"{path} is not a sinrnn checkpoint: {reason}") from error
     return found
+
+
+def _finite(weights: Content) -> None:
+    for name, weight in weights.items():
+        if isinstance(weight, Tensor) and not torch.isfinite(weight).all():
+            raise FloatingPointError(
+                f"{name} is not finite, and not saved: lower the learning rate (model.optimizer.lr)"
+            )
 
 
 def _plain(value: Any) -> None:
@@ -114,7 +103,12 @@ class Durable(CheckpointIO):
     def save_checkpoint(
         self, checkpoint: Content, path: str | Path, storage_options: Any = None
     ) -> None:
-        """Write, durably."""
+        """Write, durably.
+
+        Raises:
+            FloatingPointError: A weight is not finite.
+        """
+        _finite(checkpoint["state_dict"])
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write(path, pack(checkpoint))
 

@@ -1,8 +1,25 @@
-"""Files that are written whole or not at all."""
+"""Local files: found or refused in one sentence, written whole or not at all."""
 
 import os
 from contextlib import suppress
 from pathlib import Path
+
+
+def local(path: str | Path) -> Path:
+    """The path, where a file is to be read from it.
+
+    Raises:
+        ValueError: It is a URL.
+        OSError: There is no such file, or it is a folder.
+    """
+    if "://" in str(path):
+        raise ValueError(f"{path} is a URL, and only local files are read: download it first")
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file in it")
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    return path
 
 
 def write(path: str | Path, content: bytes) -> None:

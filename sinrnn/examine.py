@@ -9,11 +9,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from sinrnn import plots, report
-from sinrnn.forecaster import predict
-from sinrnn.report import History, Results
+from sinrnn.report import History, Results, Rollout
 from sinrnn.rnn import SinRNN
 from sinrnn.tracing import trace
-from sinrnn.windows import Batch, WindowDataModule, Windows
+from sinrnn.windows import Batch, WindowDataModule, Windows, predict
 
 ROLLOUT_STEPS = 1000
 LOOKED_AT = 1000  # windows: enough for a share or a gradient,
@@ -43,11 +42,6 @@ def examine(
     train = data.windows["train"].span
     target = windows["val"][1]
     low, high = train.min(), train.max()
-    start, end = data.edges(list(predicted)[-1])
-    # The test span is looked at once, at the end; a closed loop from it may go on beyond it.
-    points = start + data.window + ROLLOUT_STEPS
-    points = points if "test" in predicted else min(points, end)
-    values, truth = data.series.continued(points), data.series.truth(points)
     return Results(
         half_mse=report.losses(predicted, windows, data.horizon),
         variance={name: y.double().var(correction=0).item() for name, (_, y) in windows.items()},
@@ -64,8 +58,17 @@ def examine(
         train_range=(low.item(), high.item()),
         history=history,
         clip=clip,
-        rollout=report.closed_loop(net, values, start, data.window, ROLLOUT_STEPS, truth),
+        rollout=_rollout(net, data, list(predicted)[-1]),
     )
+
+
+def _rollout(net: SinRNN, data: WindowDataModule, span: str) -> Rollout | None:
+    """From the start of a span on; of the test span, which comes last, also beyond its end."""
+    start, end = data.edges(span)
+    points = start + data.window + ROLLOUT_STEPS
+    points = points if span == "test" else min(points, end)
+    values, truth = data.series.continued(points), data.series.truth(points)
+    return report.closed_loop(net, values, start, data.window, ROLLOUT_STEPS, truth)
 
 
 def few(windows: Windows, net: SinRNN, most: int = LOOKED_AT) -> Batch:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from sinrnn.durable import write
+from sinrnn.durable import local, write
 
 if TYPE_CHECKING:
     from sinrnn.rnn import SinRNN
@@ -64,66 +64,77 @@ def load(cls: type["SinRNN"], path: str | Path) -> "SinRNN":
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is not a SinRNN's, was changed since, or is of another format.
+        ValueError: The file is not a SinRNN's, was changed since, or is of another format; or the
+            path is a URL or a folder.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
 
-    if not Path(path).exists():
-        raise FileNotFoundError(f"{path} does not exist")
     try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["sinrnn"])
-            # A copy is aligned as torch's memory is; the file's header may leave it anywhere, and
-            # the last bits of products depend on that.
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
-        if about["format"] != FORMAT:
-            raise ValueError(f"its format is {about['format']}, this sinrnn reads {FORMAT}")
-        if "sha256" not in about:
-            raise ValueError("its checksum is missing")
-        if about.pop("sha256") != checksum(tensors, about):
-            raise ValueError("its checksum does not fit")
-        radius = tensors.pop("radius", None)
-        H, D = tensors["Wih"].shape
-        net = cls(
-            D,
-            H,
-            len(tensors["Who"]),
-            bias="bh" in tensors,
-            depth=about["depth"],
-            init=about["init"],
-            dtype=tensors["Wih"].dtype,
-            device="meta",  # no weights are drawn that the file's would replace at once
-        )
-        net.load_state_dict(tensors, assign=True)
-        net.to(tensors["Wih"])
-        net.window, net.horizon = about["window"], about["horizon"]
-        net.radius = radius
-        net.carries = bool(about["carries"])
-        mean, scale = about["scaling"]
-        net.scaling = (float(mean), float(scale))
-        for name in ("window", "horizon", "depth"):
-            value, needed = about[name], name == "horizon"
-            if (value is not None or needed) and not (isinstance(value, int) and value >= 1):
-                raise ValueError(f"its {name} is {value!r}")
-        if not net.scaling[1] > 0:
-            raise ValueError(f"its scale is {scale!r}")
-    except (
-        OSError,
-        SafetensorError,
-        KeyError,
-        TypeError,
-        ValueError,
-        OverflowError,
-        RuntimeError,
-    ) as error:
+        path = local(path)
+    except IsADirectoryError as error:
+        raise ValueError(error) from error
+    kinds = (OSError, SafetensorError, KeyError, TypeError, ValueError, OverflowError, RuntimeError)
+    try:
+        return _network(cls, *_content(path))
+    except kinds as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} is not a SinRNN file: {reason}") from error
+
+
+def _content(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What the file holds, if it is as `save` left it: tensors, and what is said about them."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        about = json.loads((file.metadata() or {})["sinrnn"])
+        # A copy is aligned as torch's memory is; the file's header may leave it anywhere, and the
+        # last bits of products depend on that.
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
+    if about["format"] != FORMAT:
+        raise ValueError(f"its format is {about['format']}, this sinrnn reads {FORMAT}")
+    if "sha256" not in about:
+        raise ValueError("its checksum is missing")
+    if about.pop("sha256") != checksum(tensors, about):
+        raise ValueError("its checksum does not fit")
+    for name in ("window", "horizon", "depth"):
+        value, needed = about[name], name == "horizon"
+        if (value is not None or needed) and not (isinstance(value, int) and value >= 1):
+            raise ValueError(f"its {name} is {value!r}")
+    mean, scale = about["scaling"]
+    about["scaling"] = (float(mean), float(scale))
+    if not about["scaling"][1] > 0:
+        raise ValueError(f"its scale is {scale!r}")
+    return tensors, about
+
+
+def _network(cls: type["SinRNN"], tensors: dict[str, Tensor], about: dict[str, Any]) -> "SinRNN":
+    radius = tensors.pop("radius", None)
+    H, D = tensors["Wih"].shape
+    net = cls(
+        D,
+        H,
+        len(tensors["Who"]),
+        bias="bh" in tensors,
+        depth=about["depth"],
+        init=about["init"],
+        dtype=tensors["Wih"].dtype,
+        device="meta",  # no weights are drawn that the file's would replace at once
+    )
+    net.load_state_dict(tensors, assign=True)
+    net.to(tensors["Wih"])
+    net.window, net.horizon, net.scaling = about["window"], about["horizon"], about["scaling"]
+    net.radius, net.carries = radius, bool(about["carries"])
     return net
 
 
-def model_file(path: Path) -> Path:
-    """The file that `save` wrote: that of a run's folder, or the path itself."""
-    return path / "model.safetensors" if path.is_dir() else path
+def model_file(path: str | Path) -> Path:
+    """The file that `save` wrote: that of a run's folder, or the path itself.
+
+    Raises:
+        ValueError: It is a URL.
+        FileNotFoundError: There is no such file or folder.
+    """
+    return Path(path) / "model.safetensors" if Path(path).is_dir() else local(path)
 
 
 def from_torch(cls: type["SinRNN"], rnn: nn.RNN, head: nn.Linear | None) -> "SinRNN":

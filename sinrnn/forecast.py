@@ -4,7 +4,6 @@ import argparse
 import csv
 import io
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sinrnn.arguments import TRUST
 from sinrnn.durable import write
 from sinrnn.export import model_file
+from sinrnn.messages import refuse
 from sinrnn.rnn import SinRNN
 from sinrnn.series import FileSeries, Series
 
@@ -90,11 +91,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description="Go on where a series ends, in its own units, with intervals that hold 90 %."
     )
-    parser.add_argument("model", type=Path, help="A run's folder, or a model.safetensors.")
+    parser.add_argument("model", help="A run's folder, or a model.safetensors.")
     parser.add_argument("--steps", type=int, required=True, help="Predictions to make.")
     parser.add_argument(
         "--input",
-        type=Path,
         help="File whose end is read: .csv, .tsv, .txt, .npy, .parquet; "
         "by default the series of the run.",
     )
@@ -104,19 +104,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         type=Path,
         help="CSV to write, with a picture beside it; by default forecast.csv beside the model.",
     )
-    parser.add_argument(
-        "--trust",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="Let the run's config name this module of your own, too; it is imported, and runs.",
-    )
+    parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help=TRUST)
     args = parser.parse_args(argv)
     try:
         print(_written(args))  # noqa: T201
     except (ValueError, TypeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 2
+        return refuse(error)
     return 0
 
 

@@ -1,26 +1,29 @@
 """Forecaster: training a SinRNN on windows with Lightning."""
 
 from collections.abc import Callable, Iterable
-from math import hypot, isfinite
+from math import hypot, isfinite, nan
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
-from torch.optim import SGD, Optimizer
+from torch.nn import ModuleDict
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import MeanSquaredError
 
 from sinrnn.baselines import half_mse
 from sinrnn.checkpoint import CALLED, Spoilt, read
+from sinrnn.options import check_alone, check_data, check_plain, check_trainer, clip
 from sinrnn.rnn import SinRNN
-from sinrnn.sequential import Ensemble
-from sinrnn.windows import Batch, WindowDataModule, Windows
+from sinrnn.sequential import descend
+from sinrnn.windows import Batch, predict, windows_of
 
 OptimizerCallable = Callable[[Iterable[Tensor]], Optimizer]
 SchedulerCallable = Callable[[Optimizer], LRScheduler | ReduceLROnPlateau]
 
+LOSSES = ("half_mse/val", "half_mse/train", "half_mse/test")
 READOUT_WINDOWS = 20_000  # plenty for H + 1 unknowns per output, and 8 MB of states at H = 50
 
 
@@ -82,6 +85,9 @@ class Forecaster(pl.LightningModule):
         True
     """
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(
         self,
         input_size: int = 1,
@@ -107,34 +113,15 @@ class Forecaster(pl.LightningModule):
         self.readout_epoch, self.readout_cutoff = readout_epoch, readout_cutoff
         self.updates, self.loss, self.growth = updates, loss, growth
         self.carry_state, self.input_noise = carry_state, input_noise
-        if not 0 <= input_noise < float("inf"):
-            raise ValueError(f"input_noise must be at least 0 and finite, got {input_noise}")
-        if loss not in ("last", "every"):
-            raise ValueError(f"loss must be last or every, got {loss!r}")
-        if growth < 0:
-            raise ValueError(f"growth must be at least 0 epochs, got {growth}")
-        if readout_epoch is not None and readout_epoch < 0:
-            raise ValueError(f"readout_epoch must be at least 0 or None, got {readout_epoch}")
-        if not 0 <= readout_cutoff < 1:
-            raise ValueError(f"readout_cutoff must be at least 0 and below 1, got {readout_cutoff}")
+        check_alone(self)
         self.before: Tensor | None = None
         self.after: Tensor | None = None
-        self.batch_idx = 0
-        if updates == "window" and bias:
-            raise ValueError("updates: window is for networks without biases, got bias true")
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("scale", torch.ones(()))
-        self.mean: Tensor
-        self.scale: Tensor
         self.norm = 0.0
         self.row: dict[str, float] = {}
         # float64: a mean over millions of windows, and losses down to 1e-30, keep their digits.
-        self.losses = torch.nn.ModuleDict(
-            {
-                f"half_mse/{name}": HalfMSE().set_dtype(torch.float64)
-                for name in ("train", "val", "test")
-            }
-        )
+        self.losses = ModuleDict({name: HalfMSE().set_dtype(torch.float64) for name in LOSSES})
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
@@ -166,42 +153,11 @@ class Forecaster(pl.LightningModule):
         Raises:
             ValueError: Options of the model, the data and the trainer contradict each other.
         """
-        if self.updates == "window":
-            if self._clip() and self.trainer.gradient_clip_algorithm != "value":
-                raise ValueError(
-                    "updates: window clips gradients by value: set "
-                    "trainer.gradient_clip_algorithm to value"
-                )
-            if self.trainer.world_size != 1:
-                raise ValueError(
-                    "updates: window makes a step for each window: it needs one process, "
-                    f"got {self.trainer.world_size}"
-                )
-            if self.trainer.accumulate_grad_batches != 1:
-                raise ValueError(
-                    "updates: window makes a step for each window: "
-                    "trainer.accumulate_grad_batches must be 1, got "
-                    f"{self.trainer.accumulate_grad_batches}"
-                )
         data = windows_of(self.trainer)
+        if self.updates == "window":
+            check_trainer(self.trainer)
         if data is not None:
-            if data.horizon != 1 and (self.loss == "every" or self.carry_state or data.steps > 1):
-                raise ValueError(
-                    "loss: every, carry_state and data.steps need data.horizon 1, "
-                    f"got {data.horizon}"
-                )
-            if self.carry_state != bool(data.tracks):
-                raise ValueError(
-                    "model.carry_state and data.tracks need each other, "
-                    f"got {self.carry_state} and {data.tracks}"
-                )
-            if self.updates == "window" and (
-                data.steps > 1 or data.tracks or self.loss == "every" or self.input_noise
-            ):
-                raise ValueError(
-                    "updates: window learns the last output alone: data.steps must be 1, "
-                    "data.tracks 0, model.loss last and model.input_noise 0"
-                )
+            check_data(self, data)
             self.net.window, self.net.horizon = data.window, data.horizon
             self.net.carries = self.carry_state or data.steps > 1
             self.mean.fill_(data.scaling.mean)
@@ -214,10 +170,9 @@ class Forecaster(pl.LightningModule):
             x: Windows (B, T, D).
 
         Returns:
-            The predictions (B, O).
+            The predictions (B, O), in the weights' dtype.
         """
-        y: Tensor = self.net((x - self.mean) / self.scale)
-        return self.mean + self.scale * y
+        return self.mean + self.scale * self.net(self.inner(x))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch, in the units that the network works in.
@@ -228,12 +183,11 @@ class Forecaster(pl.LightningModule):
         Raises:
             FloatingPointError: The loss is not finite.
         """
-        self.batch_idx = batch_idx
         x, y = (self.inner(part) for part in batch)
         if self.updates == "window" and len(x) > 1:
             self._learn_each(x[:-1], y[:-1])
             x, y = x[-1:], y[-1:]
-        made, wanted = self._compared(x, y)
+        made, wanted = self._compared(x, y, batch_idx)
         loss = self._shared(half_mse(made, wanted) if len(x) else made.sum(), len(x))
         if not torch.isfinite(loss):
             raise FloatingPointError(self._exploded("loss", loss.item()))
@@ -266,28 +220,27 @@ class Forecaster(pl.LightningModule):
             "(model.optimizer.lr) or clip the gradient (trainer.gradient_clip_val)"
         )
 
-    def _compared(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def _compared(self, x: Tensor, y: Tensor, batch_idx: int) -> tuple[Tensor, Tensor]:
         """The outputs that the loss looks at, and their targets."""
-        net, read = self.net, x
-        if self.input_noise:
-            # A function of seed and batch, so that a run that is resumed sees the same noise.
-            drawn = hash(
-                (torch.initial_seed(), self.current_epoch, self.batch_idx, self.global_rank)
-            )
-            source = torch.Generator().manual_seed(drawn)
-            noise = torch.randn(x.shape, generator=source, dtype=x.dtype)
-            read = x + self.input_noise * noise.to(x.device)
+        read = self._noisy(x, batch_idx) if self.input_noise else x
         if self.loss == "last" and y.shape[1] == 1 and not self.carry_state:
-            return net(read), y
+            return self.net(read), y
         if self.growth:
             y = y[:, : max(1, (self.current_epoch + 1) * y.shape[1] // self.growth)]
         steps = x.shape[1]
         before = self.before if self.carry_state else None
-        h, out = net.unroll(read, before, ahead=y.shape[1] - 1)
+        h, out = self.net.unroll(read, before, ahead=y.shape[1] - 1)
         self.after = h[:, steps - 1].detach()
         if self.loss == "every":
             return out[..., 0], torch.cat([x[:, 1:, 0], y], 1)
         return out[:, steps - 1 :, 0], y
+
+    def _noisy(self, x: Tensor, batch_idx: int) -> Tensor:
+        """The windows with noise, of seed and batch alone: a run that is resumed sees the same."""
+        drawn = hash((torch.initial_seed(), self.current_epoch, batch_idx, self.global_rank))
+        source = torch.Generator().manual_seed(drawn)
+        noise = torch.randn(x.shape, generator=source, dtype=x.dtype)
+        return x + self.input_noise * noise.to(x.device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the state that is carried, in case that it is within an epoch."""
@@ -305,28 +258,20 @@ class Forecaster(pl.LightningModule):
 
     def _learn_each(self, x: Tensor, y: Tensor) -> None:
         """One step of gradient descent for each window."""
-        net, lr = self.net, self.trainer.optimizers[0].param_groups[0]["lr"]
-        weights = (net.Wih, net.Whh, net.Who)
-        learner = Ensemble(*(weight[None] for weight in weights), depth=net.depth)
-        learner.learn(x, y, lr, self._clip())
-        if not all(learnt.isfinite().all() for learnt in learner.weights):
-            raise FloatingPointError(self._exploded("weights", float("nan")))
-        with torch.no_grad():
-            for weight, learnt in zip(weights, learner.weights, strict=True):
-                weight.copy_(learnt[0])
+        lr = self.trainer.optimizers[0].param_groups[0]["lr"]
+        if not descend(self.net, x, y, lr, clip(self.trainer)):
+            raise FloatingPointError(self._exploded("weights", nan))
         # Lightning counts one step a batch; global_step and the loggers shall count them all.
         loop = self.trainer.fit_loop.epoch_loop
-        for count in (
-            loop.automatic_optimization.optim_progress.optimizer.step.total,
-            loop.automatic_optimization.optim_progress.optimizer.step.current,
-        ):
+        steps = loop.automatic_optimization.optim_progress.optimizer.step
+        for count in (steps.total, steps.current):
             count.ready += len(x)
             count.completed += len(x)
         loop._batches_that_stepped += len(x)
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log half_mse/val and, from a second loader, half_mse/train."""
-        self._log_loss(("val", "train")[dataloader_idx], batch)
+        self._log_loss(LOSSES[dataloader_idx], batch)
 
     def on_validation_model_zero_grad(self) -> None:
         """Keep the last step's gradients: during validation the monitor shows them."""
@@ -348,7 +293,7 @@ class Forecaster(pl.LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Log half_mse/test."""
-        self._log_loss("test", batch)
+        self._log_loss(LOSSES[2], batch)
 
     def on_train_start(self) -> None:
         """Log the losses before the first step, so that curves start where learning does."""
@@ -380,22 +325,12 @@ class Forecaster(pl.LightningModule):
         """
         optimizer = self.optimizer(self.parameters())
         if self.updates == "window":
-            plain = SGD([torch.zeros(1)], lr=1.0).defaults | {"lr": optimizer.defaults["lr"]}
-            if type(optimizer) is not SGD or optimizer.defaults != plain:
-                raise ValueError(
-                    "updates: window makes steps of plain gradient descent, torch.optim.SGD with "
-                    f"nothing but lr, got {type(optimizer).__name__}"
-                )
+            check_plain(optimizer)
         if self.scheduler is None:
             return optimizer
         # Only ReduceLROnPlateau looks at what is monitored.
         schedule = {"scheduler": self.scheduler(optimizer), "monitor": "half_mse/val"}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
-
-    def _clip(self) -> float | None:
-        """Where gradients are clipped; not at all, to Lightning, from a value of 0 on down."""
-        clip = self.trainer.gradient_clip_val
-        return clip if clip and clip > 0 else None
 
     def network(self) -> SinRNN:
         """A copy of the network that reads and gives the series' own units.
@@ -418,28 +353,8 @@ class Forecaster(pl.LightningModule):
 
     def _log_loss(self, name: str, batch: Batch) -> None:
         x, y = batch
-        metric = self.losses[f"half_mse/{name}"]
-        assert isinstance(metric, HalfMSE)
-        metric.update(self(x.to(self.net.Wih)).double(), y.double())
+        metric: Any = self.losses[name]
+        metric.update(self(x).double(), y.double())
         # While training, `on_validation_end` writes it.
         logger = False if self.trainer.state.fn == "fit" else None
-        name = f"half_mse/{name}"
         self.log(name, metric, prog_bar=True, add_dataloader_idx=False, logger=logger)
-
-
-def windows_of(trainer: pl.Trainer) -> WindowDataModule | None:
-    """The data module, where the trainer was given one of ours."""
-    data = getattr(trainer, "datamodule", None)
-    return data if isinstance(data, WindowDataModule) else None
-
-
-@torch.no_grad()
-def predict(net: torch.nn.Module, windows: Windows) -> Tensor:
-    """The network's prediction for every window, (N,), float64.
-
-    Args:
-        net: Takes (B, T, 1) and gives (B, 1), in the series' units.
-        windows: The windows.
-    """
-    like = next(net.parameters())
-    return torch.cat([net(x.to(like))[:, 0].double().cpu() for x, _ in windows])

@@ -28,6 +28,16 @@ def preferred(grad: Tensor | None = None) -> bool:
     )
 
 
+def autocast(x: Tensor) -> bool:
+    """Whether torch.autocast is on where x is."""
+    return (
+        torch._C._is_any_autocast_enabled()  # the quick answer
+        and isinstance(x, Tensor)
+        and torch.amp.is_autocast_available(x.device.type)
+        and torch.is_autocast_enabled(x.device.type)
+    )
+
+
 def states(
     x: Tensor,
     h0: Tensor | None,

@@ -7,7 +7,6 @@ the same file reads windows and, with one step at a time and h_n handed back as 
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from sinrnn import export
 from sinrnn.durable import write
+from sinrnn.messages import refuse
 
 if TYPE_CHECKING:
     import onnx
@@ -42,38 +42,14 @@ def model(net: "SinRNN") -> "onnx.ModelProto":
         ValueError: A weight is not finite in float32.
     """
     try:
-        import onnx
-        from onnx import helper, numpy_helper
+        from onnx import helper
     except ImportError as error:
-        raise ImportError("ONNX files need onnx: pip install 'sinrnn[onnx]'") from error
+        raise ImportError("ONNX files need onnx: pip install onnx") from error
 
     from sinrnn import __version__
 
-    weights = _weights(net)
-    D, H, O = net.input_size, net.hidden_size, net.output_size  # noqa: E741 - the design's names
-
-    def value(name: str, shape: list[str | int], text: str) -> "onnx.ValueInfoProto":
-        said = f"{text}, ({', '.join(map(str, shape))})"
-        return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape, said)
-
-    axis = numpy_helper.from_array(torch.zeros(1, dtype=torch.int64).numpy(), "axis")
-    stored = [numpy_helper.from_array(w.numpy(), name) for name, w in weights.items()]
-    units = "in the series' own units"
-    graph = helper.make_graph(
-        _nodes(weights),
-        "sinrnn",
-        [
-            value("x", ["batch", "time", D], f"Samples, {units}"),
-            value("h0", ["batch", H], "State before the first sample; zeros to begin with"),
-        ],
-        [
-            value("y", ["batch", O], f"Output after the last sample, {units}"),
-            value("h_n", ["batch", H], "State after the last sample: h0 of what comes next"),
-        ],
-        [*stored, axis],
-    )
     made = helper.make_model(
-        graph,
+        _graph(_weights(net)),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR,
         producer_name="sinrnn",
@@ -82,6 +58,30 @@ def model(net: "SinRNN") -> "onnx.ModelProto":
     about = {name: getattr(net, name) for name in ("window", "horizon", "scaling", "carries")}
     helper.set_model_props(made, {"sinrnn": json.dumps(about)})
     return made
+
+
+def _graph(weights: dict[str, Tensor]) -> "onnx.GraphProto":
+    """Nodes and weights between what is read and what is given."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    (_, H, D), (O, _) = weights["W"].shape, weights["Who"].shape  # noqa: E741 - the design's names
+
+    def value(name: str, shape: list[str | int], text: str) -> "onnx.ValueInfoProto":
+        said = f"{text}, ({', '.join(map(str, shape))})"
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape, said)
+
+    units = "in the series' own units"
+    read = [
+        value("x", ["batch", "time", D], f"Samples, {units}"),
+        value("h0", ["batch", H], "State before the first sample; zeros to begin with"),
+    ]
+    given = [
+        value("y", ["batch", O], f"Output after the last sample, {units}"),
+        value("h_n", ["batch", H], "State after the last sample: h0 of what comes next"),
+    ]
+    stored = weights | {"axis": torch.zeros(1, dtype=torch.int64)}
+    arrays = [numpy_helper.from_array(tensor.numpy(), name) for name, tensor in stored.items()]
+    return helper.make_graph(_nodes(weights), "sinrnn", read, given, arrays)
 
 
 def _nodes(weights: dict[str, Tensor]) -> "list[onnx.NodeProto]":
@@ -153,7 +153,7 @@ def save(net: "SinRNN", path: str | Path) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Export as the arguments say, and say what was written; returns the exit status."""
     parser = argparse.ArgumentParser(description="Write a trained network for other programs.")
-    parser.add_argument("model", type=Path, help="A run's folder, or a model.safetensors.")
+    parser.add_argument("model", help="A run's folder, or a model.safetensors.")
     parser.add_argument(
         "--onnx", type=Path, help="ONNX file to write; by default model.onnx beside the model."
     )
@@ -161,8 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         print(_written(args))  # noqa: T201
     except (ImportError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 2
+        return refuse(error)
     return 0
 
 

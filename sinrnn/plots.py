@@ -20,13 +20,39 @@ TRUTH, NETWORK, SECOND, GREY = "#222222", "#d1495b", "#2e86ab", "#8d99ae"
 
 
 def _figure(rows: int, columns: int, height: float, **kwargs: Any) -> tuple[Figure, Any]:
-    """A figure and its axes, an array (rows, columns)."""
+    """A figure and its axes, row by row."""
     figure = Figure(figsize=(9, height), dpi=110, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, **kwargs)
-    for axis in axes.flat:
+    axes = figure.subplots(rows, columns, squeeze=False, **kwargs).ravel()
+    for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25)
     return figure, axes
+
+
+def _name(axis: Axes, x: str, y: str, title: str = "", **legend: Any) -> None:
+    """What stands around and beside the curves."""
+    axis.set(xlabel=x, ylabel=y)
+    axis.set_title(title, fontsize=11)
+    axis.legend(fontsize=9, **legend)
+
+
+def _truth_and_prediction(
+    steps: np.ndarray, truth: Tensor, prediction: Tensor, labels: tuple[str, str], height: float
+) -> tuple[Figure, Axes, Axes]:
+    """A prediction over what came, and room for their difference below."""
+    figure, (above, below) = _figure(2, 1, 5, sharex=True, height_ratios=[3, height])
+    above.plot(steps, truth.numpy(), color=TRUTH, lw=4, alpha=0.3, label=labels[0])
+    above.plot(steps, prediction.numpy(), color=NETWORK, lw=1.3, label=labels[1])
+    below.set_xlabel("sample of the series")
+    return figure, above, below
+
+
+def _levels(axis: Axes, levels: Mapping[str, float], lowest: float = 0.0) -> None:
+    """A line for each level; below the lowest, where it would squeeze the rest, its name alone."""
+    for style, (name, value) in zip(cycle(("--", "-.", ":")), levels.items(), strict=False):
+        line = axis.plot([], [])[0] if value < lowest else axis.axhline(value)
+        label = f"{name}: {value:.1e}" + " (below the axis)" * (value < lowest)
+        line.set(ls=style, color=TRUTH, lw=1, label=label)
 
 
 def png(figure: Figure) -> bytes:
@@ -48,6 +74,7 @@ def sample_windows(
     """
     columns = max(len(row) for row in samples.values())
     figure, axes = _figure(len(samples), columns, 2.6 * len(samples))
+    axes = axes.reshape(-1, columns)
     for row, (name, windows) in zip(axes, samples.items(), strict=True):
         for axis in row[len(windows) :]:
             axis.set_axis_off()
@@ -64,8 +91,8 @@ def sample_windows(
         row[0].set_ylabel(f"{name}: value")
     for axis in axes[-1]:
         axis.set_xlabel("sample of the series")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
+    shown = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*shown, loc="outside upper center", ncols=3, frameon=False)
     return figure
 
 
@@ -79,38 +106,21 @@ def loss_curves(
 
     Args:
         epochs: Epochs done at each point; 0 is before training.
-        curves: half_mse by span, as long as epochs.
+        curves: half_mse of "train" and "val", as long as epochs.
         baselines: half_mse of each baseline on the validation span.
         readout_epoch: Where the readout was solved, if it was.
     """
-    figure, axes = _figure(1, 1, 5)
-    axis: Axes = axes[0, 0]
-    styles = {"train": (SECOND, 3.5), "val": (NETWORK, 1.5)}
-    for name, values in curves.items():
-        color, width = styles.get(name, (TRUTH, 1.5))
+    figure, (axis,) = _figure(1, 1, 5)
+    styles = ((SECOND, 3.5), (NETWORK, 1.5))
+    for (color, width), (name, values) in zip(styles, curves.items(), strict=True):
         axis.semilogy(epochs, values, ".-", color=color, lw=width, ms=4 + width, label=name)
-    lowest = min(min(values) for values in curves.values())
-    for style, (name, value) in zip(cycle(("--", "-.", ":")), baselines.items(), strict=False):
-        below = value < lowest / 100
-        label = f"{name}, val: {value:.1e}" + (" (below the axis)" if below else "")
-        if below:
-            axis.plot([], [], style, color=TRUTH, lw=1, label=label)
-        else:
-            axis.axhline(value, ls=style, color=TRUTH, lw=1, label=label)
+    lowest = min(map(min, curves.values()))
+    _levels(axis, {f"{name}, val": value for name, value in baselines.items()}, lowest / 100)
     if readout_epoch is not None and readout_epoch < max(epochs):
         axis.axvline(readout_epoch, color=GREY, lw=1)
-        axis.annotate(
-            "readout solved",
-            (readout_epoch, 0.5),
-            xycoords=("data", "axes fraction"),
-            xytext=(-4, 0),
-            textcoords="offset points",
-            ha="right",
-            color=GREY,
-        )
-    axis.set_xlabel("epochs done")
-    axis.set_ylabel("half_mse")
-    axis.legend(fontsize=9)
+        at, units = (readout_epoch, 0.5), ("data", "axes fraction")
+        axis.annotate("readout solved", at, (-4, 0), units, "offset points", ha="right", color=GREY)
+    _name(axis, "epochs done", "half_mse")
     return figure
 
 
@@ -124,18 +134,12 @@ def predictions(name: str, first: int, horizon: int, target: Tensor, prediction:
         target: (N,).
         prediction: (N,).
     """
-    figure, axes = _figure(2, 1, 5, sharex=True, height_ratios=[3, 1])
-    steps = first + np.arange(len(target))
-    above, below = axes[:, 0]
-    above.plot(steps, target.numpy(), color=TRUTH, lw=4, alpha=0.3, label="target")
-    above.plot(steps, prediction.numpy(), color=NETWORK, lw=1.3, label="prediction")
-    above.set_ylabel("value")
+    steps, labels = first + np.arange(len(target)), ("target", "prediction")
+    figure, above, below = _truth_and_prediction(steps, target, prediction, labels, 1)
     ahead = "one step" if horizon == 1 else f"{horizon} steps"
-    above.set_title(f"{name} windows: {ahead} ahead", fontsize=11)
-    above.legend(fontsize=9)
+    _name(above, "", "value", f"{name} windows: {ahead} ahead")
     below.plot(steps, (prediction - target).numpy(), color=NETWORK, lw=0.8)
     below.set_ylabel("prediction - target")
-    below.set_xlabel("sample of the series")
     return figure
 
 
@@ -148,8 +152,7 @@ def residuals(errors: Mapping[str, Tensor]) -> Figure:
     Args:
         errors: Prediction - target in time order, (N,), by span.
     """
-    figure, axes = _figure(1, 2, 3.6)
-    left, right = axes[0]
+    figure, (left, right) = _figure(1, 2, 3.6)
     for color, (name, values) in zip((SECOND, NETWORK), errors.items(), strict=False):
         finite = values[values.isfinite()].numpy()
         # Residuals that differ by rounding alone leave no room for bins between them.
@@ -158,22 +161,13 @@ def residuals(errors: Mapping[str, Tensor]) -> Figure:
         lags = np.arange(min(41, len(values)))
         around = (values - values.mean()).numpy()
         power = (around**2).sum() or 1.0
-        right.plot(
-            lags,
-            [(around[lag:] * around[: len(around) - lag]).sum() / power for lag in lags],
-            ".-",
-            color=color,
-            label=name,
-        )
+        shared = [(around[lag:] * around[: len(around) - lag]).sum() / power for lag in lags]
+        right.plot(lags, shared, ".-", color=color, label=name)
     band = 1.96 / min(len(values) for values in errors.values()) ** 0.5
     right.axhspan(-band, band, color=GREY, alpha=0.3, lw=0, label="white noise, 95 %")
-    left.set_xlabel("prediction - target")
-    left.set_ylabel("windows")
-    left.legend(fontsize=9)
     right.set_ylim(-1.05, 1.05)
-    right.set_xlabel("lag, samples")
-    right.set_ylabel("autocorrelation")
-    right.legend(fontsize=9)
+    _name(left, "prediction - target", "windows")
+    _name(right, "lag, samples", "autocorrelation")
     return figure
 
 
@@ -184,18 +178,15 @@ def gradient_flow(trace: "Trace", depth: int | None = None) -> Figure:
         trace: Of one batch.
         depth: Steps that the gradient reached back in training; None is all.
     """
-    figure, axes = _figure(1, 2, 3.6)
-    left, right = axes[0]
+    figure, (left, right) = _figure(1, 2, 3.6)
     steps = np.arange(1, len(trace.flow) + 1)
     # A step without any gradient has no place on a log scale.
-    flow = trace.flow.double().numpy()
-    flow = np.where(flow > 0, flow, np.nan)
+    flow = trace.flow.double().where(trace.flow > 0, np.nan).numpy()
     if np.isfinite(flow).any():
         left.semilogy(steps, flow, "o-", color=NETWORK, ms=4)
         low, high = left.get_ylim()
         left.set_ylim(min(low, high / 10), 1.3 * high)  # a decade at least: less is no fading
-    left.set_xlabel("step t of the window")
-    left.set_ylabel("|dLoss/dh[t]|")
+    left.set(xlabel="step t of the window", ylabel="|dLoss/dh[t]|")
     depths = np.unique(np.linspace(1, len(steps), 40).round().astype(int))
     cosines = [trace.cosine(int(k)) for k in depths]
     right.plot(depths, cosines, "o-", color=SECOND, ms=4)
@@ -216,32 +207,23 @@ def rollout(closed: "Rollout") -> Figure:
     Args:
         closed: What was rolled out.
     """
-    figure, axes = _figure(2, 1, 5, sharex=True, height_ratios=[3, 1.3])
-    above, below = axes[:, 0]
     steps = closed.start + np.arange(len(closed.truth))
-    above.plot(steps, closed.truth.numpy(), color=TRUTH, lw=4, alpha=0.3, label="truth")
-    above.plot(
-        steps,
-        closed.prediction.numpy(),
-        color=NETWORK,
-        lw=1.3,
-        label="closed loop: own predictions fed back",
+    labels = ("truth", "closed loop: own predictions fed back")
+    figure, above, below = _truth_and_prediction(
+        steps, closed.truth, closed.prediction, labels, 1.3
     )
-    read = closed.start - len(closed.warm_up) + np.arange(len(closed.warm_up))
-    above.plot(
-        read, closed.warm_up.numpy(), ".", color=SECOND, ms=6, label="window read at the start"
-    )
-    above.set_ylabel("value")
+    read = np.arange(closed.start - len(closed.warm_up), closed.start)
+    label = "window read at the start"
+    above.plot(read, closed.warm_up.numpy(), ".", color=SECOND, ms=6, label=label)
     # The truth sets the scale, with room for the legend: a loop that explodes leaves the picture.
     low, high = closed.truth.min().item(), closed.truth.max().item()
     room = max(high - low, 1e-12)
     above.set_ylim(low - 0.2 * room, high + 0.4 * room)
-    above.legend(fontsize=9, loc="upper center", ncols=3)
-    above.set_title(f"{len(steps):,} steps in closed loop, RMSE {closed.rmse:.1e}", fontsize=11)
+    title = f"{len(steps):,} steps in closed loop, RMSE {closed.rmse:.1e}"
+    _name(above, "", "value", title, loc="upper center", ncols=3)
     error = (closed.prediction - closed.truth).abs().clamp_min(1e-16)
     below.semilogy(steps, error.numpy(), color=NETWORK, lw=0.8)
     below.set_ylabel("|error|")
-    below.set_xlabel("sample of the series")
     return figure
 
 
@@ -251,8 +233,7 @@ def backtest(honesty: "Honesty") -> Figure:
     Args:
         honesty: Forecasts from many origins.
     """
-    figure, axes = _figure(1, 2, 3.8)
-    left, right = axes[0]
+    figure, (left, right) = _figure(1, 2, 3.8)
     test = honesty.test
     ahead = np.arange(1, len(test.rmse) + 1)
     left.plot(ahead, test.persistence.numpy(), color=GREY, label="persistence")
@@ -265,17 +246,12 @@ def backtest(honesty: "Honesty") -> Figure:
         left.set_ylim(top=2 * high)
     else:
         left.set_ylim(0, 1.4 * high)
-    left.set_ylabel("RMSE")
-    left.legend(fontsize=9)
-    left.set_title(f"{len(test.origins)} forecasts of the test span", fontsize=11)
+    _name(left, "steps ahead", "RMSE", f"{len(test.origins)} forecasts of the test span")
     right.plot(ahead, 100 * honesty.coverage.numpy(), color=SECOND, label="held")
     right.axhline(90, ls="--", color=TRUTH, lw=1, label="asked")
     right.set_ylim(0, 109)
-    right.set_ylabel("samples within their interval, %")
-    right.legend(fontsize=9, loc="lower left")
-    right.set_title("intervals, from the errors on the validation span", fontsize=11)
-    for axis in (left, right):
-        axis.set_xlabel("steps ahead")
+    title = "intervals, from the errors on the validation span"
+    _name(right, "steps ahead", "samples within their interval, %", title, loc="lower left")
     return figure
 
 
@@ -286,9 +262,8 @@ def forecast(before: Tensor, made: "Forecast") -> Figure:
         before: The last values of the series, (n,).
         made: What comes after them.
     """
-    figure, axes = _figure(1, 1, 4)
-    axis: Axes = axes[0, 0]
-    past = made.start - len(before) + np.arange(len(before))
+    figure, (axis,) = _figure(1, 1, 4)
+    past = np.arange(made.start - len(before), made.start)
     axis.plot(past, before.numpy(), color=TRUTH, lw=1.3, label="series")
     read = past[-len(made.read) :]
     axis.plot(read, made.read.numpy(), ".", color=SECOND, ms=6, label="read")
@@ -299,8 +274,7 @@ def forecast(before: Tensor, made: "Forecast") -> Figure:
             steps, y - radius, y + radius, color=NETWORK, alpha=0.2, lw=0, label="90 % interval"
         )
     axis.plot(steps, y, color=NETWORK, lw=1.3, label="forecast")
-    axis.set_xlabel("sample of the series")
-    axis.set_ylabel("value")
+    axis.set(xlabel="sample of the series", ylabel="value")
     figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=9)
     return figure
 
@@ -319,18 +293,12 @@ def many_starts(
         saturated: Share of hidden units with |h| > 0.99, (E, S).
         levels: Losses to compare with, by name; drawn as lines.
     """
-    figure, axes = _figure(2, 1, 6, sharex=True, height_ratios=[3, 1.2])
-    above, below = axes[:, 0]
+    figure, (above, below) = _figure(2, 1, 6, sharex=True, height_ratios=[3, 1.2])
     for color, (name, values) in zip((SECOND, NETWORK), curves.items(), strict=True):
         above.semilogy(epochs, values.numpy(), color=color, lw=0.5, alpha=0.4)
         above.plot([], [], color=color, label=name)
-    for style, (name, value) in zip(cycle(("--", "-.", ":")), levels.items(), strict=False):
-        above.axhline(value, ls=style, color=TRUTH, lw=1, label=f"{name}: {value:.1e}")
-    above.set_ylabel("half_mse")
-    above.set_title(f"{saturated.shape[1]} random starts", fontsize=11)
-    above.legend(fontsize=9, ncols=2)
+    _levels(above, levels)
+    _name(above, "", "half_mse", f"{saturated.shape[1]} random starts", ncols=2)
     below.plot(epochs, 100 * saturated.numpy(), color=TRUTH, lw=0.5, alpha=0.4)
-    below.set_ylim(-5, 105)
-    below.set_ylabel("saturated units, %")
-    below.set_xlabel("epochs done")
+    below.set(xlabel="epochs done", ylabel="saturated units, %", ylim=(-5, 105))
     return figure

@@ -1,7 +1,6 @@
 """What a finished run is worth, in numbers and in plain words."""
 
 import csv
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,8 @@ from sinrnn.backtest import Honesty
 from sinrnn.rnn import SinRNN
 from sinrnn.tracing import Trace
 
+# What was measured, and what is wrong with it and what to try, if anything is.
+Finding = tuple[str, str]
 # Squared error of float64 arithmetic on numbers of order 1, with room for a long sum.
 ROUNDING = 1e-26
 
@@ -210,13 +211,14 @@ def honest(found: Honesty) -> dict[str, str]:
     """What forecasts from many origins are worth, a few facts by name."""
     test, steps = found.test, found.test.truth.shape[1]
     shown = [h for h in (1, 10, 100) if h <= steps]
+    origins, one = len(test.origins), shown == [1]
     rmse = ", ".join(f"{test.rmse[h - 1]:.2g} at {h}" for h in shown)
-    skill = ", ".join(_number(test.skill[h - 1].item()) for h in shown)
+    skill = ", ".join(number(test.skill[h - 1].item()) for h in shown)
     away = test.diverged(found.spread)
     drift = f"; phase drift {test.drift:.1e} a period" if test.drift is not None else ""
     return {
-        "backtest": f"RMSE {rmse} steps ahead, skill against persistence {skill} "
-        f"({len(test.origins)} origins)",
+        "backtest": f"RMSE {rmse} step{'' if one else 's'} ahead, skill against persistence "
+        f"{skill} (from {origins} place{'' if origins == 1 else 's'})",
         "holds for": f"{test.valid(found.tolerance):.0f} of {steps} steps within "
         f"{found.tolerance:.2g} in the median; amplitude {test.amplitude:.2f}{drift}; "
         + (f"{away:.0%} diverge" if away else "none diverges"),
@@ -227,17 +229,26 @@ def honest(found: Honesty) -> dict[str, str]:
     }
 
 
-def _number(value: float) -> str:
-    return f"{value:.2f}" if abs(value) < 1000 else f"{value:.0e}"
+def number(value: float) -> str:
+    """Two decimals, or two digits of what is large."""
+    return f"{value:.2f}" if abs(value) < 1000 else f"{value:.1e}"
+
+
+def times(factor: float) -> str:
+    """A factor in words: two digits, and no exponent as long as anybody can read it."""
+    return f"{float(f'{factor:.2g}'):,.15g} times" if factor < 1e9 else f"{factor:.0e} times"
+
+
+def in_steps(count: int) -> str:
+    """A number of steps."""
+    return f"{count:,} step{'' if count == 1 else 's'}"
 
 
 def _skill(mse: float, mse_baseline: float) -> str:
     value = baselines.skill(mse, mse_baseline)
-    if not math.isfinite(value):
-        return f"{value}"
     if 0 < mse < 1e-3 * mse_baseline:  # 0.9997 says less than how far it is from 1
         return f"1 - {mse / mse_baseline:.0e}"
-    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.0e}"
+    return f"{value:.3f}" if abs(value) < 1000 else number(value)
 
 
 def closing(results: Results, illnesses: Sequence[str] = ()) -> str:

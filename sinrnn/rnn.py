@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from sinrnn import bptt, export, padding, recompute
+from sinrnn import bptt, export, loop, padding, readout, recompute
 from sinrnn.check import check
 from sinrnn.init import INITS
 
@@ -165,7 +165,7 @@ class SinRNN(nn.Module):
             >>> torch.allclose(y[1], net(x[1, :3]), atol=1e-6)
             True
         """
-        if bptt.autocast(x):
+        if loop.autocast(x):
             return self._uncast(self.forward, x, h0, lengths=lengths)
         x, h0, one = self._batched(x, h0)
         inputs = (x, h0, *self._weights())
@@ -221,7 +221,7 @@ class SinRNN(nn.Module):
             >>> torch.allclose(y[:, -1], net(x), atol=1e-6)
             True
         """
-        if bptt.autocast(x):
+        if loop.autocast(x):
             return self._uncast(self.unroll, x, h0, lengths=lengths, ahead=ahead)
         if ahead < 0:
             raise ValueError(f"ahead must be at least 0 steps, got {ahead}")
@@ -262,7 +262,7 @@ class SinRNN(nn.Module):
             >>> h.shape, y.shape
             (torch.Size([1, 50]), torch.Size([1, 1]))
         """
-        if bptt.autocast(x):
+        if loop.autocast(x):
             return self._uncast(self.step, x, h)
         Wih, Whh, bh, Who, bo = self._weights()
         check(x, h, Wih, Whh, bh, self.depth, Who, bo, steps=False)
@@ -296,7 +296,7 @@ class SinRNN(nn.Module):
             >>> y.shape
             torch.Size([1, 100, 1])
         """
-        if bptt.autocast(x):
+        if loop.autocast(x):
             return self._uncast(lambda x, h0: self.rollout(x, steps, h0), x, h0)
         self._check_loop()
         if self.horizon != 1:
@@ -385,17 +385,12 @@ class SinRNN(nn.Module):
                 f"y must be {(len(x), self.output_size)} to fit x {tuple(x.shape)}, "
                 f"got {tuple(y.shape)}"
             )
-        h = bptt.last_output(
-            x, None, self.Wih, self.Whh, self.bh, torch.eye(self.hidden_size).to(self.Wih)
-        ).double()
+        every = torch.eye(self.hidden_size).to(self.Wih)  # a readout that gives the states
+        h = bptt.last_output(x, None, self.Wih, self.Whh, self.bh, every)
+        Who, bo = readout.solve(h, y, cutoff, bias=self.bo is not None)
+        self.Who.copy_(Who)
         if self.bo is not None:
-            h = torch.cat([h, torch.ones_like(h[:, :1])], 1)
-        least = max(torch.finfo(self.Who.dtype).eps, cutoff)
-        found = torch.linalg.lstsq(h.cpu(), y.double().cpu(), rcond=least, driver="gelsd")
-        weights = found.solution.t().to(self.Who)
-        self.Who.copy_(weights[:, : self.hidden_size])
-        if self.bo is not None:
-            self.bo.copy_(weights[:, -1])
+            self.bo.copy_(bo)
 
     @torch.no_grad()
     def rescaled(self, mean: float, scale: float) -> Self:
@@ -489,7 +484,8 @@ class SinRNN(nn.Module):
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: The file is not a SinRNN's, or of a newer format.
+            ValueError: The file is not a SinRNN's, was changed since, or is of a newer format; or
+                the path is a URL or a folder.
 
         Example:
             >>> SinRNN().save("net.safetensors")

@@ -8,6 +8,8 @@ same window: every tensor has one dimension more, and rows are networks.
 import torch
 from torch import Tensor
 
+from sinrnn.rnn import SinRNN
+
 
 class Ensemble:
     """S networks without biases that learn side by side from the same windows.
@@ -53,6 +55,7 @@ class Ensemble:
         """Take the windows one after another; after each, every network makes one step.
 
         The loss of one window is its half_mse, the mean of (y[T] - target)² / 2 over O outputs.
+        All in one piece, as the loop works on views that are made once, before it.
 
         Args:
             x: Windows (N, T, D).
@@ -98,3 +101,20 @@ class Ensemble:
                 gradient.clamp_(-clip, clip)
             self.flat.sub_(gradient, alpha=lr)
         return errors[:, :, 0]
+
+
+@torch.no_grad()
+def descend(net: SinRNN, x: Tensor, y: Tensor, lr: float, clip: float | None = None) -> bool:
+    """Let one network without biases learn as `Ensemble.learn` does.
+
+    Returns:
+        Whether its weights stayed finite; where not, they are left as they were.
+    """
+    weights = (net.Wih, net.Whh, net.Who)
+    learner = Ensemble(*(weight[None] for weight in weights), depth=net.depth)
+    learner.learn(x, y, lr, clip)
+    if not learner.flat.isfinite().all():
+        return False
+    for weight, learnt in zip(weights, learner.weights, strict=True):
+        weight.copy_(learnt[0])
+    return True

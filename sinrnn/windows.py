@@ -2,19 +2,18 @@
 
 import math
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.nn import Module
+from torch.utils.data import DataLoader, Dataset
 
+from sinrnn.order import BatchOrder, TrackOrder
 from sinrnn.series import Series, Sine
 
 Batch = tuple[Tensor, Tensor]
-GROUP = 2**20  # indices that are shuffled together, 8 MB; a longer series takes several groups
 LARGEST = 1e15  # squares of so large values sum to less than 3e38 over 1e8 windows, in float32
 EVAL_BATCH = 4096  # windows: large enough that overhead is small, small enough for any memory
 
@@ -96,105 +95,16 @@ class Windows(Dataset[Batch]):
         return self[spread.round().long()]
 
 
-class Order(Sampler[Tensor]):
-    """Indices of the windows of each batch of an epoch.
-
-    Attributes:
-        first: The batch that the next iteration begins with; the one after has them all again.
-        rank: Of several processes, which of them this is.
-        processes: How many share each batch: this one takes each n-th window of it.
-    """
-
-    first, rank, processes = 0, 0, 1
-
-    def __iter__(self) -> Iterator[Tensor]:
-        first, self.first = self.first, 0
-        for batch in islice(self.batches(), first, None):
-            yield batch[self.rank :: self.processes]
-
-    def batches(self) -> Iterator[Tensor]:
-        """Those of a whole epoch; nothing is done before the first is asked for."""
-        raise NotImplementedError
-
-
-class BatchOrder(Order):
-    """Indices of each batch, shuffled as a pure function of (seed, epoch).
+@torch.no_grad()
+def predict(net: Module, windows: Windows) -> Tensor:
+    """The network's prediction for every window, (N,), float64.
 
     Args:
-        count: Windows to order.
-        batch_size: Windows per batch; the last batch may be smaller.
-        seed: With the epoch, fixes the order.
-        shuffle: False keeps the order of time.
+        net: Takes (B, T, 1) and gives (B, 1), in the series' units.
+        windows: The windows.
     """
-
-    def __init__(self, count: int, batch_size: int, seed: int = 0, shuffle: bool = True) -> None:
-        self.count, self.batch_size, self.seed, self.shuffle = count, batch_size, seed, shuffle
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration is for; Lightning calls this."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return -(-self.count // self.batch_size)
-
-    def batches(self) -> Iterator[Tensor]:
-        """Those of the epoch; a generator, for Lightning sets the epoch after it has called."""
-        left = torch.empty(0, dtype=torch.long)
-        for order in self._groups():
-            order = torch.cat([left, order])
-            full = len(order) - len(order) % self.batch_size
-            if full:  # split makes one empty part of nothing
-                yield from order[:full].split(self.batch_size)
-            left = order[full:]
-        if len(left):
-            yield left
-
-    def _groups(self) -> Iterator[Tensor]:
-        """All indices, a group at a time; shuffled, a group is each n-th of the whole series."""
-        if not self.shuffle:
-            for start in range(0, self.count, GROUP):
-                yield torch.arange(start, min(start + GROUP, self.count))
-            return
-        rng = np.random.default_rng((self.seed, self.epoch))
-        groups = -(-self.count // GROUP)
-        for first in rng.permutation(groups):
-            members = torch.arange(int(first), self.count, groups)
-            yield members[rng.permutation(len(members))]
-
-
-class TrackOrder(Order):
-    """Indices of windows that follow each other without overlap, on several tracks side by side.
-
-    The series is cut into tracks of equal length. Row b of each batch is the next window of track
-    b, so that the state which a network has after one batch is the state before the next.
-
-    Args:
-        count: Windows of the span, one for each place it can start at.
-        window: Samples per window, T.
-        tracks: Windows per batch.
-
-    Raises:
-        ValueError: A track is shorter than a window.
-    """
-
-    def __init__(self, count: int, window: int, tracks: int) -> None:
-        points = count + window - 1
-        self.window, self.tracks = window, max(tracks, 1)
-        self.length = points // self.tracks
-        if len(self) == 0:
-            raise ValueError(
-                f"tracks must be at most {points // window} for windows of {window}, got {tracks}"
-            )
-
-    def __len__(self) -> int:
-        return self.length // self.window
-
-    def batches(self) -> Iterator[Tensor]:
-        """One window of each track, in time order."""
-        starts = torch.arange(self.tracks) * self.length
-        for batch in range(len(self)):
-            yield starts + batch * self.window
+    like = next(net.parameters())
+    return torch.cat([net(x.to(like))[:, 0].double().cpu() for x, _ in windows])
 
 
 class WindowDataModule(pl.LightningDataModule):
@@ -356,6 +266,12 @@ class WindowDataModule(pl.LightningDataModule):
         windows = self.windows[name]
         order = BatchOrder(len(windows), EVAL_BATCH, shuffle=False)
         return DataLoader(windows, sampler=order, batch_size=None)
+
+
+def windows_of(trainer: pl.Trainer) -> WindowDataModule | None:
+    """The data module, where the trainer was given one of ours."""
+    data = getattr(trainer, "datamodule", None)
+    return data if isinstance(data, WindowDataModule) else None
 
 
 def _check_steps(window: int, horizon: int, steps: int) -> None:

@@ -16,10 +16,12 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sinrnn import Sine, SinRNN, cli, closing
+from sinrnn.arguments import typed
 from sinrnn.baselines import half_mse
-from sinrnn.cli import TrainCLI, claim_folder, main, one_line
-from sinrnn.forecaster import predict
-from sinrnn.windows import Windows
+from sinrnn.cli import TrainCLI, main
+from sinrnn.messages import one_line
+from sinrnn.run import claim, claim_folder, prepare
+from sinrnn.windows import Windows, predict
 
 ROOT = Path(__file__).parent.parent
 # Small, and yet every part of a run is there: clipping, schedule, early stopping, standardising.
@@ -362,7 +364,7 @@ def test_finished_run_is_only_reported_again(short):
 def test_second_process_in_a_folder_is_refused(short):
     folder, call = short
     before = contents(folder)
-    held = cli.claim(folder)
+    held = claim(folder)
     status, out, err = call("--resume", str(folder), "--trainer.max_epochs", "3")
     said = f"error: {folder}: another process is training there\n"
     assert (status, out, err) == (2, "", said)
@@ -442,7 +444,7 @@ def test_second_interrupt_ends_at_once_and_harms_nothing(at_hand, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 128 + signal.SIGINT
     folder = Path("runs/small/version_0")
-    command = f"{cli.typed(sys.executable)} impatient.py --resume {folder}"
+    command = f"{typed(sys.executable)} impatient.py --resume {folder}"
     assert done.stderr == f"\nstopped at once; go on with: {command}\n"
     assert "it goes on" not in done.stdout
     assert not list(folder.rglob("*.part"))
@@ -505,7 +507,7 @@ def test_best_config_holds_what_it_promises(tmp_path, monkeypatch, precision, wo
     for seed in range(5):
         arguments = ["--seed_everything", str(seed), "--trainer.precision", precision]
         arguments += ["--trainer.enable_progress_bar", "false"]
-        made = TrainCLI(["--config", str(cli.CONFIGS / "best.yaml"), *arguments]).prepare()
+        made = prepare(TrainCLI(["--config", str(cli.CONFIGS / "best.yaml"), *arguments]))
         text = made.train()
         said = re.search(r"^network +(\S+) +(\S+)", text, re.MULTILINE)
         for name, value in zip(found, said.groups(), strict=True):

@@ -14,8 +14,9 @@ from test_windows import Ramp, data, same
 from sinrnn import SinRNN
 from sinrnn.baselines import half_mse
 from sinrnn.forecaster import Forecaster
+from sinrnn.order import TrackOrder
 from sinrnn.series import Series
-from sinrnn.windows import TrackOrder, WindowDataModule, Windows
+from sinrnn.windows import WindowDataModule, Windows
 
 BIAS = pytest.mark.parametrize("bias", [True, False])
 STATE = pytest.mark.parametrize("h0", [True, False])
@@ -463,6 +464,8 @@ def test_settings_that_do_not_go_together(model, options, message):
         ({"input_noise": math.inf}, "input_noise must be at least 0 and finite, got inf"),
         ({"input_noise": math.nan}, "input_noise must be at least 0 and finite, got nan"),
         ({"growth": -1}, "growth must be at least 0 epochs, got -1"),
+        ({"loss": "first"}, "loss must be last or every, got 'first'"),
+        ({"updates": "sample"}, "updates must be batch or window, got 'sample'"),
     ],
 )
 def test_forecaster_refuses(options, message):

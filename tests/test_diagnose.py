@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from sinrnn import SinRNN, closing
-from sinrnn.cli import CONFIGS, diagnose, main
+from sinrnn.cli import CONFIGS, main
+from sinrnn.diagnose import main as diagnose
 
 ROOT = Path(__file__).parent.parent
 CHECKS = ["saturation", "gradient flow", "clipping", "constant output", "last value"]

@@ -14,11 +14,11 @@ from torch.optim import LBFGS, SGD
 from sinrnn import Sine, SinRNN
 from sinrnn.baselines import half_mse
 from sinrnn.cli import CONFIGS, TrainCLI, quiet
-from sinrnn.doctor import Check, diagnose, illnesses, letter, times
+from sinrnn.doctor import Check, diagnose, illnesses, letter
 from sinrnn.examine import examine, predictions
 from sinrnn.forecaster import Forecaster
 from sinrnn.monitor import Monitor
-from sinrnn.report import History, Results, Rollout
+from sinrnn.report import History, Results, Rollout, times
 from sinrnn.series import Series
 from sinrnn.tracing import Trace
 from sinrnn.windows import WindowDataModule
@@ -172,7 +172,7 @@ def test_constant_output_is_the_mean_that_saturated_units_learn(tmp_path):
         results = trained(tmp_path / init, model, data, max_epochs=30)
         said.append(illness(results, "constant output"))
     half = data.windows["train"].targets.var(correction=0).item() / 2
-    assert f" and {half:.2e}): the output is constant, and only the mean was learned." in said[0]
+    assert f" and {half:.2e}): the output is constant, and only the mean was learnt." in said[0]
     assert said[0].endswith("Cure what is said of its hidden units and its gradient first.")
     assert not said[1]
 
@@ -182,7 +182,7 @@ def test_network_without_even_the_mean_is_asked_to_train_more():
     y = wave(20, 120)[4:72]
     ratio = ((y + 2).square().mean() / y.var(correction=0)).item()
     assert illness(zero, "constant output") == (
-        f"The output is constant, and not even the mean was learned: the training loss is "
+        f"The output is constant, and not even the mean was learnt: the training loss is "
         f"{ratio:.2g} times half the variance of the targets. Cure what is said of its hidden "
         "units and its gradient first."
     )
@@ -425,8 +425,16 @@ def test_sentence_stands_on_one_side_of_its_threshold(name, changes, sentence):
     [
         ("gradient flow", traced(0.25, 0.5, 1.0, depth=3), "|dLoss/dh[1]| is 0.25 of the last"),
         ("clipping", clipped(), "norm 0.1 in the median, 0.5 at most; nothing is clipped"),
-        ("last value", losses(val=1000.4), "skill against persistence -999.40 on validation"),
-        ("last value", losses(val=1001.0), "skill against persistence -1.0e+03 on validation"),
+        (
+            "last value",
+            losses(val=1000.4),
+            "skill against persistence -999.40 on the validation span",
+        ),
+        (
+            "last value",
+            losses(val=1001.0),
+            "skill against persistence -1.0e+03 on the validation span",
+        ),
         ("rollout", sines(period=8, points=20), "RMSE 0 over 20 steps; standard deviation 0.7"),
     ],
 )

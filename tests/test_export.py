@@ -88,6 +88,11 @@ def test_load_of_a_missing_file_says_so(tmp_path):
         SinRNN.load(path)
 
 
+def test_load_of_a_folder_says_so(tmp_path):
+    with refuses(ValueError, f"{tmp_path} is a folder: name a file in it"):
+        SinRNN.load(tmp_path)
+
+
 def refused(path):
     """Why load refuses the file at path: what it says after the file's name."""
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the message is taken apart below
@@ -112,7 +117,6 @@ def test_load_of_what_is_no_safetensors_file_is_refused(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("a few notes\non several lines\n")
     refused(path)
-    refused(tmp_path)
     torch.save(SinRNN(D, H, O).state_dict(), path)
     refused(path)
 

@@ -520,5 +520,5 @@ def test_damaged_parquet_is_refused_in_one_sentence(tmp_path, damage):
 def test_parquet_without_polars_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "polars", None)
     path = given(tmp_path, "a.parquet", "PAR1")
-    with refuses(ValueError, f"{path} needs polars: pip install 'sinrnn[data]'"):
+    with refuses(ValueError, f"{path} needs polars: pip install polars"):
         read(path)

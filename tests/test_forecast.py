@@ -300,6 +300,10 @@ BAD = {
     "alone --steps 5": "alone lies in no run's folder: name the file of the series with --input",
     "run --steps 5 --column value": "--column is for a file: name it with --input",
     "run --steps 5 --input gone.csv": "gone.csv does not exist",
+    "run --steps 5 --input http://a.b/c.csv": "http://a.b/c.csv is a URL, and only local files "
+    "are read: download it first",
+    "http://a.b/run --steps 5": "http://a.b/run is a URL, and only local files are read: "
+    "download it first",
     "run --steps 5 --input sunspots.csv --column spots": "sunspots.csv has no column 'spots': "
     "choose column 0 (t), 1 (value)",
     "run --steps 5 --input sunspots.csv --column t": "the network has learnt from values around ",

@@ -3,6 +3,7 @@
 import copy
 import math
 from functools import partial
+from types import SimpleNamespace
 
 import lightning.pytorch as pl
 import numpy as np
@@ -19,9 +20,11 @@ from sinrnn.baselines import half_mse
 from sinrnn.checkpoint import Durable
 from sinrnn.forecaster import Forecaster, predict
 from sinrnn.monitor import Monitor
+from sinrnn.options import check_trainer
+from sinrnn.order import BatchOrder
 from sinrnn.sequential import Ensemble
 from sinrnn.series import Series
-from sinrnn.windows import BatchOrder, WindowDataModule, Windows
+from sinrnn.windows import WindowDataModule, Windows
 
 pytestmark = [
     # Windows are gathered faster than a worker could send them.
@@ -145,6 +148,12 @@ def test_forward_reads_and_gives_the_series_units(bias):
     assert_close(model(x), 3 + model.net((x - 3) / 0.25) / 4)
     assert_close(model.network()(x), model(x))
     assert model.network().scaling == (3.0, 0.25)
+
+
+def test_forward_takes_samples_of_any_dtype_and_gives_that_of_the_weights():
+    model, x = small().float(), torch.randn(7, 4, 1, dtype=torch.float64)
+    assert model(x).dtype == torch.float32
+    torch.testing.assert_close(model(x), model(x.float()), **BITS)
 
 
 def test_network_is_a_copy():
@@ -379,6 +388,13 @@ def test_readout_stays_unless_it_is_to_be_solved():
     torch.testing.assert_close(model.net.Who.detach(), before, **BITS)
 
 
+def test_readout_is_not_solved_without_a_data_module_of_ours():
+    data = wave()
+    message = "readout_epoch needs a WindowDataModule to take the windows from"
+    with refuses(TypeError, message):
+        trainer().fit(small(readout_epoch=0), data.train_dataloader(), data.val_dataloader())
+
+
 # What is kept
 
 
@@ -393,9 +409,10 @@ def test_setup_takes_window_horizon_and_units_from_the_data(standardise):
     assert (data.scaling == (0, 1)) is not standardise
 
 
-def test_checkpoint_is_plain_and_loads_without_running_code(tmp_path):
+@pytest.mark.parametrize("plugins", [[Durable()], []], ids=["durable", "plain"])
+def test_checkpoint_is_plain_and_loads_without_running_code(tmp_path, plugins):
     model, data = small(bias=True, depth=2, readout_epoch=1), wave(2.0, 0.5, standardise=True)
-    fit(model, data, plugins=[Durable()]).save_checkpoint(tmp_path / "last.ckpt")
+    fit(model, data, plugins=plugins).save_checkpoint(tmp_path / "last.ckpt")
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
     kept = {
         "input_size": 1,
@@ -634,3 +651,10 @@ def test_updates_by_window_refuse_to_accumulate_gradients():
     )
     with refuses(ValueError, message):
         fit(small(updates="window"), wave(), accumulate_grad_batches=2)
+
+
+def test_updates_by_window_refuse_several_processes():
+    several = SimpleNamespace(gradient_clip_val=None, accumulate_grad_batches=1, world_size=3)
+    message = "updates: window makes a step for each window: it needs one process, got 3"
+    with refuses(ValueError, message):
+        check_trainer(several)

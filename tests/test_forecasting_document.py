@@ -10,8 +10,7 @@ import torch
 from sinrnn import FileSeries, SinRNN, closing
 from sinrnn.baselines import half_mse
 from sinrnn.cli import CONFIGS, main
-from sinrnn.forecaster import predict
-from sinrnn.windows import Windows
+from sinrnn.windows import Windows, predict
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "forecasting.md"
 SUNSPOTS = CONFIGS / "sunspots.csv"

@@ -26,11 +26,14 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import StepLR
 from torch.utils.tensorboard import SummaryWriter
 
-from sinrnn import Sine, cli, closing, monitor
+from sinrnn import Sine, allowance, cli, closing, monitor
+from sinrnn.allowance import Allowance
 from sinrnn.baselines import half_mse
 from sinrnn.forecaster import Forecaster, predict
-from sinrnn.monitor import Allowance, Monitor, Progress
+from sinrnn.monitor import Monitor
+from sinrnn.progress import Progress
 from sinrnn.series import Series
+from sinrnn.tensorboard import add_histogram
 from sinrnn.tracing import trace
 from sinrnn.windows import BatchOrder, WindowDataModule
 
@@ -45,7 +48,7 @@ allows = Allowance.allows
 
 @pytest.fixture(autouse=True)
 def _time_for_everything(monkeypatch):
-    """What is shown shall not depend on how long it takes; and what cli.NOISE names is left out."""
+    """What is shown shall not depend on how long it takes; NOISE is left out."""
     monkeypatch.setattr(Allowance, "allows", lambda self: True)
     cli.quiet()
 
@@ -327,7 +330,7 @@ def test_histograms_are_of_every_weight_and_its_last_gradient(tmp_path):
 )
 def test_histograms_have_room_for_all_that_is_finite(tmp_path, values, width):
     with SummaryWriter(tmp_path) as writer:
-        monitor._add_histogram(writer, "weights/w", torch.tensor(values), 7)
+        add_histogram(writer, "weights/w", torch.tensor(values), 7)
     assert shown(tmp_path).tags == (set() if width is None else {"weights/w"})
     if width is not None:
         h = shown(tmp_path).events.Histograms("weights/w")[0].histogram_value
@@ -450,15 +453,15 @@ def test_custom_charts_find_every_curve_they_name(tmp_path):
 
 def test_allowance_is_a_share_of_the_time_at_the_last_cost(monkeypatch):
     now = SimpleNamespace(time=100.0)
-    monkeypatch.setattr(monitor, "time", SimpleNamespace(perf_counter=lambda: now.time))
+    monkeypatch.setattr(allowance, "time", SimpleNamespace(perf_counter=lambda: now.time))
     monkeypatch.setattr(Allowance, "allows", allows)
-    allowance, found = Allowance(0.25, 2.0), []
+    share, found = Allowance(0.25, 2.0), []
     # Allowed from 2 / 0.25 s on; then from (3 + 3) / 0.25; at once; and not yet (7 + 3) / 0.25.
     for passed, cost in ((7.5, 0), (0.5, 3), (12.5, 0), (0.5, 1), (0, 3), (11.5, 0), (0.5, 1)):
         now.time += passed
-        found.append(allowance.allows())
+        found.append(share.allows())
         if cost:
-            with allowance:
+            with share:
                 now.time += cost
     assert found == [False, True, False, True, True, False, True]
 

@@ -90,7 +90,7 @@ def test_table_word_for_word():
         (1e-2, 1e-2, "0.000"),
         (3e-2, 1e-2, "-2.000"),
         (5.00101, 1e-2, "-499.101"),
-        (50.0, 1e-2, "-5e+03"),
+        (50.0, 1e-2, "-5.0e+03"),
         (1e-2, 4e-27, "exact up to rounding"),
         (1e-2, 0.0, "exact up to rounding"),
     ],
@@ -141,7 +141,7 @@ def test_honest_word_for_word():
     # Errors 0 or 1, so that rmse is 1 / sqrt 2, of 2 at the first step; valid for 4 and 0 steps.
     found = honesty([[2.0, 4.0, 2.0, 4.0], [3.0, 5.0, 3.0, 5.0]], coverage=(0.8, 1.0, 0.8, 0.4))
     assert honest(found) == {
-        "backtest": "RMSE 0.71 at 1 steps ahead, skill against persistence 0.88 (2 origins)",
+        "backtest": "RMSE 0.71 at 1 step ahead, skill against persistence 0.88 (from 2 places)",
         "holds for": "2 of 4 steps within 0.4 in the median; amplitude 1.00; none diverges",
         "intervals": "90% asked, 75% held in the mean over 4 steps (40% to 100% at each)",
     }
@@ -154,7 +154,7 @@ def test_honest_of_a_phase_that_drifts():
     # At the 10th step sin 2 pi 0.918 - sin 2 pi 0.9, at the 100th sin 2 pi 10.098 - sin 2 pi 9.9.
     assert facts["backtest"] == (
         "RMSE 0 at 1, 0.095 at 10, 1.2 at 100 steps ahead, "
-        "skill against persistence nan, 0.97, -2.93 (1 origins)"
+        "skill against persistence nan, 0.97, -2.93 (from 1 place)"
     )
     assert facts["holds for"] == (
         "100 of 100 steps within 10 in the median; amplitude 1.00; "
@@ -172,7 +172,7 @@ def test_honest_of_forecasts_that_diverge():
 
 @pytest.mark.parametrize(
     ("first", "skill"),
-    [(2.0, "1.00"), (0.0, "0.00"), (62.0, "-899.00"), (202.0, "-1e+04")],
+    [(2.0, "1.00"), (0.0, "0.00"), (62.0, "-899.00"), (202.0, "-1.0e+04")],
 )
 def test_honest_says_a_large_skill_shortly(first, skill):
     assert f"skill against persistence {skill} (" in honest(honesty([[first, 4.0]]))["backtest"]

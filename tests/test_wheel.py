@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sinrnn import FileSeries, cli
+from sinrnn import FileSeries, arguments, cli
 
 ROOT = Path(__file__).parent.parent
 
@@ -141,7 +141,7 @@ def test_command_is_what_would_start_the_program_again(
 ):
     monkeypatch.setattr(sys, "executable", str(programs / python))
     monkeypatch.setattr(sys, "argv", [script.format(programs)])
-    assert cli.command() == typed.format(programs).split()
+    assert arguments.command() == typed.format(programs).split()
 
 
 @pytest.mark.parametrize("form", ["--config {}", "--config={}", "-c {}"])

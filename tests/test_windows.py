@@ -9,9 +9,9 @@ import pytest
 import torch
 from cases import BITS, refuses
 
-from sinrnn import windows as module
+from sinrnn.order import BatchOrder, TrackOrder
 from sinrnn.series import Series, Sine
-from sinrnn.windows import BatchOrder, Scaling, TrackOrder, WindowDataModule, Windows
+from sinrnn.windows import Scaling, WindowDataModule, Windows
 
 NOTEBOOK = {"train": [0, 0.25], "val": [0.375, 0.625], "test": [0.75, 1]}
 
@@ -87,7 +87,7 @@ def test_batch_by_indices_is_its_windows_one_by_one():
 
 
 def test_iteration_gives_every_window_in_order_of_time(monkeypatch):
-    monkeypatch.setattr(module, "EVAL_BATCH", 3)
+    monkeypatch.setattr("sinrnn.windows.EVAL_BATCH", 3)
     batches = list(Windows(Ramp(11).values(), 4))
     assert [len(x) for x, _ in batches] == [3, 3, 1]
     same(torch.cat([x[:, 0, 0] for x, _ in batches]), torch.arange(7.0))
@@ -165,7 +165,7 @@ def test_order_has_every_index_once(count, batch_size, sizes, shuffle):
 def test_order_of_several_groups_has_every_index_once_in_full_batches(
     count, batch_size, shuffle, monkeypatch
 ):
-    monkeypatch.setattr(module, "GROUP", 10)
+    monkeypatch.setattr("sinrnn.order.GROUP", 10)
     made = BatchOrder(count, batch_size, 1, shuffle)
     batches = list(made)
     sizes = [batch_size] * (count // batch_size) + [count % batch_size]
@@ -177,7 +177,7 @@ def test_order_of_several_groups_has_every_index_once_in_full_batches(
 
 
 def test_order_groups_are_shuffled_and_reach_over_the_whole_series(monkeypatch):
-    monkeypatch.setattr(module, "GROUP", 10)
+    monkeypatch.setattr("sinrnn.order.GROUP", 10)
     groups = torch.tensor(order(3, 5, 40)).split(10)
     firsts = [group.min().item() for group in groups]
     assert sorted(firsts) == [0, 1, 2, 3]
@@ -304,6 +304,16 @@ def test_standardise_refuses_a_constant_training_span(value):
         data(Given(values), standardise=True)
 
 
+def test_standardise_refuses_a_deviation_that_float32_cannot_divide_by():
+    message = (
+        "standardise: the train span's deviation is 1e-31, too small for float32: give the series "
+        "in a smaller unit"
+    )
+    values = 1e-31 * (-1.0) ** torch.arange(100, dtype=torch.float64)
+    with refuses(ValueError, message):
+        data(Given(values), standardise=True)
+
+
 # Loaders
 
 
@@ -369,7 +379,7 @@ def test_training_loader_goes_on_within_an_epoch_alone(options, started, process
 
 
 def test_evaluation_loaders_give_val_then_train_and_test_in_order_of_time(monkeypatch):
-    monkeypatch.setattr(module, "EVAL_BATCH", 9)
+    monkeypatch.setattr("sinrnn.windows.EVAL_BATCH", 9)
     found = data(Ramp(100), batch_size=2)
     loaders = [*found.val_dataloader(), found.test_dataloader()]
     for loader, first, last in zip(loaders, (64, 4, 84), (80, 60, 100), strict=True):

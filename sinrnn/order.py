@@ -1,0 +1,113 @@
+"""The order of windows: which of them each batch of an epoch holds."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+GROUP = 2**20  # indices that are shuffled together, 8 MB; a longer series takes several groups
+
+
+class Order(Sampler[Tensor], ABC):
+    """Indices of the windows of each batch of an epoch.
+
+    Attributes:
+        first: The batch that the next iteration begins with; the one after has them all again.
+        rank: Of several processes, which of them this is.
+        processes: How many share each batch: this one takes each n-th window of it.
+    """
+
+    first, rank, processes = 0, 0, 1
+
+    def __iter__(self) -> Iterator[Tensor]:
+        first, self.first = self.first, 0
+        for batch in islice(self.batches(), first, None):
+            yield batch[self.rank :: self.processes]
+
+    @abstractmethod
+    def batches(self) -> Iterator[Tensor]:
+        """Those of a whole epoch; nothing is done before the first is asked for."""
+
+
+class BatchOrder(Order):
+    """Indices of each batch, shuffled as a pure function of (seed, epoch).
+
+    Args:
+        count: Windows to order.
+        batch_size: Windows per batch; the last batch may be smaller.
+        seed: With the epoch, fixes the order.
+        shuffle: False keeps the order of time.
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int = 0, shuffle: bool = True) -> None:
+        self.count, self.batch_size, self.seed, self.shuffle = count, batch_size, seed, shuffle
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration is for; Lightning calls this."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.count // self.batch_size)
+
+    def batches(self) -> Iterator[Tensor]:
+        """Those of the epoch; a generator, for Lightning sets the epoch after it has called."""
+        left = torch.empty(0, dtype=torch.long)
+        for order in self._groups():
+            order = torch.cat([left, order])
+            full = len(order) - len(order) % self.batch_size
+            if full:  # split makes one empty part of nothing
+                yield from order[:full].split(self.batch_size)
+            left = order[full:]
+        if len(left):
+            yield left
+
+    def _groups(self) -> Iterator[Tensor]:
+        """All indices, a group at a time; shuffled, a group is each n-th of the whole series."""
+        if not self.shuffle:
+            for start in range(0, self.count, GROUP):
+                yield torch.arange(start, min(start + GROUP, self.count))
+            return
+        rng = np.random.default_rng((self.seed, self.epoch))
+        groups = -(-self.count // GROUP)
+        for first in rng.permutation(groups):
+            members = torch.arange(int(first), self.count, groups)
+            yield members[rng.permutation(len(members))]
+
+
+class TrackOrder(Order):
+    """Indices of windows that follow each other without overlap, on several tracks side by side.
+
+    The series is cut into tracks of equal length. Row b of each batch is the next window of track
+    b, so that the state which a network has after one batch is the state before the next.
+
+    Args:
+        count: Windows of the span, one for each place it can start at.
+        window: Samples per window, T.
+        tracks: Windows per batch.
+
+    Raises:
+        ValueError: A track is shorter than a window.
+    """
+
+    def __init__(self, count: int, window: int, tracks: int) -> None:
+        points = count + window - 1
+        self.window, self.tracks = window, max(tracks, 1)
+        self.length = points // self.tracks
+        if len(self) == 0:
+            raise ValueError(
+                f"tracks must be at most {points // window} for windows of {window}, got {tracks}"
+            )
+
+    def __len__(self) -> int:
+        return self.length // self.window
+
+    def batches(self) -> Iterator[Tensor]:
+        """One window of each track, in time order."""
+        starts = torch.arange(self.tracks) * self.length
+        for batch in range(len(self)):
+            yield starts + batch * self.window

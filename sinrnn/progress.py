@@ -1,0 +1,57 @@
+"""The progress bar: one line in the terminal."""
+
+import sys
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import ProgressBar
+from tqdm import tqdm
+
+
+class Progress(ProgressBar):
+    """One line for the whole of training: epoch, steps, time left, both losses."""
+
+    bar: "tqdm[object] | None" = None
+    is_disabled = False
+
+    def disable(self) -> None:
+        """Show nothing; Lightning calls this on all processes but the first."""
+        self.is_disabled = True
+
+    def enable(self) -> None:
+        """Show the bar."""
+        self.is_disabled = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Open the bar."""
+        steps = trainer.max_epochs * trainer.num_training_batches if trainer.max_epochs else 0
+        self.bar = tqdm(
+            total=steps if 0 < steps < float("inf") else None,
+            initial=trainer.fit_loop.epoch_loop.batch_progress.total.completed,
+            unit="step",
+            disable=self.is_disabled,
+            dynamic_ncols=True,
+            file=sys.stdout,
+            mininterval=0.1 if sys.stdout.isatty() else 10,  # seconds; a log keeps every line
+        )
+
+    def on_train_batch_end(self, *args: object, **kwargs: object) -> None:
+        """One step done."""
+        if self.bar is not None:
+            self.bar.update()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the epoch's losses."""
+        if self.bar is not None and trainer.state.fn == "fit":
+            losses = {
+                name.removeprefix("half_mse/"): f"{value:.2e}"
+                for name, value in trainer.callback_metrics.items()
+                if name.startswith("half_mse/")
+            }
+            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            self.bar.set_description(epoch, refresh=False)
+            self.bar.set_postfix(losses, refresh=False)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Close the bar."""
+        if self.bar is not None:
+            self.bar.close()
