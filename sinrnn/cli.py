@@ -3,6 +3,7 @@
 import math
 import shlex
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -82,21 +83,24 @@ class TrainCLI(LightningCLI):
             config_read_mode_urls_enabled=False,
             config_read_mode_fsspec_enabled=False,
         )
-        super().__init__(
-            Forecaster,
-            WindowDataModule,
-            args=list(args),
-            run=False,
-            save_config_callback=None,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-            trainer_defaults={"enable_model_summary": False, "num_sanity_val_steps": 0},
-            parser_kwargs={
-                "exit_on_error": False,
-                "prog": shlex.join(command()),
-                "description": f"Train a recurrent network. {SHIPPED} --trust MODULE: {TRUST}",
-            },
-        )
+        with warnings.catch_warnings():
+            # Lightning 2.6.6 uses names that jsonargparse 4.49 renamed.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            super().__init__(
+                Forecaster,
+                WindowDataModule,
+                args=list(args),
+                run=False,
+                save_config_callback=None,
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+                trainer_defaults={"enable_model_summary": False, "num_sanity_val_steps": 0},
+                parser_kwargs={
+                    "exit_on_error": False,
+                    "prog": shlex.join(command()),
+                    "description": f"Train a recurrent network. {SHIPPED} --trust MODULE: {TRUST}",
+                },
+            )
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the options that are neither the trainer's, the model's nor the data's."""

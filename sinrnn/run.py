@@ -135,7 +135,7 @@ def prepare(cli: "TrainCLI") -> Run:
         rehearse(cli.model)
         config = cli.config.clone()
         config.resume = config.ckpt_path = None
-        text = cli.parser.dump(config, skip_none=False)
+        text = cli.parser.dump(config, skip_unset=False)
         folder = resumed or Path("runs") / folder_name(config.name)
         if resumed is None and first:
             folder = claim_folder(folder)
