@@ -2,6 +2,7 @@
 
 import csv
 import io
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -20,16 +21,29 @@ def loggers(folder: Path, step: int | None = None) -> list[Logger]:
         step: Where it goes on from; what was logged beyond is forgotten. None forgets everything.
     """
     where = folder.parent.parent, folder.parent.name, folder.name
+    before = [path.name for path in folder.glob("events.out.tfevents.*")]
+    _await_turn(before)
     # Flushed so often that a page opened during training moves.
     events = TensorBoardLogger(
         *where,
         default_hp_metric=False,
         flush_secs=2,
-        purge_step=None if not any(folder.glob("events.*")) else 0 if step is None else step + 1,
+        purge_step=None if not before else 0 if step is None else step + 1,
     )
     table = CSVLogger(*where)
     table._experiment = _Table(folder, step)
     return [events, table]
+
+
+def _await_turn(names: list[str]) -> None:
+    """Wait until a new file of events comes last in the order that TensorBoard reads them in.
+
+    That is the order of their names: the second in which each was made, and then the process's
+    number, which says nothing.
+    """
+    now = time.time()
+    if any(name.startswith(f"events.out.tfevents.{int(now):010}.") for name in names):
+        time.sleep(1 - now % 1)
 
 
 def forgive(logger: TensorBoardLogger) -> None:

@@ -1,11 +1,13 @@
 """Curves are cut where a run goes on, and training outlives a disk that is full."""
 
 import errno
+import os
 import signal
 
 import pytest
 import torch
 from lightning.pytorch import Callback
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.compat.tensorflow_stub.io.gfile import GFile
 
 from sinrnn import SinRNN, cli, closing, loggers
@@ -33,6 +35,21 @@ def test_table_is_cut_at_the_step_and_goes_on_there(path):
     assert path.read_bytes().decode() == (
         "a,b,epoch,step\r\n0.5,,,0\r\n,,0,7\r\n0.75,,1,14\r\n,3,,15\r\n"
     )
+
+
+def test_curves_of_quick_restarts_are_read_in_order(tmp_path, monkeypatch):
+    folder = tmp_path / "runs" / "name" / "version_0"
+    for start, process in enumerate((99, 100, 7)):  # whose names would sort 100, 7, 99
+        monkeypatch.setattr(os, "getpid", lambda process=process: process)
+        events, _ = loggers.loggers(folder, 10 * start or None)
+        first = 10 * start + 1 if start else 0  # the last four are forgotten, and made again
+        for step in range(first, 10 * start + 15):
+            events.experiment.add_scalar("loss", 100 * start + step, step)
+        events.experiment.close()
+    found = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload().Scalars("loss")
+    expected = [*range(11), *range(111, 121), *range(221, 235)]
+    assert [event.step for event in found] == [value % 100 for value in expected]
+    assert [event.value for event in found] == expected
 
 
 def test_table_of_a_run_that_starts_again_is_empty(path):
