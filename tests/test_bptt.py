@@ -535,6 +535,53 @@ def test_vanished_gradient_leaves_no_subnormal_numbers_behind():
     assert not ((found != 0) & (found.abs() < tiny)).any()
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_gradient_that_fades_evenly_ends_before_the_subnormal_numbers(sign):
+    # 0.6 a step; of this T a check at each 64th step instead of each 32nd would come too late.
+    tensors = fading(248, 0.5, torch.float32)
+    tensors |= {n: tensors[n].abs() for n in ("Wih", "Who")}
+    tensors |= {"Whh": 0.6 * torch.eye(H, dtype=torch.float32), "x": 0 * tensors["x"]}
+    found = sign * last_gradients(last_output, tensors, sign)["x"]
+    assert (found >= 0).all()
+    assert (found > 0).any()
+    assert (found == 0).any()
+    assert not ((found > 0) & (found < torch.finfo(torch.float32).tiny)).any()
+
+
+def test_small_gradient_of_float64_is_kept_beside_one_that_vanishes():
+    tensors = fading(64, 0.7, torch.float64)
+    wanted = {n: v.clone().requires_grad_() for n, v in tensors.items() if v is not None}
+    size = torch.ones(B, O)
+    size[0] = 1e-290  # its window leaves the normal numbers on its way back
+    size[1] = 1e-40
+    y = last_output(**(tensors | wanted))
+    (found,) = torch.autograd.grad(y, wanted["x"], size, retain_graph=True)
+    (usual,) = torch.autograd.grad(y, wanted["x"], torch.ones(B, O))
+    assert_close(found[1] * 1e40, usual[1])
+
+
+@CASES
+@pytest.mark.parametrize("depth", [None, K])
+def test_no_windows_and_no_numbers_have_a_gradient_however_long(function, make, depth):
+    for device, batch in (("cpu", 0), ("meta", B)):
+        given = {n: v.detach().to(device) for n, v in make(B=batch, T=70).items()}
+        inputs = {n: v.requires_grad_() for n, v in given.items()}
+        out = function(**inputs, depth=depth)
+        grads = torch.autograd.grad(out, list(inputs.values()), torch.ones_like(out))
+        assert [g.shape for g in grads] == [v.shape for v in inputs.values()]
+
+
+@CASES
+def test_many_gradients_at_once_are_each_of_them_without_a_graph(function, make):
+    inputs = make()
+    out, wanted = function(**inputs), list(inputs.values())
+    ways = torch.randn(3, *out.shape)
+    found = torch.autograd.grad(out, wanted, ways, is_grads_batched=True, retain_graph=True)
+    each = [torch.autograd.grad(out, wanted, way, retain_graph=True) for way in ways]
+    assert_close(list(found), [torch.stack(grads) for grads in zip(*each, strict=True)])
+    assert not any(grad.requires_grad for grad in found)
+
+
 def test_gradient_of_a_tiny_loss_is_kept():
     tensors = fading(60, 0.9, torch.float32)
     found, usual = (last_gradients(last_output, tensors, size) for size in (1e-28, 1.0))

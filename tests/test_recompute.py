@@ -66,10 +66,11 @@ def test_float32_gradient_is_as_close_to_float64():
         assert error < TOLERANCE[torch.float32]["rtol"]
 
 
-def test_second_gradient_is_that_of_the_kept_states():
+@pytest.mark.parametrize("depth", [None, K])
+def test_second_gradient_is_that_of_the_kept_states(depth):
     inputs, second = network(), []
     for function in (partial(recompute.last_output, keep_every=3), bptt.last_output):
-        first = gradients(function, inputs, create_graph=True)
+        first = gradients(function, inputs, create_graph=True, depth=depth)
         wanted = list(inputs.values())
         total = sum(g.sin().sum() for g in first.values())
         second.append(torch.autograd.grad(total, wanted, materialize_grads=True))
