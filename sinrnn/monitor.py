@@ -10,7 +10,7 @@ import torch
 from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 
-from sinrnn import baselines, tensorboard
+from sinrnn import baselines, options, tensorboard
 from sinrnn.allowance import Allowance
 from sinrnn.examine import examine, excerpt, few, pictures, predictions, saturated, spectral_radius
 from sinrnn.forecaster import Forecaster
@@ -100,8 +100,8 @@ class Monitor(pl.Callback):
             return
         norm = pl_module.norm
         self.norms.append(norm)
-        clip = trainer.gradient_clip_val
-        if clip and clip > 0:
+        clip = options.clip(trainer)
+        if clip is not None:
             if trainer.gradient_clip_algorithm == "value":
                 grads = [p.grad for p in pl_module.net.parameters() if p.grad is not None]
                 beyond = sum(int((grad.abs() > clip).sum()) for grad in grads)
