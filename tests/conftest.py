@@ -6,6 +6,14 @@ import torch
 
 torch.set_num_threads(1)  # at these sizes a second thread costs more than it brings
 
+# Files that take longest come first, so that of several workers none is left with one at the end.
+SLOWEST = ["test_cli", "test_processes", "test_browser", "test_chaos", "test_checkpoint"]
+
+
+def pytest_collection_modifyitems(items):
+    places = {name: place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
 
 @pytest.fixture(autouse=True)
 def _exact_and_seeded():

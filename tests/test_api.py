@@ -172,7 +172,14 @@ def checked(tmp_path_factory):
     folder = tmp_path_factory.mktemp("user")
     (folder / "good.py").write_text(USER)
     (folder / "wrong.py").write_text(WRONG)
-    command = [sys.executable, "-m", "mypy", "--strict", "good.py", "wrong.py"]
+    # With the project's settings and cache, where `mypy` there has read all of torch already.
+    known = [
+        "--config-file",
+        f"{ROOT / 'pyproject.toml'}",
+        "--cache-dir",
+        f"{ROOT / '.mypy_cache'}",
+    ]
+    command = [sys.executable, "-m", "mypy", "--strict", *known, "good.py", "wrong.py"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from browser import CHROMIUM, browser, tensorboard
@@ -63,28 +64,28 @@ def scalar(folder, tag):
     return last.value, last.step
 
 
-@pytest.mark.parametrize(
-    "tag",
-    [
-        "log10_half_mse/train",
-        "log10_half_mse/val",
-        "skill/persistence",
-        "gradient/norm",
-        "gradient/clipped_steps",
-        "states/saturated",
-        "weights/spectral_radius_Whh",
-        "gradient_flow/t_1",
-    ],
-)
-def test_scalar_chart_is_drawn_and_ends_where_the_run_did(visit, finished, tag):
-    page = visit("timeseries", f"^{tag}$")
-    card = page.locator("scalar-card")
+TAGS = ["log10_half_mse/train", "log10_half_mse/val", "skill/persistence", "gradient/norm"]
+TAGS += ["gradient/clipped_steps", "states/saturated", "weights/spectral_radius_Whh"]
+TAGS += ["gradient_flow/t_1"]
+
+
+@pytest.fixture(scope="module")
+def charts(visit):
+    """A page with a chart of each of the tags, all in sight."""
+    page = visit("timeseries", quote(f"^({'|'.join(TAGS)})$"))
+    page.set_viewport_size({"width": 1280, "height": 3500})
+    return page
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_scalar_chart_is_drawn_and_ends_where_the_run_did(charts, finished, tag):
+    card = charts.locator("scalar-card").filter(has=charts.get_by_title(tag, exact=True))
     shown, at = table(card)
     assert card.count() == 1
     assert card.locator("canvas, svg path").count() > 0
     value, step = scalar(finished, tag)
     assert (shown, at) == (pytest.approx(value, rel=1e-4, abs=1e-4), step)
-    assert page.errors == []
+    assert charts.errors == []
 
 
 def table(card):
@@ -129,9 +130,17 @@ def test_every_picture_is_loaded(visit, finished):
     assert page.errors == []
 
 
+@pytest.fixture(scope="module")
+def histograms(visit):
+    """A page with all histograms."""
+    page = visit("histograms", quote("weights|gradients"))
+    page.set_viewport_size({"width": 1280, "height": 3500})
+    return page
+
+
 @pytest.mark.parametrize("group", ["weights", "gradients"])
-def test_histogram_of_every_weight_and_its_gradient_is_drawn(visit, group):
-    page = visit("histograms", group)
+def test_histogram_of_every_weight_and_its_gradient_is_drawn(histograms, group):
+    page = histograms
     for weight in ("Wih", "Whh", "Who"):
         loader = page.locator("tf-histogram-loader").filter(has_text=f"{group}/{weight}")
         loader.locator("svg path").nth(1).wait_for(state="attached")  # the first and the last

@@ -4,6 +4,8 @@ import csv
 import json
 import os
 import re
+import runpy
+import shlex
 import signal
 import subprocess
 import sys
@@ -135,22 +137,6 @@ def test_event_file_holds_curves_and_pictures(run):
     assert pictures == {f"figures/{path.stem}" for path in (folder / "figures").iterdir()}
 
 
-def test_saved_config_trains_the_same_run_to_the_same_bits(run):
-    folder, _ = run
-    again = train(folder.parents[2], "--config", str(folder / "config.yaml"))
-    assert again.returncode == 0, again.stderr
-    twin = folder.parent / "version_1"
-    first, second = (SinRNN.load(f / "model.safetensors") for f in (folder, twin))
-    assert all(map(torch.equal, first.parameters(), second.parameters()))
-    assert (folder / "metrics.csv").read_text() == (twin / "metrics.csv").read_text()
-    states = [
-        torch.load(f / "checkpoints" / "last.ckpt", weights_only=True) for f in (folder, twin)
-    ]
-    assert states[0]["global_step"] == 20
-    for name, value in states[0]["state_dict"].items():
-        assert torch.equal(value, states[1]["state_dict"][name]), name
-
-
 @pytest.fixture
 def at_hand(tmp_path, monkeypatch, capsys):
     """Call main() in an empty folder: (arguments) -> status, stdout, stderr."""
@@ -163,6 +149,29 @@ def at_hand(tmp_path, monkeypatch, capsys):
 
     yield call
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    monkeypatch.setattr(closing, "pictures", lambda *args: {})  # most of a run's time
+
+
+def test_saved_config_trains_the_same_run_to_the_same_bits(run, at_hand, no_pictures, monkeypatch):
+    """In another process than the first."""
+    folder, _ = run
+    monkeypatch.chdir(folder.parents[2])
+    torch.set_default_dtype(torch.float32)  # as in a process of its own
+    assert at_hand("--config", str(folder / "config.yaml"))[0] == 0
+    twin = folder.parent / "version_1"
+    first, second = (SinRNN.load(f / "model.safetensors") for f in (folder, twin))
+    assert all(map(torch.equal, first.parameters(), second.parameters()))
+    assert (folder / "metrics.csv").read_text() == (twin / "metrics.csv").read_text()
+    states = [
+        torch.load(f / "checkpoints" / "last.ckpt", weights_only=True) for f in (folder, twin)
+    ]
+    assert states[0]["global_step"] == 20
+    for name, value in states[0]["state_dict"].items():
+        assert torch.equal(value, states[1]["state_dict"][name]), name
 
 
 BAD = {
@@ -279,9 +288,8 @@ def test_unusual_runs_end_with_a_report(at_hand, arguments):
 
 
 @pytest.fixture
-def short(at_hand, tmp_path, monkeypatch):
+def short(at_hand, no_pictures, tmp_path):
     """A run of two epochs and no pictures: its folder, and a call that makes more."""
-    monkeypatch.setattr(closing, "pictures", lambda *args: {})  # most of a run's time
     (tmp_path / "small.yaml").write_text(SMALL)
     args = ["--config", "small.yaml", "--trainer.max_epochs", "2"]
     assert at_hand(*args, "--trainer.enable_progress_bar", "false")[0] == 0
@@ -387,9 +395,9 @@ def started(folder, command):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_stops_with_the_command_that_goes_on(at_hand, tmp_path, number):
+def test_signal_stops_with_the_command_that_goes_on(at_hand, no_pictures, tmp_path, number):
     (tmp_path / "small.yaml").write_text(SMALL.replace("patience: 3", "patience: 9999"))
-    args = ["--config", "small.yaml", "--trainer.max_epochs", "400", "--name", "a name"]
+    args = ["--config", "small.yaml", "--trainer.max_epochs", "200", "--name", "a name"]
     process = started(tmp_path, [sys.executable, str(ROOT / "scripts" / "train.py"), *args])
     status, _, err = at_hand("--resume", "runs/a name/version_0")
     said = "error: runs/a name/version_0: another process is training there\n"
@@ -403,21 +411,26 @@ def test_signal_stops_with_the_command_that_goes_on(at_hand, tmp_path, number):
     assert "\n" not in command
     folder = tmp_path / "runs" / "a name" / "version_0"
     assert not (folder / "report.md").exists()
-    bin_folder = str(Path(sys.executable).parent)  # where `python` is the one that runs this
-    done = subprocess.run(
-        command,
-        shell=True,
-        cwd=tmp_path,
-        env=os.environ | {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    if number == signal.SIGINT:
+        bin_folder = str(Path(sys.executable).parent)  # where `python` is the one that runs this
+        done = subprocess.run(
+            command,
+            shell=True,
+            cwd=tmp_path,
+            env=os.environ | {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+    else:
+        python, script, *args = shlex.split(command)
+        assert (python, Path(script).name) == (typed(sys.executable), "train.py")
+        assert at_hand(*args)[0::2] == (0, "")
     assert (folder / "report.md").exists()
     with (folder / "metrics.csv").open() as file:
         steps = [int(row["step"]) for row in csv.DictReader(file) if row["half_mse/val"]]
-    assert steps == list(range(0, 2001, 5))
+    assert steps == list(range(0, 1001, 5))
 
 
 # Presses Ctrl-C twice within a step, at the seventh.
@@ -437,7 +450,7 @@ raise SystemExit(main(callbacks=[Twice()]))
 """
 
 
-def test_second_interrupt_ends_at_once_and_harms_nothing(at_hand, tmp_path):
+def test_second_interrupt_ends_at_once_and_harms_nothing(at_hand, no_pictures, tmp_path):
     (tmp_path / "small.yaml").write_text(SMALL)
     (tmp_path / "impatient.py").write_text(IMPATIENT)
     command = [sys.executable, "impatient.py", "--config", "small.yaml"]
@@ -466,7 +479,9 @@ trainer: {max_epochs: 5, accelerator: cpu}
 
 
 @pytest.mark.parametrize(("keep", "arguments"), [("best", []), ("last", ["--keep", "last"])])
-def test_keep_says_which_weights_are_saved_and_reported(at_hand, tmp_path, keep, arguments):
+def test_keep_says_which_weights_are_saved_and_reported(
+    at_hand, no_pictures, tmp_path, keep, arguments
+):
     (tmp_path / "worse.yaml").write_text(WORSE)
     status, out, err = at_hand("--config", "worse.yaml", *arguments)
     assert (status, err) == (0, "")
@@ -485,7 +500,9 @@ def test_keep_says_which_weights_are_saved_and_reported(at_hand, tmp_path, keep,
     assert torch.equal(net.Whh, best["net.Whh"]) is (keep == "best")
 
 
-def test_last_checkpoint_is_of_the_last_epoch_though_it_is_not_the_best(at_hand, tmp_path):
+def test_last_checkpoint_is_of_the_last_epoch_though_it_is_not_the_best(
+    at_hand, no_pictures, tmp_path
+):
     (tmp_path / "worse.yaml").write_text(WORSE)
     assert at_hand("--config", "worse.yaml")[0] == 0
     folder = tmp_path / "runs" / "run" / "version_0" / "checkpoints"
@@ -498,9 +515,8 @@ def test_last_checkpoint_is_of_the_last_epoch_though_it_is_not_the_best(at_hand,
 
 # In float64 every seed is below linear extrapolation's 1.5e-12.
 @pytest.mark.parametrize(("precision", "worst"), [("32-true", 1e-10), ("64-true", 1.5e-12)])
-def test_best_config_holds_what_it_promises(tmp_path, monkeypatch, precision, worst):
+def test_best_config_holds_what_it_promises(tmp_path, monkeypatch, no_pictures, precision, worst):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(closing, "pictures", lambda *args: {})  # most of a run's time
     torch.set_default_dtype(torch.float32)  # as in a process of its own
     found = {"train": [], "val": []}
     cli.quiet()
@@ -518,14 +534,13 @@ def test_best_config_holds_what_it_promises(tmp_path, monkeypatch, precision, wo
         assert sorted(found["val"])[2] <= 1e-18
 
 
-def notebook(folder, *args):
-    command = [sys.executable, str(ROOT / "scripts" / "notebook.py"), *args]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+NOTEBOOK = str(ROOT / "scripts" / "notebook.py")
 
 
 def test_notebook_script_prints_its_table_and_writes_its_figure(tmp_path):
     quick = ["--starts", "3", "--epochs", "2", "--seeds", "1", "--figure", "F.png"]
-    done = notebook(tmp_path, *quick)
+    command = [sys.executable, NOTEBOOK, *quick]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
     value = r"\d\.\d\de[-+]\d\d"
@@ -561,10 +576,14 @@ def test_notebook_script_prints_its_table_and_writes_its_figure(tmp_path):
         ("--figure nowhere/F.png", "--figure nowhere/F.png: there is no such folder"),
     ],
 )
-def test_notebook_script_refuses_in_one_line(tmp_path, arguments, message):
-    done = notebook(tmp_path, *arguments.split())
-    assert (done.returncode, done.stdout) == (2, "")
-    usage, _, error = done.stderr.rpartition("notebook.py: error: ")
+def test_notebook_script_refuses_in_one_line(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [NOTEBOOK, *arguments.split()])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(NOTEBOOK, run_name="__main__")
+    out, err = capsys.readouterr()
+    assert (stop.value.code, out) == (2, "")
+    usage, _, error = err.rpartition("notebook.py: error: ")
     assert error == f"{message}\n"
     assert usage.startswith("usage: ")
     assert not list(tmp_path.iterdir())

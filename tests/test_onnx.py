@@ -240,6 +240,15 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_process_writes_what_the_model_computes(place):
+    command = [sys.executable, str(ROOT / "scripts" / "export.py"), "run"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("h0 (batch, 50), gives y (batch, 1) and h_n (batch, 50)\n")
+    model = onnx.model(SinRNN.load("run/model.safetensors"))
+    assert Path("run/model.onnx").read_bytes() == model.SerializeToString()
+
+
 @pytest.mark.parametrize(
     ("arguments", "path", "said"),
     [
@@ -253,13 +262,13 @@ def place(tmp_path, monkeypatch):
         ),
     ],
 )
-def test_process_writes_what_the_model_computes(place, arguments, path, said):
-    command = [sys.executable, str(ROOT / "scripts" / "export.py"), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stderr) == (0, "")
+def test_file_holds_what_the_model_computes(place, capsys, arguments, path, said):
+    assert onnx.main(arguments) == 0
+    out, err = capsys.readouterr()
     size = Path(path).stat().st_size / 1000
-    assert re.fullmatch(rf"{path}: {size:.1f} kB, reads x [^\n]+\n", done.stdout)
-    assert done.stdout.endswith(f"{said}\n")
+    assert err == ""
+    assert re.fullmatch(rf"{path}: {size:.1f} kB, reads x [^\n]+\n", out)
+    assert out.endswith(f"{said}\n")
     run_or_file = Path(arguments[0])
     source = run_or_file / "model.safetensors" if run_or_file.is_dir() else run_or_file
     assert Path(path).read_bytes() == onnx.model(SinRNN.load(source)).SerializeToString()
