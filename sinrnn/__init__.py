@@ -28,21 +28,6 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_LAZY = {
-    "Chirp": "sinrnn.series",
-    "Damped": "sinrnn.series",
-    "FileSeries": "sinrnn.series",
-    "Forecaster": "sinrnn.forecaster",
-    "Generated": "sinrnn.series",
-    "MackeyGlass": "sinrnn.series",
-    "Series": "sinrnn.series",
-    "Sine": "sinrnn.series",
-    "Square": "sinrnn.series",
-    "SumOfSines": "sinrnn.series",
-    "WindowDataModule": "sinrnn.windows",
-    "Windows": "sinrnn.windows",
-}
-
 __all__ = [
     "Chirp",
     "Damped",
@@ -67,10 +52,12 @@ __all__ = [
 if not TYPE_CHECKING:  # else every misspelt name would have a type
 
     def __getattr__(name: str) -> object:
-        """Import the module behind a lazily loaded public name."""
-        if name not in _LAZY:
-            raise AttributeError(f"module 'sinrnn' has no attribute {name!r}")
-        return getattr(importlib.import_module(_LAZY[name]), name)
+        """Import the module behind a lazily loaded public name, the lightest first."""
+        for home in ("series", "windows", "forecaster") if name in __all__ else ():
+            module = importlib.import_module(f"sinrnn.{home}")
+            if name in vars(module):
+                return getattr(module, name)
+        raise AttributeError(f"module 'sinrnn' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -100,37 +100,28 @@ def last_output(
     bo: Tensor | None = None,
     *,
     depth: int | None = None,
+    keep_every: int | None = None,
 ) -> Tensor:
     """The last output alone, y[T] = Who h[T] (+ bo), of the same recurrence.
 
     Many-to-one is cheaper than reading y[T] off `tanh_rnn`: one autograd node holds the cell and
-    the readout, and no more than the last `depth` states are kept.
-
-    Args:
-        x: Inputs (B, T, D).
-        h0: State before the first input (B, H); None is zeros.
-        Wih: Input weights (H, D).
-        Whh: Recurrent weights (H, H).
-        bh: Bias of the cell (H), or None.
-        Who: Readout weights (O, H).
-        bo: Bias of the readout (O), or None.
-        depth: As in `tanh_rnn`.
-
-    Returns:
-        The outputs y[T], (B, O).
-
-    Raises:
-        TypeError: As in `tanh_rnn`.
-        ValueError: As in `tanh_rnn`.
+    the readout, and no more than the last `depth` states are kept; of those, with `keep_every` = n,
+    each n-th alone. Arguments and errors are those of `tanh_rnn`, and the readout's Who (O, H) and
+    bo (O) or None; the outputs are (B, O).
     """
     if loop.autocast(x):
         with torch.autocast(x.device.type, enabled=False):
-            return last_output(x, h0, Wih, Whh, bh, Who, bo, depth=depth)
+            return last_output(x, h0, Wih, Whh, bh, Who, bo, depth=depth, keep_every=keep_every)
     check(x, h0, Wih, Whh, bh, depth, Who, bo)
     if loop.preferred():
         return loop.last_output(x, h0, Wih, Whh, bh, Who, bo, depth=depth)
     if not torch.is_grad_enabled():
         return _project(_skip(x.transpose(0, 1), h0, Wih, Whh, bh), Who, bo)
+    if keep_every is not None:
+        from sinrnn.recompute import _Recomputed  # which knows this file
+
+        inputs = (x, h0, Wih, Whh, bh, Who, bo)
+        return _Recomputed.apply(depth, keep_every, *inputs)  # type: ignore[no-any-return, no-untyped-call]
     return _apply_last_output(x, h0, Wih, Whh, bh, Who, bo, depth)  # type: ignore[no-any-return, no-untyped-call]
 
 

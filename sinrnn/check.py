@@ -25,46 +25,39 @@ def check(
     """
     if _fits(x, h0, Wih, Whh, bh, depth, Who, bo, steps):
         return
-    given: dict[str, Tensor] = {"x": x, "Wih": Wih, "Whh": Whh}
-    for name, tensor in (("h0", h0), ("bh", bh), ("Who", Who), ("bo", bo)):
-        if tensor is not None:
-            given[name] = tensor
-    for name, tensor in given.items():
-        if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
-            kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
-            raise TypeError(f"{name} must be a tensor of floating-point numbers, got {kind}")
-    shapes = {name: tuple(tensor.shape) for name, tensor in given.items()}
+    named = {"x": x, "Wih": Wih, "Whh": Whh, "bh": bh, "h0": h0, "Who": Who, "bo": bo}
+    given = {n: t for n, t in named.items() if t is not None or n in ("x", "Wih", "Whh")}
+    shapes = {name: _shape(name, tensor) for name, tensor in given.items()}
     if len(shapes["Wih"]) != 2:
         raise ValueError(f"Wih must be (H, D), got {shapes['Wih']}")
-    H, D = shapes["Wih"]
-    if not steps and (len(shapes["x"]) != 2 or shapes["x"][1] != D):
-        raise ValueError(f"x must be (B, {D}) to fit Wih {(H, D)}, got {shapes['x']}")
-    if steps and (len(shapes["x"]) != 3 or shapes["x"][2] != D or shapes["x"][1] < 1):
-        raise ValueError(
-            f"x must be (B, T, {D}) with T >= 1 to fit Wih {(H, D)}, got {shapes['x']}"
-        )
-    if shapes["Whh"] != (H, H):
-        raise ValueError(f"Whh must be {(H, H)} to fit Wih {(H, D)}, got {shapes['Whh']}")
-    if "bh" in shapes and shapes["bh"] != (H,):
-        raise ValueError(f"bh must be {(H,)} to fit Wih {(H, D)}, got {shapes['bh']}")
-    if "h0" in shapes and shapes["h0"] != (shapes["x"][0], H):
-        raise ValueError(
-            f"h0 must be {(shapes['x'][0], H)} to fit x {shapes['x']} and Wih {(H, D)}, "
-            f"got {shapes['h0']}"
-        )
-    if "Who" in shapes and (len(shapes["Who"]) != 2 or shapes["Who"][1] != H):
-        raise ValueError(f"Who must be (O, {H}) to fit Wih {(H, D)}, got {shapes['Who']}")
-    if "bo" in shapes and shapes["bo"] != shapes["Who"][:1]:
-        raise ValueError(
-            f"bo must be {shapes['Who'][:1]} to fit Who {shapes['Who']}, got {shapes['bo']}"
-        )
+    (H, D), read, out = shapes["Wih"], shapes["x"], shapes.get("Who", ())
+    cell = f"Wih {(H, D)}"
+    samples = ("(B, T, {}) with T >= 1", 3) if steps else ("(B, {})", 2)
+    wanted = {  # what it must be, whether it is, and what that fits
+        "x": (samples[0].format(D), len(read) == samples[1] and read[-1] == D and read[-2], cell),
+        "Whh": (f"{(H, H)}", shapes["Whh"] == (H, H), cell),
+        "bh": (f"{(H,)}", shapes.get("bh") == (H,), cell),
+        "h0": (f"{(*read[:1], H)}", shapes.get("h0") == (*read[:1], H), f"x {read} and {cell}"),
+        "Who": (f"(O, {H})", len(out) == 2 and out[1] == H, cell),
+        "bo": (f"{out[:1]}", shapes.get("bo") == out[:1], f"Who {out}"),
+    }
+    for name, (shape, fits, to) in wanted.items():
+        if name in shapes and not fits:
+            raise ValueError(f"{name} must be {shape} to fit {to}, got {shapes[name]}")
     for name, tensor in given.items():
-        if tensor.dtype != Wih.dtype:
+        if tensor is not None and tensor.dtype != Wih.dtype:
             raise ValueError(
                 f"the dtypes must agree, got {name} {tensor.dtype} and Wih {Wih.dtype}"
             )
     if depth is not None and (not isinstance(depth, int) or depth < 1):
         raise ValueError(f"depth must be at least 1 step or None, got {depth}")
+
+
+def _shape(name: str, tensor: Tensor | None) -> tuple[int, ...]:
+    if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
+        kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
+        raise TypeError(f"{name} must be a tensor of floating-point numbers, got {kind}")
+    return tuple(tensor.shape)
 
 
 def _fits(

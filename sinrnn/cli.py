@@ -16,6 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from sinrnn import config
 from sinrnn.arguments import TRUST, command, configs, take_trusted, with_config
+from sinrnn.durable import refuse_url
 from sinrnn.files import CONFIGS
 from sinrnn.forecaster import Forecaster
 from sinrnn.interrupt import Interrupted
@@ -179,10 +180,7 @@ def main(argv: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()) 
     try:
         trusted = take_trusted(args)
         for arg in args:
-            if "://" in arg:
-                raise ValueError(
-                    f"{arg} is a URL, and only local files are read: download it first"
-                )
+            refuse_url(arg)
         run = prepare(TrainCLI(with_config(args), trusted))
     except REFUSED as error:
         return refuse(error)

@@ -11,7 +11,7 @@ from sinrnn.examine import examine, pictures, predictions
 from sinrnn.forecaster import Forecaster
 from sinrnn.monitor import Monitor
 from sinrnn.plots import png
-from sinrnn.report import History
+from sinrnn.results import History
 from sinrnn.rnn import SinRNN
 
 

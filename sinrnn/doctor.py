@@ -4,11 +4,16 @@ Each check looks at the results of a run, says what it measured, and, where that
 what is wrong and what to try.
 """
 
+import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-from sinrnn.forecast_checks import closed_loop, constant, extrapolation, last_value
-from sinrnn.report import Results
+from sinrnn.arguments import TRUST
+from sinrnn.forecast_checks import constant, extrapolation, last_value, rollout
+from sinrnn.messages import refuse
+from sinrnn.results import History, Results
+from sinrnn.rnn import SinRNN
 from sinrnn.training_checks import clipping, gradient_flow, overfitting, saturation
 
 
@@ -37,7 +42,7 @@ def diagnose(results: Results) -> list[Check]:
         "last value": last_value(results, unlearnt, unlearnt or no_flow),
         "overfitting": overfitting(results, unlearnt),
         "extrapolation": extrapolation(results),
-        "rollout": closed_loop(results),
+        "rollout": rollout(results),
     }
     return [Check(name, *found) for name, found in findings.items() if found]
 
@@ -58,3 +63,32 @@ def letter(checks: Sequence[Check]) -> str:
     if not found:
         return "\n".join([*lines, "", "Nothing is wrong with this run."])
     return "\n".join([*lines, "", "What is wrong, and what to try:", *found])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Examine a run's folder and print what was measured; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description="What is wrong with a finished run, and what to try."
+    )
+    parser.add_argument("run", type=Path, help="The run's folder.")
+    parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help=TRUST)
+    args = parser.parse_args(argv)
+    try:
+        print(letter(diagnose(_examined(args.run, args.trust))))  # noqa: T201
+    except (ValueError, TypeError, OSError) as error:
+        return refuse(error)
+    return 0
+
+
+def _examined(folder: Path, trusted: Sequence[str]) -> Results:
+    """The results of the run in a folder."""
+    from sinrnn.cli import configured  # which knows this file
+    from sinrnn.examine import examine, predictions
+
+    net = SinRNN.load(folder / "model.safetensors")
+    cli = configured(folder, net, trusted)
+    data = cli.datamodule
+    data.setup()
+    history = History.read(folder / "metrics.csv")
+    clip = cli.config.trainer.gradient_clip_val
+    return examine(net, data, predictions(net, data), history, clip)

@@ -5,6 +5,16 @@ from contextlib import suppress
 from pathlib import Path
 
 
+def refuse_url(text: str) -> None:
+    """Refuse what is not on this machine.
+
+    Raises:
+        ValueError: It is a URL.
+    """
+    if "://" in text:
+        raise ValueError(f"{text} is a URL, and only local files are read: download it first")
+
+
 def local(path: str | Path) -> Path:
     """The path, where a file is to be read from it.
 
@@ -12,14 +22,38 @@ def local(path: str | Path) -> Path:
         ValueError: It is a URL.
         OSError: There is no such file, or it is a folder.
     """
-    if "://" in str(path):
-        raise ValueError(f"{path} is a URL, and only local files are read: download it first")
+    refuse_url(str(path))
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: name a file in it")
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
     return path
+
+
+def check_target(option: str, path: Path, ending: str) -> None:
+    """Refuse a path where no file of that kind can be written.
+
+    Raises:
+        ValueError: It has another ending.
+        OSError: It is a folder, or lies in none.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{option} {path} is a folder: name a file in it")
+    if path.suffix.lower() != ending:
+        raise ValueError(f"{option} must end in {ending}, got {path}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{option} {path}: there is no folder {path.parent}")
+
+
+def check_other(option: str, path: Path, source: str | Path, what: str) -> None:
+    """Refuse to write where `what` is read from.
+
+    Raises:
+        ValueError: Both are the same file.
+    """
+    if path.resolve() == Path(source).resolve():
+        raise ValueError(f"{option} {path} would replace {what}: give it another name")
 
 
 def write(path: str | Path, content: bytes) -> None:

@@ -8,8 +8,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from sinrnn import plots, report
-from sinrnn.report import History, Results, Rollout
+from sinrnn import plots, results
+from sinrnn.results import History, Results, Rollout
 from sinrnn.rnn import SinRNN
 from sinrnn.tracing import trace
 from sinrnn.windows import Batch, WindowDataModule, Windows, predict
@@ -43,7 +43,7 @@ def examine(
     target = windows["val"][1]
     low, high = train.min(), train.max()
     return Results(
-        half_mse=report.losses(predicted, windows, data.horizon),
+        half_mse=results.losses(predicted, windows, data.horizon),
         variance={name: y.double().var(correction=0).item() for name, (_, y) in windows.items()},
         saturated=saturated(h[:, -1]),
         spectral_radius=spectral_radius(net.Whh),
@@ -68,7 +68,7 @@ def _rollout(net: SinRNN, data: WindowDataModule, span: str) -> Rollout | None:
     points = start + data.window + ROLLOUT_STEPS
     points = points if span == "test" else min(points, end)
     values, truth = data.series.continued(points), data.series.truth(points)
-    return report.closed_loop(net, values, start, data.window, ROLLOUT_STEPS, truth)
+    return results.rollout(net, values, start, data.window, ROLLOUT_STEPS, truth)
 
 
 def few(windows: Windows, net: SinRNN, most: int = LOOKED_AT) -> Batch:

@@ -17,17 +17,7 @@ FORMAT = 2
 
 
 def save(net: "SinRNN", path: str | Path) -> None:
-    """Write a network to one safetensors file, in place of what was there, whole or not at all.
-
-    Args:
-        net: The network; its weights and the radius of its intervals are stored as they are, with
-            window, horizon, scaling and how it rolls out as JSON in the file's metadata,
-            and a checksum of it all.
-        path: The file, `.safetensors` by custom.
-
-    Raises:
-        OSError: The file cannot be written; what was there is as it was.
-    """
+    """`SinRNN.save`: tensors as they are, the rest as JSON in the metadata, a checksum of all."""
     from safetensors.torch import save as to_bytes
 
     about = {
@@ -56,17 +46,7 @@ def checksum(tensors: dict[str, Tensor], about: dict[str, Any]) -> str:
 
 
 def load(cls: type["SinRNN"], path: str | Path) -> "SinRNN":
-    """Read what `save` wrote.
-
-    Args:
-        cls: The class to make.
-        path: The file.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is not a SinRNN's, was changed since, or is of another format; or the
-            path is a URL or a folder.
-    """
+    """`SinRNN.load`."""
     from safetensors import SafetensorError
 
     try:
@@ -138,7 +118,7 @@ def model_file(path: str | Path) -> Path:
 
 
 def from_torch(cls: type["SinRNN"], rnn: nn.RNN, head: nn.Linear | None) -> "SinRNN":
-    """The same function as a one-layer torch.nn.RNN and a readout; see SinRNN.from_torch."""
+    """`SinRNN.from_torch`."""
     if not isinstance(rnn, nn.RNNBase):
         raise TypeError(f"rnn must be a torch.nn.RNN, got {type(rnn).__name__}")
     if head is not None and not isinstance(head, nn.Linear):
@@ -179,7 +159,7 @@ def from_torch(cls: type["SinRNN"], rnn: nn.RNN, head: nn.Linear | None) -> "Sin
 
 
 def to_torch(net: "SinRNN") -> tuple[nn.RNN, nn.Linear]:
-    """The same function as torch modules; see SinRNN.to_torch."""
+    """`SinRNN.to_torch`."""
     bias = net.bh is not None
     rnn = nn.RNN(net.input_size, net.hidden_size, bias=bias, batch_first=True).to(net.Wih)
     head = nn.Linear(net.hidden_size, net.output_size, bias=bias).to(net.Wih)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sinrnn.arguments import TRUST
-from sinrnn.durable import write
+from sinrnn.durable import check_other, check_target, write
 from sinrnn.export import model_file
 from sinrnn.messages import refuse
 from sinrnn.rnn import SinRNN
@@ -117,16 +117,13 @@ def _written(args: argparse.Namespace) -> str:
     """Write table and picture; returns what is to be said of them."""
     model = model_file(args.model)
     table = args.output or model.parent / "forecast.csv"
-    if table.suffix.lower() != ".csv":
-        raise ValueError(f"--output must end in .csv, got {table}")
+    check_target("--output", table, ".csv")
     if args.steps < 1:
         raise ValueError(f"--steps must be at least 1, got {args.steps}")
     net = SinRNN.load(model)
-    if not table.parent.is_dir():
-        raise FileNotFoundError(f"--output {table}: there is no folder {table.parent}")
     series = _series(args, model.parent, net)
-    if isinstance(series, FileSeries) and Path(series.path).resolve() == table.resolve():
-        raise ValueError(f"--output {table} would replace the input: give it another name")
+    if isinstance(series, FileSeries):
+        check_other("--output", table, series.path, "the input")
     values = series.values()
     made = forecast(net, values, args.steps)
 

@@ -1,10 +1,11 @@
-"""Whether the forecasts are worth anything: beside the mean, the last value, and in closed loop."""
+"""Whether the forecasts are worth anything: beside the mean, the last value, in a rollout."""
 
 from math import isfinite
 
 from sinrnn.backtest import phase_drift
 from sinrnn.baselines import skill
-from sinrnn.report import Finding, Results, Rollout, in_steps, number, times
+from sinrnn.report import Finding, in_steps, number, times
+from sinrnn.results import Results, Rollout
 
 
 def constant(results: Results, unfit: bool) -> Finding:
@@ -99,7 +100,7 @@ def extrapolation(results: Results) -> Finding | None:
     )
 
 
-def closed_loop(results: Results) -> Finding | None:
+def rollout(results: Results) -> Finding | None:
     """Whether the rollout stays alive, bounded and in phase."""
     loop = results.rollout
     if loop is None or len(loop.truth) < 20:

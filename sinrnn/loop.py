@@ -47,19 +47,7 @@ def states(
     *,
     depth: int | None = None,
 ) -> Tensor:
-    """The states of `bptt.tanh_rnn`, by its equations (1) and (2).
-
-    Args:
-        x: Inputs (B, T, D).
-        h0: State before the first input (B, H); None is zeros.
-        Wih: Input weights (H, D).
-        Whh: Recurrent weights (H, H).
-        bh: Bias (H), or None.
-        depth: As in `bptt.tanh_rnn`.
-
-    Returns:
-        The states h[1..T], (B, T, H).
-    """
+    """The states of `bptt.tanh_rnn`, by its equations (1) and (2); same arguments, (B, T, H)."""
     steps = x.shape[1]
     cut = 0 if depth is None else max(steps - depth, 0)
     h = x.new_zeros(x.shape[0], Whh.shape[0]) if h0 is None else h0

@@ -15,7 +15,7 @@ from sinrnn.allowance import Allowance
 from sinrnn.examine import examine, excerpt, few, pictures, predictions, saturated, spectral_radius
 from sinrnn.forecaster import Forecaster
 from sinrnn.plots import png
-from sinrnn.report import ROUNDING, Results
+from sinrnn.results import ROUNDING, Results
 from sinrnn.rnn import SinRNN
 from sinrnn.tracing import trace
 from sinrnn.windows import WindowDataModule, windows_of

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sinrnn import export
-from sinrnn.durable import write
+from sinrnn.durable import check_other, check_target, write
 from sinrnn.messages import refuse
 
 if TYPE_CHECKING:
@@ -172,14 +172,8 @@ def _written(args: argparse.Namespace) -> str:
     source = export.model_file(args.model)
     path: Path = args.onnx or source.parent / "model.onnx"
     net = SinRNN.load(source)
-    if path.resolve() == source.resolve():
-        raise ValueError(f"--onnx {path} would replace the model: give it another name")
-    if path.is_dir():
-        raise IsADirectoryError(f"--onnx {path} is a folder: name a file in it")
-    if path.suffix.lower() != ".onnx":
-        raise ValueError(f"--onnx must end in .onnx, got {path}")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"--onnx {path}: there is no folder {path.parent}")
+    check_other("--onnx", path, source, "the model")
+    check_target("--onnx", path, ".onnx")
     save(net, path)
     D, H, O = net.input_size, net.hidden_size, net.output_size  # noqa: E741
     kind = str(net.Wih.dtype).removeprefix("torch.")

@@ -27,18 +27,8 @@ def states(
 ) -> Tensor:
     """The states of `bptt.tanh_rnn`, each sequence's last one held to the end of the batch.
 
-    Args:
-        x: Inputs (B, T, D).
-        h0: State before the first input (B, H); None is zeros.
-        Wih: Input weights (H, D).
-        Whh: Recurrent weights (H, H).
-        bh: Bias (H), or None.
-        lengths: Steps of each sequence, (B,), 1 to T.
-        depth: As in `bptt.tanh_rnn`, counted from each sequence's own end.
-        last_only: Give only h[T], which is h[lengths].
-
-    Returns:
-        The states h[1..T], (B, T, H), with h[t] = h[lengths] for t beyond; or (B, 1, H).
+    `lengths` (B,) are the steps of each sequence, 1 to T: h[t] = h[lengths] for t beyond. The depth
+    is counted from each sequence's own end. `last_only` gives only h[T], (B, 1, H).
 
     Raises:
         TypeError: As in `bptt.tanh_rnn`; or lengths is not a tensor of integers.

@@ -13,7 +13,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from sinrnn.backtest import Honesty
     from sinrnn.forecast import Forecast
-    from sinrnn.report import Rollout
+    from sinrnn.results import Rollout
     from sinrnn.tracing import Trace
 
 TRUTH, NETWORK, SECOND, GREY = "#222222", "#d1495b", "#2e86ab", "#8d99ae"
@@ -202,7 +202,7 @@ def gradient_flow(trace: "Trace", depth: int | None = None) -> Figure:
 
 
 def rollout(closed: "Rollout") -> Figure:
-    """The closed loop over the truth, and the size of its error below.
+    """A rollout over the truth, and the size of its error below.
 
     Args:
         closed: What was rolled out.

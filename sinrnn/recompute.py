@@ -1,4 +1,4 @@
-"""`bptt.last_output` in less memory: keep every n-th state, and compute the others once more.
+"""Less memory for `bptt.last_output`: keep every n-th state, and compute the others once more.
 
 T states in memory become T/n + n, least at n = sqrt(T); the price is a second forward pass.
 Source: Chen, Xu, Zhang and Guestrin (2016), "Training deep nets with sublinear memory cost",
@@ -13,55 +13,15 @@ from torch import Tensor
 from torch.autograd import Function
 
 from sinrnn import bptt, loop
-from sinrnn.check import check
 from sinrnn.loop import Grads
 from sinrnn.workspace import give, take
 
 
-def last_output(
-    x: Tensor,
-    h0: Tensor | None,
-    Wih: Tensor,
-    Whh: Tensor,
-    bh: Tensor | None,
-    Who: Tensor,
-    bo: Tensor | None = None,
-    *,
-    depth: int | None = None,
-    keep_every: int,
-) -> Tensor:
-    """The output of `bptt.last_output`, to the bit, and its gradient up to rounding.
-
-    Args:
-        x: Inputs (B, T, D).
-        h0: State before the first input (B, H); None is zeros.
-        Wih: Input weights (H, D).
-        Whh: Recurrent weights (H, H).
-        bh: Bias of the cell (H), or None.
-        Who: Readout weights (O, H).
-        bo: Bias of the readout (O), or None.
-        depth: As in `bptt.tanh_rnn`.
-        keep_every: Steps between two states that are kept, n.
-
-    Returns:
-        The outputs y[T], (B, O).
-
-    Raises:
-        TypeError: As in `bptt.tanh_rnn`.
-        ValueError: As in `bptt.tanh_rnn`.
-    """
-    if loop.autocast(x):
-        with torch.autocast(x.device.type, enabled=False):
-            return last_output(x, h0, Wih, Whh, bh, Who, bo, depth=depth, keep_every=keep_every)
-    check(x, h0, Wih, Whh, bh, depth, Who, bo)
-    if loop.preferred() or not torch.is_grad_enabled():
-        return bptt.last_output(x, h0, Wih, Whh, bh, Who, bo, depth=depth)
-    inputs = (x, h0, Wih, Whh, bh, Who, bo)
-    return _Recomputed.apply(depth, keep_every, *inputs)  # type: ignore[no-any-return, no-untyped-call]
-
-
 class _Recomputed(Function):
-    """Keeps the state before each chunk of n steps; backward computes one chunk at a time."""
+    """Keeps the state before each chunk of n steps; backward computes one chunk at a time.
+
+    The output is to the bit that of all states kept, its gradient up to rounding.
+    """
 
     @staticmethod
     def forward(ctx: Any, depth: int | None, keep_every: int, *inputs: Any) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from sinrnn import bptt, export, loop, padding, readout, recompute
+from sinrnn import bptt, export, loop, padding
 from sinrnn.check import check
 from sinrnn.init import INITS
 
@@ -178,10 +178,8 @@ class SinRNN(nn.Module):
             Who, bo = inputs[5:]
             h = padding.states(*inputs[:5], lengths, depth=self.depth, last_only=True)
             y = linear(h[:, 0], Who, bo)
-        elif self.keep_every is None:
-            y = bptt.last_output(*inputs, depth=self.depth)
         else:
-            y = recompute.last_output(*inputs, depth=self.depth, keep_every=self.keep_every)
+            y = bptt.last_output(*inputs, depth=self.depth, keep_every=self.keep_every)
         return y[0] if one else y
 
     def unroll(
@@ -387,10 +385,14 @@ class SinRNN(nn.Module):
             )
         every = torch.eye(self.hidden_size).to(self.Wih)  # a readout that gives the states
         h = bptt.last_output(x, None, self.Wih, self.Whh, self.bh, every)
-        Who, bo = readout.solve(h, y, cutoff, bias=self.bo is not None)
-        self.Who.copy_(Who)
+        states = h.double().cpu()
         if self.bo is not None:
-            self.bo.copy_(bo)
+            states = torch.cat([states, torch.ones_like(states[:, :1])], 1)
+        least = max(torch.finfo(h.dtype).eps, cutoff)
+        found = torch.linalg.lstsq(states, y.double().cpu(), rcond=least, driver="gelsd")
+        self.Who.copy_(found.solution[: self.hidden_size].t())
+        if self.bo is not None:
+            self.bo.copy_(found.solution[-1])
 
     @torch.no_grad()
     def rescaled(self, mean: float, scale: float) -> Self:

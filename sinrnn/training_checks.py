@@ -2,7 +2,8 @@
 
 import torch
 
-from sinrnn.report import Finding, Results, in_steps, times
+from sinrnn.report import Finding, in_steps, times
+from sinrnn.results import Results
 
 
 def saturation(results: Results) -> Finding:

@@ -265,7 +265,7 @@ def test_every_config_trains(at_hand, tmp_path, config):
     name = yaml.safe_load((cli.CONFIGS / config).read_text())["name"]
     saved = yaml.safe_load((tmp_path / "runs" / name / "version_0" / "config.yaml").read_text())
     assert saved["trainer"]["max_epochs"] == 2
-    assert "closed loop" in out
+    assert "in closed loop" in out
 
 
 @pytest.mark.parametrize(

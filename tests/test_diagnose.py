@@ -13,7 +13,7 @@ import torch
 
 from sinrnn import SinRNN, closing
 from sinrnn.cli import CONFIGS, main
-from sinrnn.diagnose import main as diagnose
+from sinrnn.doctor import main as diagnose
 
 ROOT = Path(__file__).parent.parent
 CHECKS = ["saturation", "gradient flow", "clipping", "constant output", "last value"]

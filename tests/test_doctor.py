@@ -18,7 +18,8 @@ from sinrnn.doctor import Check, diagnose, illnesses, letter
 from sinrnn.examine import examine, predictions
 from sinrnn.forecaster import Forecaster
 from sinrnn.monitor import Monitor
-from sinrnn.report import History, Results, Rollout, times
+from sinrnn.report import times
+from sinrnn.results import History, Results, Rollout
 from sinrnn.series import Series
 from sinrnn.tracing import Trace
 from sinrnn.windows import WindowDataModule

@@ -9,7 +9,7 @@ from cases import BITS, H, assert_close
 from matplotlib.figure import Figure
 
 from sinrnn import SinRNN, examine
-from sinrnn.report import History
+from sinrnn.results import History
 from sinrnn.series import Series
 from sinrnn.tracing import trace
 from sinrnn.windows import WindowDataModule, Windows

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from sinrnn import SinRNN, plots
 from sinrnn.backtest import Backtest, Honesty
 from sinrnn.forecast import Forecast
-from sinrnn.report import Rollout
+from sinrnn.results import Rollout
 from sinrnn.tracing import Trace, trace
 
 EPOCHS = [0.0, 1.0, 2.0, 4.0]
