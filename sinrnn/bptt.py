@@ -239,15 +239,8 @@ class _States(Function):
     """`tanh_rnn`: keeps the states it returns, nothing else."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        h0: Tensor | None,
-        Wih: Tensor,
-        Whh: Tensor,
-        bh: Tensor | None,
-        depth: int | None,
-    ) -> Tensor:
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        x, h0, Wih, Whh, bh, depth = inputs
         B, T, _ = x.shape
         H = len(Whh)
         # Time first in memory, batch first in shape, and no view, so that autograd guards it.
@@ -284,17 +277,8 @@ class _LastOutput(Function):
     """`last_output`: keeps the states that the gradient will visit."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        h0: Tensor | None,
-        Wih: Tensor,
-        Whh: Tensor,
-        bh: Tensor | None,
-        Who: Tensor,
-        bo: Tensor | None,
-        depth: int | None,
-    ) -> Tensor:
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        x, h0, Wih, Whh, bh, Who, bo, depth = inputs
         B, T, D = x.shape
         cut = 0 if depth is None else max(T - depth, 0)
         steps, before = x.transpose(0, 1), h0

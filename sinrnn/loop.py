@@ -4,13 +4,16 @@ Slower than `bptt`, but torch.func, torch.compile and second derivatives see thr
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn.functional import linear
 
+R = TypeVar("R")
 Grads = tuple[Tensor | None, ...]
+HALVES = (torch.bfloat16, torch.float16)
 
 
 def preferred(grad: Tensor | None = None) -> bool:
@@ -36,6 +39,18 @@ def autocast(x: Tensor) -> bool:
         and torch.amp.is_autocast_available(x.device.type)
         and torch.is_autocast_enabled(x.device.type)
     )
+
+
+def uncast(method: Callable[..., R], like: Tensor, x: Tensor, h0: Any, **options: Any) -> R:
+    """A call outside of autocast, which would round what a recurrence adds up.
+
+    What comes from within it, in half precision, gets the dtype of `like`.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        x, h0 = (
+            a.to(like.dtype) if isinstance(a, Tensor) and a.dtype in HALVES else a for a in (x, h0)
+        )
+        return method(x, h0, **options)
 
 
 def states(

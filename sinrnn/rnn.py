@@ -1,9 +1,8 @@
 """SinRNN, the cell with its readout, as an nn.Module."""
 
 import copy
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +11,6 @@ from torch.nn.functional import linear
 from sinrnn import bptt, export, loop, padding
 from sinrnn.check import check
 from sinrnn.init import INITS
-
-R = TypeVar("R")
-HALVES = (torch.bfloat16, torch.float16)
 
 
 class SinRNN(nn.Module):
@@ -88,10 +84,9 @@ class SinRNN(nn.Module):
         for name, size in sizes.items():
             if size < 1:
                 raise ValueError(f"{name} must be at least 1, got {size}")
-        if depth is not None and depth < 1:
-            raise ValueError(f"depth must be at least 1 step or None, got {depth}")
-        if keep_every is not None and keep_every < 1:
-            raise ValueError(f"keep_every must be at least 1 step or None, got {keep_every}")
+        for name, steps in {"depth": depth, "keep_every": keep_every}.items():
+            if steps is not None and steps < 1:
+                raise ValueError(f"{name} must be at least 1 step or None, got {steps}")
         if dtype is not None and not dtype.is_floating_point:
             raise ValueError(f"dtype must be a floating-point type, got {dtype}")
         if init not in INITS:
@@ -166,7 +161,7 @@ class SinRNN(nn.Module):
             True
         """
         if loop.autocast(x):
-            return self._uncast(self.forward, x, h0, lengths=lengths)
+            return loop.uncast(self.forward, self.Whh, x, h0, lengths=lengths)
         x, h0, one = self._batched(x, h0)
         inputs = (x, h0, *self._weights())
         if lengths is not None:
@@ -220,7 +215,7 @@ class SinRNN(nn.Module):
             True
         """
         if loop.autocast(x):
-            return self._uncast(self.unroll, x, h0, lengths=lengths, ahead=ahead)
+            return loop.uncast(self.unroll, self.Whh, x, h0, lengths=lengths, ahead=ahead)
         if ahead < 0:
             raise ValueError(f"ahead must be at least 0 steps, got {ahead}")
         if ahead:
@@ -261,7 +256,7 @@ class SinRNN(nn.Module):
             (torch.Size([1, 50]), torch.Size([1, 1]))
         """
         if loop.autocast(x):
-            return self._uncast(self.step, x, h)
+            return loop.uncast(self.step, self.Whh, x, h)
         Wih, Whh, bh, Who, bo = self._weights()
         check(x, h, Wih, Whh, bh, self.depth, Who, bo, steps=False)
         a = linear(x, Wih, bh)
@@ -295,7 +290,7 @@ class SinRNN(nn.Module):
             torch.Size([1, 100, 1])
         """
         if loop.autocast(x):
-            return self._uncast(lambda x, h0: self.rollout(x, steps, h0), x, h0)
+            return loop.uncast(lambda x, h0: self.rollout(x, steps, h0), self.Whh, x, h0)
         self._check_loop()
         if self.horizon != 1:
             raise ValueError(f"a rollout needs a network of horizon 1, got {self.horizon}")
@@ -332,15 +327,6 @@ class SinRNN(nn.Module):
             return own["Wih"], own["Whh"], own["bh"], own["Who"], own["bo"]
         except KeyError:  # one is parametrized, or was replaced by a tensor
             return self.Wih, self.Whh, self.bh, self.Who, self.bo
-
-    def _uncast(self, method: Callable[..., R], x: Tensor, h0: Any, **options: Any) -> R:
-        """A call outside of autocast: a recurrence would add up what lower precision rounds."""
-        own = self.Whh.dtype
-        with torch.autocast(x.device.type, enabled=False):
-            x, h0 = (
-                a.to(own) if isinstance(a, Tensor) and a.dtype in HALVES else a for a in (x, h0)
-            )
-            return method(x, h0, **options)
 
     def _batched(self, x: Tensor, h0: Tensor | None) -> tuple[Tensor, Tensor | None, bool]:
         """X and h0 with a batch dimension, and whether it was added."""
