@@ -1,5 +1,6 @@
 """What a person sees who opens TensorBoard: a real run, a real server, a real browser."""
 
+import contextlib
 import importlib.util
 import re
 import subprocess
@@ -12,6 +13,8 @@ import pytest
 from browser import CHROMIUM, browser, tensorboard
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from sinrnn.cli import main
+
 ROOT = Path(__file__).parent.parent
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
@@ -22,23 +25,18 @@ pytestmark = [
 ]
 
 
-def training(folder, *more):
-    """A process that trains a small network below a folder."""
-    command = [sys.executable, str(ROOT / "scripts" / "train.py"), "--data.series.points", "200"]
-    command += ["--data.batch_size", "16", "--model.optimizer", "torch.optim.Adam"]
-    command += ["--model.optimizer.lr", "0.003"]
-    command += ["--model.readout_epoch", "null", "--trainer.enable_progress_bar", "false", *more]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+SMALL = ["--data.series.points", "200", "--data.batch_size", "16"]
+SMALL += ["--model.optimizer", "torch.optim.Adam", "--model.optimizer.lr", "0.003"]
+SMALL += ["--model.readout_epoch", "null", "--trainer.enable_progress_bar", "false"]
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The folder of a finished run."""
     folder = tmp_path_factory.mktemp("finished")
-    assert (
-        training(folder, "--trainer.max_epochs", "6", "--trainer.gradient_clip_val", "1").wait()
-        == 0
-    )
+    with contextlib.chdir(folder):
+        more = ["--trainer.max_epochs", "6", "--trainer.gradient_clip_val", "1"]
+        assert main([*SMALL, *more]) == 0
     return folder / "runs" / "sine"
 
 
@@ -179,7 +177,9 @@ def test_graph_shows_the_network(visit):
 
 
 def test_page_that_is_opened_during_training_moves(tmp_path, go):
-    process = training(tmp_path, "--trainer.max_epochs", "100000")
+    script = str(ROOT / "scripts" / "train.py")
+    command = [sys.executable, script, *SMALL, "--trainer.max_epochs", "100000"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
     try:
         runs = tmp_path / "runs" / "sine"
         wait_for(lambda: list(runs.glob("*/events*")))
