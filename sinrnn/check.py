@@ -32,9 +32,10 @@ def check(
         raise ValueError(f"Wih must be (H, D), got {shapes['Wih']}")
     (H, D), read, out = shapes["Wih"], shapes["x"], shapes.get("Who", ())
     cell = f"Wih {(H, D)}"
-    samples = ("(B, T, {}) with T >= 1", 3) if steps else ("(B, {})", 2)
+    samples = f"(B, T, {D}) with T >= 1" if steps else f"(B, {D})"
+    dims = 3 if steps else 2
     wanted = {  # what it must be, whether it is, and what that fits
-        "x": (samples[0].format(D), len(read) == samples[1] and read[-1] == D and read[-2], cell),
+        "x": (samples, len(read) == dims and read[-1] == D and (read[1] > 0 or not steps), cell),
         "Whh": (f"{(H, H)}", shapes["Whh"] == (H, H), cell),
         "bh": (f"{(H,)}", shapes.get("bh") == (H,), cell),
         "h0": (f"{(*read[:1], H)}", shapes.get("h0") == (*read[:1], H), f"x {read} and {cell}"),

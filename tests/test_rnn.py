@@ -183,6 +183,11 @@ def test_constructor_refuses_by_name(options, message):
             ValueError,
             "h0 must be (6, 5) to fit x (6, 2) and Wih (5, 2), got (1, 5)",
         ),
+        (  # a step of no window is one all the same, and x is not what is wrong
+            lambda net: net.step(torch.zeros(0, 2), torch.zeros(1, 5)),
+            ValueError,
+            "h0 must be (0, 5) to fit x (0, 2) and Wih (5, 2), got (1, 5)",
+        ),
         (
             lambda net: net(torch.zeros(6, 7, 2), torch.zeros(5)),
             ValueError,
