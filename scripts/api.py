@@ -1,5 +1,6 @@
 """Write docs/api.md from signatures and docstrings: python scripts/api.py."""
 
+import argparse
 import ast
 import inspect
 import re
@@ -158,4 +159,6 @@ def page() -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.partition(":")[0] + ".").parse_args()
     PAGE.write_text(page())
+    print(f"{PAGE.relative_to(PAGE.parents[1])} is written")
