@@ -41,8 +41,10 @@ def runs(tmp_path_factory):
                 assert (done.returncode, done.stderr) == (0, "")
                 said = done.stdout
             else:
-                with contextlib.redirect_stdout(io.StringIO()) as out:
+                out, err = io.StringIO(), io.StringIO()
+                with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                     assert diagnose([given]) == 0
+                assert err.getvalue() == ""
                 said = out.getvalue()
             assert files(folder) == before, "diagnosing has changed the run's folder"
             found[name] = folder, said
