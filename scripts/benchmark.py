@@ -27,9 +27,10 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from sinrnn import SinRNN, Windows, loop
-from sinrnn.baselines import half_mse
-from sinrnn.order import BatchOrder
+from sinrnn import SinRNN, Windows
+from sinrnn.data.samplers import BatchOrder
+from sinrnn.evaluation.baselines import half_mse
+from sinrnn.nn import _reference
 
 # (T, B, D, H), from the notebook's one window to what only arithmetic decides.
 SHAPES = [
@@ -106,7 +107,7 @@ class AutogradLoop(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The last output, (B, O)."""
-        h = loop.states(x, None, self.net.Wih, self.net.Whh)[:, -1]
+        h = _reference.states(x, None, self.net.Wih, self.net.Whh)[:, -1]
         return h @ self.net.Who.t()
 
 
@@ -243,9 +244,9 @@ def recomputing(seconds: float) -> list[Row]:
 
 def configured(name: str, *args: str) -> Any:
     """Model, data and settings of a shipped config, without Lightning's remarks."""
-    from sinrnn.cli import TrainCLI
-    from sinrnn.files import CONFIGS
-    from sinrnn.messages import quiet
+    from sinrnn.cli.messages import quiet
+    from sinrnn.cli.train import TrainCLI
+    from sinrnn.data.readers import CONFIGS
 
     quiet()
     return TrainCLI(["--config", str(CONFIGS / f"{name}.yaml"), *args])
@@ -404,7 +405,7 @@ def numpy_loss(weights: Sequence[Array], x: Array, y: Array) -> float:
 
 def notebook(seconds: float) -> list[Row]:
     """The notebook's 247 updates: the loop in NumPy, and sinrnn; then all of its training."""
-    from sinrnn.sequential import Ensemble
+    from sinrnn.training.online import Ensemble
 
     config = configured("notebook")
     config.datamodule.setup()

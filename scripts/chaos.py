@@ -25,9 +25,11 @@ import lightning.pytorch as pl
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sinrnn import SinRNN, checkpoint, closing
-from sinrnn.cli import main as train
-from sinrnn.durable import write
+from sinrnn import SinRNN
+from sinrnn.callbacks import final_report
+from sinrnn.cli.train import main as train
+from sinrnn.filesystem import write
+from sinrnn.training import checkpoint_io
 
 STARTS = itertools.count()
 KILL, TERM, INT = signal.SIGKILL, signal.SIGTERM, signal.SIGINT
@@ -183,7 +185,7 @@ def outcome(folder: Path) -> dict[str, Any]:
     run = folder / "runs" / "sine" / "version_0"
     found: dict[str, Any] = {}
     for name in ("best", "last"):
-        content = checkpoint.read(run / "checkpoints" / f"{name}.ckpt")
+        content = checkpoint_io.read(run / "checkpoints" / f"{name}.ckpt")
         content.pop("config")  # the number of the folder may differ
         found |= {f"{name}/{key}": content[key] for key in ("state_dict", "optimizer_states")}
         found[f"{name}/steps"] = content["global_step"], content["epoch"], content["lr_schedulers"]
@@ -217,19 +219,19 @@ def torn(folder: Path, times: int, dice: random.Random) -> int:
     """Kill a process that saves without end; returns how often the file was not whole."""
     path, count = folder / "a.ckpt", 0
     state = {"state_dict": {"Whh": torch.randn(200, 200)}, "step": 0}
-    write(path, checkpoint.pack(state))
+    write(path, checkpoint_io.pack(state))
     for _ in range(times):
         pid = os.fork()
         if not pid:
             step = 0
             while True:
                 step += 1
-                write(path, checkpoint.pack(state | {"step": step}))
+                write(path, checkpoint_io.pack(state | {"step": step}))
         time.sleep(dice.uniform(0.001, 0.03))
         os.kill(pid, KILL)
         ended(pid)
         try:
-            checkpoint.read(path)
+            checkpoint_io.read(path)
         except ValueError:
             count += 1
     return count
@@ -246,7 +248,7 @@ def main() -> int:
     options = parser.parse_args()
     logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it tells of every restart
     # Most of a run's time, and none of its bits.
-    closing.pictures = lambda *args: {}  # type: ignore[attr-defined]
+    final_report.pictures = lambda *args: {}  # type: ignore[attr-defined]
     dice, failed, done = random.Random(options.seed), 0, 0
     kinds = dict(list(KINDS.items())[: options.kinds])
     with tempfile.TemporaryDirectory() as home:

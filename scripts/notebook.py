@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 from tqdm import trange
 
-from sinrnn import SinRNN, baselines, plots
-from sinrnn.cli import TrainCLI
-from sinrnn.files import CONFIGS
-from sinrnn.messages import quiet
+from sinrnn import SinRNN
+from sinrnn.cli.messages import quiet
+from sinrnn.cli.train import TrainCLI
+from sinrnn.data.readers import CONFIGS
+from sinrnn.data.windows import WindowDataModule, predict
+from sinrnn.evaluation import baselines, plots
 from sinrnn.run import prepare
-from sinrnn.sequential import Ensemble
-from sinrnn.windows import WindowDataModule, predict
+from sinrnn.training.online import Ensemble
 
 SPANS = ("train", "val")
 PRINTED = {"before training": (268.99, 261.04), "after 500 epochs": (0.00521, 0.00542)}

@@ -7,13 +7,12 @@ matplotlib are loaded when they are first used.
 import importlib
 from typing import TYPE_CHECKING
 
-from sinrnn.bptt import tanh_rnn
-from sinrnn.rnn import SinRNN
-from sinrnn.tracing import Trace, trace
+from sinrnn.nn.bptt import tanh_rnn
+from sinrnn.nn.rnn import SinRNN
+from sinrnn.nn.trace import Trace, trace
 
 if TYPE_CHECKING:
-    from sinrnn.forecaster import Forecaster
-    from sinrnn.series import (
+    from sinrnn.data.series import (
         Chirp,
         Damped,
         FileSeries,
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
         Square,
         SumOfSines,
     )
-    from sinrnn.windows import WindowDataModule, Windows
+    from sinrnn.data.windows import WindowDataModule, Windows
+    from sinrnn.training.forecaster import Forecaster
 
 __version__ = "0.1.0"
 
@@ -53,7 +53,9 @@ if not TYPE_CHECKING:  # else every misspelt name would have a type
 
     def __getattr__(name: str) -> object:
         """Import the module behind a lazily loaded public name, the lightest first."""
-        for home in ("series", "windows", "forecaster") if name in __all__ else ():
+        for home in (
+            ("data.series", "data.windows", "training.forecaster") if name in __all__ else ()
+        ):
             module = importlib.import_module(f"sinrnn.{home}")
             if name in vars(module):
                 return getattr(module, name)

@@ -16,18 +16,18 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from sinrnn.arguments import command, folder_name
-from sinrnn.checkpoint import Checkpoints, Durable, read
-from sinrnn.closing import Closing
-from sinrnn.durable import write
-from sinrnn.forecaster import Forecaster
-from sinrnn.interrupt import Signals
-from sinrnn.loggers import forgive, loggers
-from sinrnn.messages import one_line
-from sinrnn.progress import Progress
+from sinrnn.callbacks.final_report import Closing
+from sinrnn.callbacks.progress_bar import Progress
+from sinrnn.cli.arguments import command, folder_name
+from sinrnn.cli.messages import one_line
+from sinrnn.filesystem import write
+from sinrnn.training.checkpoint_io import Checkpoints, Durable, read
+from sinrnn.training.forecaster import Forecaster
+from sinrnn.training.loggers import forgive, loggers
+from sinrnn.training.signals import Signals
 
 if TYPE_CHECKING:
-    from sinrnn.cli import TrainCLI
+    from sinrnn.cli.train import TrainCLI
 
 try:
     import fcntl

@@ -7,7 +7,7 @@ import torch
 torch.set_num_threads(1)  # at these sizes a second thread costs more than it brings
 
 # Files that take longest come first, so that of several workers none is left with one at the end.
-SLOWEST = ["test_cli", "test_processes", "test_browser", "test_chaos", "test_checkpoint"]
+SLOWEST = ["test_train", "test_processes", "test_browser", "test_chaos", "test_checkpoint"]
 
 
 def pytest_collection_modifyitems(items):

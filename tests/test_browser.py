@@ -13,7 +13,7 @@ import pytest
 from browser import CHROMIUM, browser, tensorboard
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sinrnn.cli import main
+from sinrnn.cli.train import main
 
 ROOT = Path(__file__).parent.parent
 pytestmark = [

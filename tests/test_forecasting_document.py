@@ -7,10 +7,11 @@ from pathlib import Path
 import markdown
 import torch
 
-from sinrnn import FileSeries, SinRNN, closing
-from sinrnn.baselines import half_mse
-from sinrnn.cli import CONFIGS, main
-from sinrnn.windows import Windows, predict
+from sinrnn import FileSeries, SinRNN
+from sinrnn.callbacks import final_report
+from sinrnn.cli.train import CONFIGS, main
+from sinrnn.data.windows import Windows, predict
+from sinrnn.evaluation.baselines import half_mse
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "forecasting.md"
 SUNSPOTS = CONFIGS / "sunspots.csv"
@@ -22,7 +23,7 @@ def test_document_prints_what_it_says(tmp_path):
 
 
 def test_sunspots_are_forecast_as_well_as_promised(tmp_path, monkeypatch):
-    monkeypatch.setattr(closing, "pictures", lambda *args: {})  # most of a run's end
+    monkeypatch.setattr(final_report, "pictures", lambda *args: {})  # most of a run's end
     torch.set_default_dtype(torch.float32)  # as in a run
     values = FileSeries(SUNSPOTS).values()
     learnt, test = values[:207], values[207:]  # two thirds of 309 years, and what comes after

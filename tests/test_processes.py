@@ -9,8 +9,9 @@ import sys
 import pytest
 import torch
 
-from sinrnn import SinRNN, closing
-from sinrnn.cli import main
+from sinrnn import SinRNN
+from sinrnn.callbacks import final_report
+from sinrnn.cli.train import main
 
 # 7 windows a batch, 3 in the last: the processes never have equally many.
 SMALL = ["--data.series.points", "160", "--data.batch_size", "7", "--model.hidden_size", "8"]
@@ -23,10 +24,10 @@ TWO = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.acceler
 # process leaves its group, as gloo's threads race with the end of the interpreter and may abort it.
 SCRIPT = """
 import torch
-from sinrnn import closing
-from sinrnn.cli import main
+from sinrnn.callbacks import final_report
+from sinrnn.cli.train import main
 
-closing.pictures = lambda *args: {}
+final_report.pictures = lambda *args: {}
 status = main()
 print("status", status, "alive", torch.distributed.is_initialized())
 raise SystemExit(status)
@@ -60,7 +61,7 @@ def one(tmp_path_factory):
     """The same run in one process, this one."""
     home = tmp_path_factory.mktemp("home")
     with contextlib.chdir(home), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(closing, "pictures", lambda *args: {})  # most of a run's time
+        patch.setattr(final_report, "pictures", lambda *args: {})  # most of a run's time
         assert main(["--name", "one", *SMALL, "--trainer.max_epochs", "6"]) == 0
     return home / "runs/one/version_0"
 

@@ -16,10 +16,10 @@ def test_python_of_the_readme_learns():
 
 def test_files_that_the_readme_maps_are_there():
     root = Path(__file__).parent.parent
-    listed = re.findall(r"(?:sinrnn|scripts|configs)/\w+\.(?:py|yaml)", README)
+    listed = re.findall(r"(?:sinrnn|scripts|configs)/[\w/]+\.(?:py|yaml)", README)
     present = [
         str(path.relative_to(root))
-        for pattern in ("sinrnn/*.py", "scripts/*.py", "configs/*.yaml")
+        for pattern in ("sinrnn/**/*.py", "scripts/*.py", "configs/*.yaml")
         for path in root.glob(pattern)
         if not path.name.startswith("__")
     ]

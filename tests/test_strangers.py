@@ -16,8 +16,12 @@ import pytest
 import torch
 import yaml
 
-from sinrnn import Forecaster, SinRNN, cli, closing, doctor, forecast
-from sinrnn.checkpoint import MARK, TRAILER, Durable, Spoilt, pack, read
+from sinrnn import Forecaster, SinRNN
+from sinrnn.callbacks import final_report
+from sinrnn.cli import train as cli
+from sinrnn.evaluation.diagnosis import checks
+from sinrnn.forecasting import forecast
+from sinrnn.training.checkpoint_io import MARK, TRAILER, Durable, Spoilt, pack, read
 
 MUTANTS = 2_000
 # A module that sings where it is imported, and again where something of it is called.
@@ -56,7 +60,7 @@ def trained(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(torch, "set_num_threads", lambda threads: None)
-        patch.setattr(closing, "pictures", lambda *args: {})  # most of a run's time
+        patch.setattr(final_report, "pictures", lambda *args: {})  # most of a run's time
         assert cli.main(["--config", "small.yaml"]) == 0
     torch.set_default_dtype(before)
     return folder / "runs" / "small" / "version_0"
@@ -70,7 +74,7 @@ def song(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
-    monkeypatch.setattr(closing, "pictures", lambda *args: {})
+    monkeypatch.setattr(final_report, "pictures", lambda *args: {})
     for call in ("connect", "connect_ex", "sendto"):
         monkeypatch.setattr(socket.socket, call, lambda *args: path.write_text("network"))
     (tmp_path / "small.yaml").write_text(SMALL)
@@ -346,7 +350,7 @@ def test_pickled_call_in_place_of_a_model_or_a_series_is_refused(refused, traine
     theirs = song.with_name("theirs")
     shutil.copytree(trained, theirs)
     torch.save(touch(song), theirs / "model.safetensors")
-    refused(str(theirs), main=doctor.main)
+    refused(str(theirs), main=checks.main)
     refused(str(theirs), "--steps", "3", main=forecast.main)
     np.save(song.with_name("theirs.npy"), np.array([touch(song)]), allow_pickle=True)
     refused("--data.series", "FileSeries", "--data.series.path", "theirs.npy")
@@ -418,7 +422,7 @@ def test_config_of_a_finished_run_is_held_to_the_list(refused, trained, song):
     config = (trained / "config.yaml").read_text()
     (theirs / "config.yaml").write_text(changed(config, ["data", "series"], BIRD))
     for said in (
-        refused(str(theirs), main=doctor.main),
+        refused(str(theirs), main=checks.main),
         refused(str(theirs), "--steps", "3", main=forecast.main),
         refused("--resume", str(theirs)),
     ):

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from sinrnn import FileSeries, arguments, cli
+from sinrnn import FileSeries
+from sinrnn.cli import arguments
+from sinrnn.cli import train as cli
 
 ROOT = Path(__file__).parent.parent
 
@@ -36,10 +38,10 @@ def wheel(built):
 
 def test_wheel_holds_package_and_configs_and_nothing_else(wheel):
     found = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    package = [path for path in (ROOT / "sinrnn").iterdir() if path.is_file()]
+    package = [p for p in (ROOT / "sinrnn").rglob("*") if p.is_file() and p.suffix != ".pyc"]
     configs = [path for path in (ROOT / "configs").iterdir() if path.is_file()]
     assert {"py.typed", "__main__.py"} <= {path.name for path in package}
-    assert found == {f"sinrnn/{path.name}" for path in package} | {
+    assert found == {f"{path.relative_to(ROOT)}" for path in package} | {
         f"sinrnn/configs/{path.name}" for path in configs
     }
 
@@ -51,7 +53,8 @@ def test_sdist_holds_what_the_tests_need_and_nothing_else(built):
     files = {".gitignore", "LICENSE", "PKG-INFO", "constraints.txt", "pyproject.toml"}
     pages = {path.name for path in ROOT.glob("*.md")}
     assert {name.partition("/")[0] for name in names} == folders | files | pages
-    assert {f"tests/{path.name}" for path in ROOT.glob("tests/*.*")} <= names
+    tests = [path for path in ROOT.glob("tests/**/*.*") if path.suffix != ".pyc"]
+    assert {f"{path.relative_to(ROOT)}" for path in tests} <= names
 
 
 def test_every_command_helps(wheel, capsys):

@@ -1,0 +1,68 @@
+"""The end of a run: its weights become a model file, pictures and a report."""
+
+import time
+from pathlib import Path
+
+import lightning.pytorch as pl
+
+from sinrnn.callbacks.monitor import Monitor
+from sinrnn.evaluation import report
+from sinrnn.evaluation.backtest import judge
+from sinrnn.evaluation.diagnosis import checks
+from sinrnn.evaluation.evaluate import examine, pictures, predictions
+from sinrnn.evaluation.plots import png
+from sinrnn.evaluation.results import History
+from sinrnn.nn.rnn import SinRNN
+from sinrnn.training import checkpoint_io
+from sinrnn.training.forecaster import Forecaster
+
+
+class Closing(pl.Callback):
+    """At the end of training, turns its weights into a model file, pictures and a report.
+
+    Args:
+        folder: The run's folder.
+        monitor: Shows the same in TensorBoard.
+        keep: Which weights: "best" on the validation span, or the "last".
+    """
+
+    def __init__(self, folder: Path, monitor: Monitor, keep: str = "best") -> None:
+        self.folder, self.monitor, self.keep = folder, monitor, keep
+        self.tensorboard = f"tensorboard --logdir {folder.parent}"
+        self.text = ""
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self.started = time.perf_counter()
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write model.safetensors, figures/ and report.md."""
+        seconds = time.perf_counter() - self.started
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if not trainer.is_global_zero or not isinstance(pl_module, Forecaster):
+            return
+        for logger in trainer.loggers:
+            logger.save()
+        # Where nothing was validated, the last weights are all there is.
+        best = self.folder / "checkpoints" / "best.ckpt"
+        if best.exists() and self.keep == "best":
+            pl_module.load_state_dict(checkpoint_io.read(best)["state_dict"])
+        found = judge(pl_module.network().double(), data)
+        network = pl_module.network()
+        network.radius = None if found is None else found.radius
+        network.save(self.folder / "model.safetensors")
+        # What is reported is what was saved.
+        net = SinRNN.load(self.folder / "model.safetensors")
+        predicted = predictions(net, data)
+        history = History.read(self.folder / "metrics.csv")
+        results = examine(net, data, predicted, history, trainer.gradient_clip_val)
+        results.honesty, results.seconds = found, seconds
+        results.where = {"run": f"{self.folder}", "TensorBoard": self.tensorboard}
+        self.text = report.closing(results, checks.illnesses(results))
+        (self.folder / "report.md").write_text(f"# {self.folder}\n\n```text\n{self.text}\n```\n")
+        (self.folder / "figures").mkdir(exist_ok=True)
+        files = {}
+        for name, draw in pictures(data, predicted, results, pl_module.readout_epoch).items():
+            files[name] = png(draw())
+            (self.folder / "figures" / f"{name}.png").write_bytes(files[name])
+        self.monitor.finish(trainer, net, results, files, self.text)

@@ -1,0 +1,272 @@
+"""The callback that makes training visible in TensorBoard."""
+
+import re
+from math import log10
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch.optim import Optimizer
+from torch.utils.tensorboard import SummaryWriter
+
+from sinrnn.callbacks import tensorboard
+from sinrnn.callbacks._time_budget import Allowance
+from sinrnn.data.windows import WindowDataModule, windows_of
+from sinrnn.evaluation import baselines
+from sinrnn.evaluation.evaluate import (
+    examine,
+    excerpt,
+    few,
+    pictures,
+    predictions,
+    saturated,
+    spectral_radius,
+)
+from sinrnn.evaluation.plots import png
+from sinrnn.evaluation.results import ROUNDING, Results
+from sinrnn.nn.rnn import SinRNN
+from sinrnn.nn.trace import trace
+from sinrnn.training import options
+from sinrnn.training.forecaster import Forecaster
+
+FITTED = 20_000  # windows that baselines are fitted to and measured on: plenty for so few weights
+SEEN = 100  # windows that the gradient flow is taken over
+PICTURED = 2_000  # windows: more would be a black bar
+FLOWS = 16  # steps of the window whose gradient flow is a curve of its own
+
+
+class Monitor(pl.Callback):
+    """Shows in TensorBoard how a network learns, and why it does not.
+
+    Gradient norms and the learning rate go to every logger; the rest to TensorBoard alone, at
+    each validation: scalars and histograms as long as they take no more than 4 % of the time, and
+    one picture after the other as long as they take no more than 2 %.
+
+    Args:
+        gradients: Gradient norm before clipping, mean and largest since the last validation, and
+            the share of entries and of steps that were clipped; with L-BFGS, of each evaluation.
+        health: Spectral radius of Whh, and the share of saturated hidden units.
+        flow: |dLoss/dh[t]| for up to 16 steps t of the window.
+        histograms: Of each weight and of its gradient as the last step used it, clipped.
+        pictures: Windows, predictions, residuals, gradient flow and rollout.
+        hparams: The run's row in HPARAMS, with its validation loss.
+        texts: The config and, at the end, the closing table.
+        graph: The network's operations, at the end.
+    """
+
+    def __init__(
+        self,
+        gradients: bool = True,
+        health: bool = True,
+        flow: bool = True,
+        histograms: bool = True,
+        pictures: bool = True,
+        hparams: bool = True,
+        texts: bool = True,
+        graph: bool = True,
+    ) -> None:
+        self.gradients, self.health, self.flow = gradients, health, flow
+        self.histograms, self.pictures = histograms, pictures
+        self.hparams, self.texts, self.graph = hparams, texts, graph
+        self.norms: list[float] = []
+        self.clipped: list[float] = []
+        self.rivals: dict[str, float] = {}
+        self.listed = False
+        self.drawn, self.detailed, self.validated, self.rate = 0, -1, -1, 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has been gathered since the last validation."""
+        return {"norms": self.norms, "clipped": self.clipped}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from it."""
+        self.norms, self.clipped = state_dict["norms"], state_dict["clipped"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say what is trained, and what it must beat."""
+        self.details, self.drawing = Allowance(0.04, 0.0), Allowance(0.02, 0.2)
+        self.every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        loggers, data = list(tensorboard.loggers(trainer)), windows_of(trainer)
+        if loggers and data is not None:
+            self.rivals = rivals(data)
+            # Nobody can have a skill beside an exact baseline, whose loss is rounding.
+            targets = data.windows["val"].sample(FITTED)[1]
+            self.rounding = ROUNDING * targets.double().var(correction=0).item()
+        for logger in loggers:
+            if data is not None:
+                logger.experiment.add_custom_scalars(tensorboard.layout(self.rivals))
+            config = Path(logger.log_dir) / "config.yaml"
+            if self.texts and config.exists():
+                text = f"```yaml\n{config.read_text()}\n```"
+                logger.experiment.add_text("config", text, trainer.global_step)
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Measure the gradient before it is clipped."""
+        self.rate = float(optimizer.param_groups[0]["lr"])  # schedulers step before validation
+        if not self.gradients or not isinstance(pl_module, Forecaster):
+            return
+        norm = pl_module.norm
+        self.norms.append(norm)
+        clip = options.clip(trainer)
+        if clip is not None:
+            if trainer.gradient_clip_algorithm == "value":
+                grads = [p.grad for p in pl_module.net.parameters() if p.grad is not None]
+                beyond = sum(int((grad.abs() > clip).sum()) for grad in grads)
+                self.clipped.append(beyond / sum(grad.numel() for grad in grads))
+            else:
+                self.clipped.append(float(norm > clip))
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Where an epoch is long, show that it moves: the batch's loss."""
+        if outputs and self.every and (batch_idx + 1) % self.every == 0:
+            # Lightning has divided it for the accumulation, and the network has units of its own.
+            whole = trainer.accumulate_grad_batches * float(getattr(pl_module, "scale", 1.0)) ** 2
+            loss = whole * outputs["loss"].item()
+            for logger in tensorboard.loggers(trainer):
+                logger.experiment.add_scalar("half_mse/batch", loss, trainer.global_step)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write what only TensorBoard can show."""
+        loss = trainer.callback_metrics.get("half_mse/val")
+        if trainer.state.fn != "fit" or trainer.sanity_checking or loss is None:
+            return
+        if not isinstance(pl_module, Forecaster):
+            return
+        pl_module.row |= self._since_last()
+        step, data = trainer.global_step, windows_of(trainer)
+        self.validated = step
+        for logger in tensorboard.loggers(trainer):
+            writer = logger.experiment
+            if self.hparams and not self.listed:
+                logger.log_hyperparams(
+                    tensorboard.hyperparameters(trainer, pl_module), {"hp/val": loss}, step
+                )
+            if self.details.allows():
+                with self.details:
+                    self._losses(writer, trainer, step)
+                    self._detail(writer, pl_module, trainer)
+                    writer.flush()
+            if self.pictures and data is not None and self.drawing.allows():
+                with self.drawing:
+                    self._picture(writer, pl_module, data, step)
+        self.listed = True
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the last weights, whether or not they came when they were allowed."""
+        for logger in tensorboard.loggers(trainer):
+            step = trainer.global_step
+            if isinstance(pl_module, Forecaster) and self.detailed != step:
+                if self.validated == step:
+                    self._losses(logger.experiment, trainer, step)
+                self._detail(logger.experiment, pl_module, trainer)
+
+    def _losses(self, writer: SummaryWriter, trainer: pl.Trainer, step: int) -> None:
+        """What the losses must beat, by how much they do, and all of them on a log scale."""
+        losses = {
+            name: loss.item()
+            for name, loss in trainer.callback_metrics.items()
+            if name in ("half_mse/train", "half_mse/val")
+        }
+        if self.hparams and self.listed:
+            writer.add_scalar("hp/val", losses["half_mse/val"], step)
+        for name, rival in self.rivals.items():
+            writer.add_scalar(f"baseline/{name}", rival, step)
+            if rival > self.rounding:
+                skill = baselines.skill(losses["half_mse/val"], rival)
+                writer.add_scalar(f"skill/{name}", skill, step)
+                losses[f"half_mse/{name}"] = rival
+        for name, loss in losses.items():
+            if loss > 0:
+                writer.add_scalar(f"log10_{name}", log10(loss), step)
+
+    def _since_last(self) -> dict[str, float]:
+        """What the steps since the last validation were like."""
+        row = {"learning_rate": self.rate}
+        if self.norms:
+            row |= {"gradient/norm": _mean(self.norms), "gradient/norm_max": max(self.norms)}
+        if self.clipped:
+            row["gradient/clipped"] = _mean(self.clipped)
+            row["gradient/clipped_steps"] = _mean([float(share > 0) for share in self.clipped])
+        self.norms, self.clipped = [], []
+        return row
+
+    def _detail(self, writer: SummaryWriter, module: Forecaster, trainer: pl.Trainer) -> None:
+        net, data = module.net, windows_of(trainer)
+        step = self.detailed = trainer.global_step
+        if self.health:
+            writer.add_scalar("weights/spectral_radius_Whh", spectral_radius(net.Whh), step)
+        if data is not None and (self.health or self.flow):
+            x, y = (module.inner(part) for part in few(data.windows["train"], net, SEEN))
+            seen = trace(net, x, y)
+            if self.health:
+                writer.add_scalar("states/saturated", saturated(seen.h[:, -1]), step)
+            if self.flow:
+                steps, flow = x.shape[1], seen.flow.tolist()
+                for t in torch.linspace(1, steps, min(steps, FLOWS)).round().int().tolist():
+                    name = f"gradient_flow/t_{t:0{len(str(steps))}d}"
+                    writer.add_scalar(name, flow[t - 1], step)
+        if self.histograms:
+            tensorboard.add_histograms(writer, net, step)
+
+    def _picture(
+        self, writer: SummaryWriter, module: Forecaster, data: WindowDataModule, step: int
+    ) -> None:
+        """Draw the next picture."""
+        part, net = excerpt(data, PICTURED), module.network().cpu()
+        predicted = predictions(net, part, ("train", "val"))
+        found = list(pictures(part, predicted, examine(net, part, predicted)).items())
+        name, draw = found[self.drawn % len(found)]
+        self.drawn += 1
+        tensorboard.add_picture(writer, name, png(draw()), step)
+
+    def finish(
+        self, trainer: pl.Trainer, net: SinRNN, results: Results, pngs: dict[str, bytes], text: str
+    ) -> None:
+        """Show what came out of a run.
+
+        Args:
+            trainer: Whose training ended.
+            net: The network that is kept, in the series' units.
+            results: What it is worth.
+            pngs: Pictures by name.
+            text: The closing table.
+        """
+        step = trainer.global_step
+        for logger in tensorboard.loggers(trainer):
+            writer = logger.experiment
+            if self.hparams and self.listed:
+                writer.add_scalar("hp/val", results.half_mse["network"]["val"], step)
+            if self.texts:
+                writer.add_text("report", f"```text\n{text}\n```", step)
+            if self.pictures:
+                for name, picture in pngs.items():
+                    tensorboard.add_picture(writer, name, picture, step)
+            if self.graph:
+                tensorboard.add_graph(writer, net)
+            writer.flush()
+
+
+def rivals(data: WindowDataModule) -> dict[str, float]:
+    """half_mse of each baseline on the validation span, by a name that TensorBoard takes."""
+    (x, y), (val_x, val_y) = (data.windows[name].sample(FITTED) for name in ("train", "val"))
+    made = baselines.baselines(x[..., 0], y[:, 0], data.horizon)
+    return {
+        re.sub(r"\W+", "_", name).strip("_"): baselines.half_mse(
+            forecast(val_x[..., 0]).double(), val_y[:, 0].double()
+        ).item()
+        for name, forecast in made.items()
+    }
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,246 @@
+"""The command line: a training run, from arguments to an exit status."""
+
+import math
+import shlex
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jsonargparse import ArgumentError, set_parsing_settings
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from sinrnn.callbacks.monitor import Monitor
+from sinrnn.cli import config
+from sinrnn.cli.arguments import TRUST, command, configs, take_trusted, with_config
+from sinrnn.cli.messages import one_line, quiet, refuse
+from sinrnn.data.readers import CONFIGS
+from sinrnn.data.windows import WindowDataModule
+from sinrnn.filesystem import refuse_url
+from sinrnn.nn.rnn import SinRNN
+from sinrnn.run import Run, prepare
+from sinrnn.training.forecaster import Forecaster
+from sinrnn.training.signals import Interrupted
+
+# All that a config may name: what is not here is refused without being imported.
+LISTED = [
+    "sinrnn",
+    "torch.optim",
+    "lightning.pytorch.accelerators",
+    "lightning.pytorch.callbacks",
+    "lightning.pytorch.plugins",
+    "lightning.pytorch.profilers",
+    "lightning.pytorch.strategies",
+    "lightning.fabric.plugins",  # where some of the plugins are defined
+]
+SHIPPED = (
+    "Where you have no file configs/NAME, that name is one that comes with sinrnn: --config "
+    f"{', '.join(f'configs/{path.name}' for path in sorted(CONFIGS.glob('*.yaml')))}."
+)
+
+REFUSED = (
+    ArgumentError,
+    ValueError,
+    TypeError,
+    OSError,
+    ImportError,  # an accelerator whose library is missing
+    MisconfigurationException,
+)
+
+# What no constructor will look at: the least and the most that makes sense.
+BOUNDS = {
+    "seed_everything": (0, 2**32 - 1),  # as numpy takes them
+    "threads": (1, 1024),  # far above any machine's cores; a process cannot have millions
+    "trainer.accumulate_grad_batches": (1, math.inf),
+    "trainer.check_val_every_n_epoch": (1, math.inf),
+    "trainer.gradient_clip_val": (-math.inf, math.inf),  # nan is none of them
+    "trainer.log_every_n_steps": (0, math.inf),
+    "trainer.min_epochs": (0, math.inf),
+    "trainer.min_steps": (0, math.inf),
+    "trainer.num_sanity_val_steps": (-1, math.inf),
+}
+
+
+class TrainCLI(LightningCLI):
+    """LightningCLI with a run folder of its own for each run.
+
+    Args:
+        args: The arguments.
+        trusted: Modules that configs may name beside those that are listed.
+    """
+
+    def __init__(self, args: Sequence[str], trusted: Sequence[str] = ()) -> None:
+        self.trusted = trusted
+        if trusted:  # which may lie in the folder one is in, as for python -m
+            sys.path.append(str(Path.cwd()))
+        set_parsing_settings(
+            import_path_denylist=["*"],
+            import_path_allowlist=[*LISTED, *trusted],
+            instantiate_subclass_spec_in_any=False,
+            config_read_mode_urls_enabled=False,
+            config_read_mode_fsspec_enabled=False,
+        )
+        with warnings.catch_warnings():
+            # Lightning 2.6.6 uses names that jsonargparse 4.49 renamed.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            super().__init__(
+                Forecaster,
+                WindowDataModule,
+                args=list(args),
+                run=False,
+                save_config_callback=None,
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+                trainer_defaults={"enable_model_summary": False, "num_sanity_val_steps": 0},
+                parser_kwargs={
+                    "exit_on_error": False,
+                    "prog": shlex.join(command()),
+                    "description": f"Train a recurrent network. {SHIPPED} --trust MODULE: {TRUST}",
+                },
+            )
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the options that are neither the trainer's, the model's nor the data's."""
+        parser.add_argument(
+            "--seed_everything", type=int, default=0, help="Seed of weights and batch order."
+        )
+        parser.add_argument("--name", type=str, default="run", help="Runs go to runs/NAME.")
+        parser.add_argument(
+            "--threads",
+            type=int,
+            default=1,
+            help="CPU threads of torch. At a few hundred hidden units one is faster than many.",
+        )
+        parser.add_argument(
+            "--keep",
+            type=Literal["best", "last"],
+            default="best",
+            help="Weights to save and report: best on the validation span, or the last.",
+        )
+        parser.add_argument(
+            "--ckpt_path",
+            type=str,
+            default=None,
+            help="Go on from this checkpoint in a new folder.",
+        )
+        parser.add_argument(
+            "--resume", type=str, default=None, help="Folder of a run to go on with, as it was."
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """What shows training, and one seed for weights and batches."""
+        parser.add_lightning_class_args(Monitor, "monitor")
+        parser.link_arguments("seed_everything", "data.seed")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, and refuse what no constructor will look at."""
+        for path in configs(args):
+            config.check(path)
+        self.config = parser.parse_args(args)
+        for key, value in parser.get_defaults().items():
+            # The parser takes null for any type.
+            key = key.removesuffix(".class_path")
+            if (
+                value is not None
+                and not key.startswith("trainer")
+                and (self.config.get(key, value) is None)
+            ):
+                raise ValueError(f"{key} has no value: give it one, or leave it out")
+        if self.config["trainer.val_check_interval"] == 0:
+            raise ValueError("trainer.val_check_interval must be above 0, got 0")
+        for key, (least, most) in BOUNDS.items():
+            value = self.config[key]
+            if value is not None and not least <= value <= most:
+                limits = f"at least {least}" if value < least else f"at most {most}"
+                limits = "a number" if math.isnan(value) else limits
+                raise ValueError(f"{key} must be {limits}, got {value}")
+
+    def before_instantiate_classes(self) -> None:
+        """Set the number of threads."""
+        torch.set_num_threads(self.config.threads)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Leave the trainer until there is a folder for it."""
+        return None  # type: ignore[return-value]
+
+
+def main(argv: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()) -> int:
+    """Train as the arguments say and print what came out; returns the exit status.
+
+    Args:
+        argv: The arguments; None takes the process's own.
+        callbacks: Called before all others.
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    quiet()
+    try:
+        trusted = take_trusted(args)
+        for arg in args:
+            refuse_url(arg)
+        run = prepare(TrainCLI(with_config(args), trusted))
+    except REFUSED as error:
+        return refuse(error)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+            raise
+        return refuse(MemoryError("not enough memory: lower model.hidden_size or the points"))
+    run.trainer.callbacks[:0] = callbacks  # type: ignore[attr-defined]
+    return _train(run)
+
+
+def _train(run: Run) -> int:
+    """Train, and say how it ended; returns the exit status."""
+    try:
+        text = run.train()
+    except Interrupted as stopped:
+        if run.trainer.is_global_zero:
+            print(f"\n{stopped}, and saved; go on with: {run.command}", file=sys.stderr)  # noqa: T201
+        return 128 + stopped.number
+    except FloatingPointError as error:
+        last = run.closing.folder / "checkpoints" / "last.ckpt"
+        kept = f"; the weights before are in {last}" if last.exists() else ""
+        return refuse(FloatingPointError(f"{error}{kept}"))
+    except (ValueError, OSError) as error:
+        return refuse(error)
+    except RuntimeError as error:
+        if "conditioned on metric" not in str(error):  # EarlyStopping's way to say it
+            raise
+        return refuse(error)
+    finally:
+        run.leave()
+    if text:
+        print(f"\n{text}")  # noqa: T201
+    return 0
+
+
+def configured(folder: Path, net: SinRNN, trusted: Sequence[str] = ()) -> TrainCLI:
+    """A finished run's config, with model and data as it says, for the network that it trained.
+
+    Args:
+        folder: The run's.
+        net: What it trained.
+        trusted: Modules that the config may name beside those that are listed.
+
+    Raises:
+        FileNotFoundError: The folder has no config.
+        ValueError: The config cannot be read, or is not the network's.
+    """
+    config = folder / "config.yaml"
+    if not config.is_file():
+        raise FileNotFoundError(f"{config} does not exist")
+    quiet()
+    try:
+        cli = TrainCLI(["--config", str(config)], trusted)
+    except ArgumentError as error:
+        raise ValueError(f"{config}: {one_line(str(error))}") from error
+    data = cli.datamodule
+    if (net.window, net.horizon) != (data.window, data.horizon):
+        raise ValueError(
+            f"{folder}: model.safetensors has window {net.window} and horizon {net.horizon}, "
+            f"config.yaml {data.window} and {data.horizon}"
+        )
+    return cli

@@ -1,0 +1,1 @@
+"""A series, cut into windows, served in batches."""

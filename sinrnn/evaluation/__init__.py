@@ -1,0 +1,1 @@
+"""What a network is worth on its data, as numbers, text and pictures."""

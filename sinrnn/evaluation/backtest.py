@@ -1,0 +1,210 @@
+"""Forecasts from many origins: how far they hold, and how wide their intervals must be."""
+
+import math
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from sinrnn.nn.rnn import SinRNN
+
+if TYPE_CHECKING:
+    from sinrnn.data.windows import WindowDataModule
+
+ORIGINS = 200  # as many forecasts as a figure needs; more would only take time
+TOLERANCE = 0.4  # standard deviations of the training span
+
+
+@dataclass
+class Backtest:
+    """N forecasts of K steps in closed loop, from rolling origins.
+
+    Attributes:
+        origins: Index in the series of each forecast's first step, (N,).
+        prediction: (N, K).
+        truth: What came, (N, K).
+        last: The last value that was read, (N,): persistence repeats it.
+    """
+
+    origins: Tensor
+    prediction: Tensor
+    truth: Tensor
+    last: Tensor
+
+    @property
+    def rmse(self) -> Tensor:
+        """Root mean squared error by horizon, (K,)."""
+        return (self.prediction - self.truth).square().mean(0).sqrt()
+
+    @property
+    def persistence(self) -> Tensor:
+        """Root mean squared error of repeating the last value, by horizon, (K,)."""
+        return (self.last[:, None] - self.truth).square().mean(0).sqrt()
+
+    @property
+    def skill(self) -> Tensor:
+        """1 - mse / mse of persistence by horizon, (K,)."""
+        return 1 - (self.rmse / self.persistence).square()
+
+    def valid(self, tolerance: float) -> float:
+        """Steps until |error| leaves the tolerance: the median over the origins, at most K."""
+        outside = ~((self.prediction - self.truth).abs() <= tolerance)
+        steps = self.truth.shape[1]
+        first = torch.where(outside.any(1), outside.double().argmax(1), steps)
+        return first.double().quantile(0.5).item()
+
+    @property
+    def amplitude(self) -> float:
+        """Deviation of the last half of a forecast over that of what came: the median."""
+        half = self.truth.shape[1] // 2
+        ours, theirs = (v[:, half:].std(1, correction=0) for v in (self.prediction, self.truth))
+        known = theirs > 0
+        return (ours[known] / theirs[known]).quantile(0.5).item() if known.any() else math.nan
+
+    @property
+    def drift(self) -> float | None:
+        """Periods that a forecast runs ahead in each period: the median of the sizes.
+
+        None where the forecasts show too little of a wave.
+        """
+        found = [phase_drift(*pair) for pair in zip(self.prediction, self.truth, strict=True)]
+        sizes = [abs(turns / periods) for turns, periods in (f for f in found if f)]
+        sizes = [size for size in sizes if math.isfinite(size)]
+        return statistics.median(sizes) if sizes else None
+
+    def diverged(self, spread: float) -> float:
+        """Share of forecasts that are somewhere over 10 of the series' deviations away."""
+        away = (self.prediction - self.truth.mean()).abs()
+        return (~(away <= 10 * spread)).any(1).double().mean().item()
+
+
+@dataclass
+class Honesty:
+    """How a network forecasts the test span, and how wide its intervals must be.
+
+    Attributes:
+        test: Forecasts of the test span, measured against the series without its noise.
+        radius: Half-widths of the intervals, from the validation span, (K,).
+        coverage: The share of the test span's samples that the intervals hold, by horizon, (K,).
+        tolerance: What an error may be for a forecast to be valid.
+        spread: Standard deviation of the training span.
+    """
+
+    test: Backtest
+    radius: Tensor
+    coverage: Tensor
+    tolerance: float
+    spread: float
+
+
+def judge(net: SinRNN, data: "WindowDataModule", steps: int = 100) -> Honesty | None:
+    """Backtest a network on the test span, with intervals from the validation span.
+
+    Args:
+        net: In the series' units.
+        data: Set up.
+        steps: K, at most half of either span.
+
+    Returns:
+        None where there is no closed loop: the horizon is not 1.
+    """
+    if net.horizon != 1 or net.window is None:
+        return None
+    values = data.values.double()
+    truth = data.series.truth(len(values)).double()
+    steps = min(steps, *((last - first) // 2 for first, last in map(data.edges, ("val", "test"))))
+    calibration = backtest(net, values, *data.edges("val"), steps)
+    test = backtest(net, values, *data.edges("test"), steps)
+    radius = conformal((calibration.prediction - calibration.truth).abs())
+    held = ((test.prediction - test.truth).abs() <= radius).double().mean(0)
+    spread = values[slice(*data.edges("train"))].std(correction=0).item()
+    test.truth = truth[test.origins[:, None] + torch.arange(steps)]
+    return Honesty(test, radius, held, TOLERANCE * spread, spread)
+
+
+@torch.no_grad()
+def backtest(net: SinRNN, values: Tensor, first: int, last: int, steps: int) -> Backtest:
+    """Forecast from origins spread over a stretch of a series.
+
+    What is read may lie before the stretch, what is predicted may not.
+
+    Args:
+        net: In the series' units, with a window.
+        values: The series (points,).
+        first: Where the stretch begins.
+        last: Where it ends: the first index that is not predicted.
+        steps: K, at most half of the stretch.
+
+    Raises:
+        ValueError: The network has no window, or the stretch is too short.
+    """
+    if net.window is None:
+        raise ValueError("a backtest needs a network that knows its window")
+    first = max(first, net.window)
+    steps = min(steps, (last - first) // 2)
+    if steps < 1:
+        raise ValueError(f"a backtest needs at least 2 points after a window, got {last - first}")
+    count = min(last - steps - first + 1, ORIGINS)
+    origins = torch.linspace(first, last - steps, count, dtype=torch.float64).round().long()
+    x = values[origins[:, None] + torch.arange(-net.window, 0)]
+    made = net.rollout(x[..., None].to(net.Wih), steps)[..., 0].double().cpu()
+    came = values[origins[:, None] + torch.arange(steps)]
+    return Backtest(origins, made, came.double(), x[:, -1].double())
+
+
+def conformal(errors: Tensor, coverage: float = 0.9) -> Tensor:
+    """Half-widths of intervals that hold `coverage` of what comes, by horizon (K,).
+
+    Split conformal prediction: of N errors on data that the network has not learnt from, the
+    (N + 1) coverage-th smallest, interpolated between the two beside it. It holds where those
+    errors are like the ones to come; infinite where N is too small to say.
+
+    Args:
+        errors: |prediction - truth|, (N, K).
+        coverage: Between 0 and 1.
+
+    Source:
+        Vovk, Gammerman, Shafer (2005), "Algorithmic Learning in a Random World"; Lei et al. (2018),
+        "Distribution-free predictive inference for regression", JASA 113(523).
+    """
+    place = (len(errors) + 1) * coverage
+    if place > len(errors):
+        return torch.full_like(errors[0], math.inf)
+    below, above = max(math.floor(place), 1), max(math.ceil(place), 1)
+    ordered = errors.nan_to_num(math.inf, math.inf).sort(0).values
+    low, high = ordered[below - 1], ordered[above - 1]
+    return torch.where(high.isinf(), high, low + (place - below) * (high - low))
+
+
+def phase_drift(prediction: Tensor, truth: Tensor) -> tuple[float, float] | None:
+    """How far a forecast (n,) runs ahead of the truth (n,) at its end, after how many periods.
+
+    The truth's strongest frequency is demodulated in windows of two periods from both; the angle
+    between them, unwrapped, is the phase. None where there is no wave, or too little of it.
+    """
+    truth, ours = (v.double() - v.double().mean() for v in (truth, prediction))
+    n = len(truth)
+    if n < 8 or truth.max() == truth.min():
+        return None
+    strength = torch.fft.rfft(truth * torch.hann_window(n, periodic=False).to(truth)).abs()
+    peak = int(strength[1:-1].argmax()) + 1
+    # Between two bins the frequency follows from their ratio, which for a Hann window is exact.
+    side = peak + (1 if strength[peak + 1] > strength[peak - 1] or peak == 1 else -1)
+    ratio = (strength[side] / strength[peak]).item()
+    period = n / (peak + (side - peak) * (2 * ratio - 1) / (1 + ratio))
+    # Over two periods a Hann window sees neither the mean nor the carrier's mirror image.
+    size, step = round(2 * period), max(round(period / 4), 1)
+    starts = range(0, n - size + 1, step)
+    if period < 4 or len(starts) < 2:
+        return None
+    carrier = torch.exp(-2j * torch.pi * torch.arange(n).to(truth) / period)
+    hann = torch.hann_window(size).to(carrier)
+    made, wanted = ((v * carrier).unfold(0, size, step) @ hann for v in (ours, truth))
+    # Where there is no wave there is no phase.
+    if (made.abs() < 0.2 * wanted.abs().mean()).any() or (wanted == 0).any():
+        return None
+    turned = (made * wanted.conj()).angle().diff()
+    turned = torch.remainder(turned + torch.pi, 2 * torch.pi) - torch.pi
+    return turned.sum().item() / (2 * torch.pi), (starts[-1] - starts[0]) / period

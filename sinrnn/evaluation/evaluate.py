@@ -1,0 +1,175 @@
+"""A trained network on its data: what it is worth, what is wrong with it, and pictures of both."""
+
+import copy
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from sinrnn.data.windows import Batch, WindowDataModule, Windows, predict
+from sinrnn.evaluation import plots, results
+from sinrnn.evaluation.results import History, Results, Rollout
+from sinrnn.nn.rnn import SinRNN
+from sinrnn.nn.trace import trace
+
+ROLLOUT_STEPS = 1000
+LOOKED_AT = 1000  # windows: enough for a share or a gradient,
+STATES = 2**22  # as long as their states, 16 MB of float32, are no more than these
+
+
+@torch.no_grad()
+def examine(
+    net: SinRNN,
+    data: WindowDataModule,
+    predicted: dict[str, Tensor],
+    history: History | None = None,
+    clip: float | None = None,
+) -> Results:
+    """Losses, closed loop, and what the doctor wants to know.
+
+    Args:
+        net: In the series' units.
+        data: Set up.
+        predicted: The network's predictions by span, (N,): train and val at least. The closed
+            loop starts at the last of these spans.
+        history: The run's curves.
+        clip: Where gradients were clipped, or None.
+    """
+    windows = {name: (x[..., 0], y[:, 0]) for name in predicted for x, y in [data.windows[name][:]]}
+    h, _ = net.unroll(few(data.windows["val"], net)[0])
+    train = data.windows["train"].span
+    target = windows["val"][1]
+    low, high = train.min(), train.max()
+    return Results(
+        half_mse=results.losses(predicted, windows, data.horizon),
+        variance={name: y.double().var(correction=0).item() for name, (_, y) in windows.items()},
+        saturated=saturated(h[:, -1]),
+        spectral_radius=spectral_radius(net.Whh),
+        trace=trace(net, *few(data.windows["train"], net)),
+        depth=net.depth,
+        init=net.init,
+        flatness=float(
+            predicted["train"].std(correction=0) / windows["train"][1].std(correction=0)
+        ),
+        lag=lag(data.windows["val"], predicted["val"]),
+        outside=((target < low) | (target > high)).double().mean().item(),
+        train_range=(low.item(), high.item()),
+        history=history,
+        clip=clip,
+        rollout=_rollout(net, data, list(predicted)[-1]),
+    )
+
+
+def _rollout(net: SinRNN, data: WindowDataModule, span: str) -> Rollout | None:
+    """From the start of a span on; of the test span, which comes last, also beyond its end."""
+    start, end = data.edges(span)
+    points = start + data.window + ROLLOUT_STEPS
+    points = points if span == "test" else min(points, end)
+    values, truth = data.series.continued(points), data.series.truth(points)
+    return results.rollout(net, values, start, data.window, ROLLOUT_STEPS, truth)
+
+
+def few(windows: Windows, net: SinRNN, most: int = LOOKED_AT) -> Batch:
+    """At most `most` windows and targets, spread over the span, in the network's dtype."""
+    most = min(most, max(STATES // (windows.window * net.hidden_size), 1))
+    x, y = windows.sample(most)
+    return x.to(net.Wih), y.to(net.Wih)
+
+
+def saturated(h: Tensor) -> float:
+    """Share of the states h, of any shape, with |h| > 0.99."""
+    return float((h.abs() > 0.99).double().mean())
+
+
+def spectral_radius(Whh: Tensor) -> float:
+    """The largest absolute value of an eigenvalue of Whh (H, H); nan where it is not finite."""
+    if not Whh.isfinite().all():  # LAPACK may end the process
+        return float("nan")
+    return float(torch.linalg.eigvals(Whh.detach().double()).abs().max())
+
+
+def lag(windows: Windows, predicted: Tensor) -> int:
+    """Steps by which predictions (N,) are late, up to the first sample of the windows.
+
+    It is the one for which they fit the series clearly best: 0 for its target, `horizon` for the
+    last value that was read.
+    """
+    values, made = windows.span.double(), predicted.double()
+    read = range(windows.horizon, windows.horizon + windows.window)
+    errors = {
+        late: (made - values[len(values) - len(made) - late : len(values) - late]).square().mean()
+        for late in (0, *read)
+    }
+    found: int = min(errors, key=lambda late: float(errors[late]))
+    return found if errors[found] < 0.8 * errors[0] else 0
+
+
+def pictures(
+    data: WindowDataModule,
+    predicted: dict[str, Tensor],
+    results: Results,
+    readout_epoch: int | None = None,
+) -> dict[str, Callable[[], Figure]]:
+    """All pictures of a network and, where there is a history, of its run: what draws each."""
+    rivals = {name: row["val"] for name, row in results.half_mse.items() if name != "network"}
+    found: dict[str, Callable[[], Figure]] = {
+        "windows": partial(plots.sample_windows, _samples(data, predicted), data.horizon)
+    }
+    history = results.history
+    if history is not None and history.epochs:
+        found["losses"] = partial(
+            plots.loss_curves, history.epochs, history.losses, rivals, readout_epoch
+        )
+    targets = {name: data.windows[name].targets.double() for name in ("val", "train")}
+    for name, target in targets.items():
+        first = data.edges(name)[0] + data.window + data.horizon - 1
+        found[f"predictions_{name}"] = partial(
+            plots.predictions, name, first, data.horizon, target, predicted[name]
+        )
+    errors = {name: predicted[name] - targets[name] for name in ("train", "val")}
+    found["residuals"] = partial(plots.residuals, errors)
+    if results.trace is not None:
+        found["gradient_flow"] = partial(plots.gradient_flow, results.trace, results.depth)
+    if results.rollout is not None:
+        found["rollout"] = partial(plots.rollout, results.rollout)
+    if results.honesty is not None:
+        found["backtest"] = partial(plots.backtest, results.honesty)
+    return found
+
+
+def _samples(
+    data: WindowDataModule, predicted: dict[str, Tensor], count: int = 4
+) -> dict[str, list[tuple[int, Tensor, float, float]]]:
+    """A few windows of both spans: index of the first sample, window, target, prediction."""
+    samples = {}
+    for name in ("train", "val"):
+        windows = data.windows[name]
+        # Golden-section places: spread, but never in step with a period of the series.
+        parts = torch.arange(min(count, len(windows)), dtype=torch.float64)
+        places = ((parts + 0.5) * (5**0.5 - 1) / 2) % 1
+        chosen = (places.sort().values * len(windows)).long()
+        x, y = windows[chosen]
+        samples[name] = [
+            (data.edges(name)[0] + int(i), x[row, :, 0], y[row].item(), predicted[name][i].item())
+            for row, i in enumerate(chosen)
+        ]
+    return samples
+
+
+def excerpt(data: WindowDataModule, most: int) -> WindowDataModule:
+    """The same data with no more than the first `most` windows of each span."""
+    part = copy.copy(data)
+    part.windows = {
+        name: Windows(w.span[: most + w.window + w.horizon - 1], w.window, w.horizon)
+        for name, w in data.windows.items()
+    }
+    return part
+
+
+def predictions(
+    net: torch.nn.Module, data: WindowDataModule, spans: Sequence[str] = ("train", "val", "test")
+) -> dict[str, Tensor]:
+    """The network's predictions for all windows of some spans, by span, (N,)."""
+    return {name: predict(net, data.windows[name]) for name in spans}

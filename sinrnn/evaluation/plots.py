@@ -1,0 +1,304 @@
+"""Numbers in, matplotlib Figure out."""
+
+import io
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from sinrnn.evaluation.backtest import Honesty
+    from sinrnn.evaluation.results import Rollout
+    from sinrnn.forecasting.forecast import Forecast
+    from sinrnn.nn.trace import Trace
+
+TRUTH, NETWORK, SECOND, GREY = "#222222", "#d1495b", "#2e86ab", "#8d99ae"
+
+
+def _figure(rows: int, columns: int, height: float, **kwargs: Any) -> tuple[Figure, Any]:
+    """A figure and its axes, row by row."""
+    figure = Figure(figsize=(9, height), dpi=110, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **kwargs).ravel()
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(alpha=0.25)
+    return figure, axes
+
+
+def _name(axis: Axes, x: str, y: str, title: str = "", **legend: Any) -> None:
+    """What stands around and beside the curves."""
+    axis.set(xlabel=x, ylabel=y)
+    axis.set_title(title, fontsize=11)
+    axis.legend(fontsize=9, **legend)
+
+
+def _truth_and_prediction(
+    steps: np.ndarray, truth: Tensor, prediction: Tensor, labels: tuple[str, str], height: float
+) -> tuple[Figure, Axes, Axes]:
+    """A prediction over what came, and room for their difference below."""
+    figure, (above, below) = _figure(2, 1, 5, sharex=True, height_ratios=[3, height])
+    above.plot(steps, truth.numpy(), color=TRUTH, lw=4, alpha=0.3, label=labels[0])
+    above.plot(steps, prediction.numpy(), color=NETWORK, lw=1.3, label=labels[1])
+    below.set_xlabel("sample of the series")
+    return figure, above, below
+
+
+def _levels(axis: Axes, levels: Mapping[str, float], lowest: float = 0.0) -> None:
+    """A line for each level; below the lowest, where it would squeeze the rest, its name alone."""
+    for style, (name, value) in zip(cycle(("--", "-.", ":")), levels.items(), strict=False):
+        line = axis.plot([], [])[0] if value < lowest else axis.axhline(value)
+        label = f"{name}: {value:.1e}" + " (below the axis)" * (value < lowest)
+        line.set(ls=style, color=TRUTH, lw=1, label=label)
+
+
+def png(figure: Figure) -> bytes:
+    """The picture as the bytes of a PNG file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
+
+
+def sample_windows(
+    samples: Mapping[str, Sequence[tuple[int, Tensor, float, float]]], horizon: int
+) -> Figure:
+    """A few windows of each span: what is read, what is to be predicted, what is predicted.
+
+    Args:
+        samples: By span, for each window: index of its first sample, its samples (T,), the target
+            and the prediction.
+        horizon: Steps from a window's end to its target.
+    """
+    columns = max(len(row) for row in samples.values())
+    figure, axes = _figure(len(samples), columns, 2.6 * len(samples))
+    axes = axes.reshape(-1, columns)
+    for row, (name, windows) in zip(axes, samples.items(), strict=True):
+        for axis in row[len(windows) :]:
+            axis.set_axis_off()
+        for axis, (first, x, target, prediction) in zip(row, windows, strict=False):
+            steps = first + np.arange(len(x))
+            at = steps[-1] + horizon
+            axis.plot(steps, x.numpy(), "o-", color=GREY, ms=5, label="window, read")
+            axis.plot(at, target, "o", color=TRUTH, ms=9, mfc="none", label="target")
+            axis.plot(at, prediction, "x", color=NETWORK, ms=7, mew=2, label="prediction")
+            axis.set_xticks([steps[0], at])
+            axis.ticklabel_format(useOffset=False)
+            axis.tick_params(labelsize=8)
+            axis.margins(0.15)
+        row[0].set_ylabel(f"{name}: value")
+    for axis in axes[-1]:
+        axis.set_xlabel("sample of the series")
+    shown = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*shown, loc="outside upper center", ncols=3, frameon=False)
+    return figure
+
+
+def loss_curves(
+    epochs: Sequence[float],
+    curves: Mapping[str, Sequence[float]],
+    baselines: Mapping[str, float],
+    readout_epoch: int | None = None,
+) -> Figure:
+    """half_mse by epoch on a log scale, with the baselines' validation loss as lines.
+
+    Args:
+        epochs: Epochs done at each point; 0 is before training.
+        curves: half_mse of "train" and "val", as long as epochs.
+        baselines: half_mse of each baseline on the validation span.
+        readout_epoch: Where the readout was solved, if it was.
+    """
+    figure, (axis,) = _figure(1, 1, 5)
+    styles = ((SECOND, 3.5), (NETWORK, 1.5))
+    for (color, width), (name, values) in zip(styles, curves.items(), strict=True):
+        axis.semilogy(epochs, values, ".-", color=color, lw=width, ms=4 + width, label=name)
+    lowest = min(map(min, curves.values()))
+    _levels(axis, {f"{name}, val": value for name, value in baselines.items()}, lowest / 100)
+    if readout_epoch is not None and readout_epoch < max(epochs):
+        axis.axvline(readout_epoch, color=GREY, lw=1)
+        at, units = (readout_epoch, 0.5), ("data", "axes fraction")
+        axis.annotate("readout solved", at, (-4, 0), units, "offset points", ha="right", color=GREY)
+    _name(axis, "epochs done", "half_mse")
+    return figure
+
+
+def predictions(name: str, first: int, horizon: int, target: Tensor, prediction: Tensor) -> Figure:
+    """Predictions over targets of one span, and their difference below.
+
+    Args:
+        name: The span's name.
+        first: Index in the series of the first target.
+        horizon: Steps from a window's end to its target.
+        target: (N,).
+        prediction: (N,).
+    """
+    steps, labels = first + np.arange(len(target)), ("target", "prediction")
+    figure, above, below = _truth_and_prediction(steps, target, prediction, labels, 1)
+    ahead = "one step" if horizon == 1 else f"{horizon} steps"
+    _name(above, "", "value", f"{name} windows: {ahead} ahead")
+    below.plot(steps, (prediction - target).numpy(), color=NETWORK, lw=0.8)
+    below.set_ylabel("prediction - target")
+    return figure
+
+
+def residuals(errors: Mapping[str, Tensor]) -> Figure:
+    """What predictions leave over: how large it is, and whether it still has a pattern.
+
+    Left, a histogram; right, the autocorrelation with the band in which 95 % of white noise lies.
+    What leaves the band could still be learnt.
+
+    Args:
+        errors: Prediction - target in time order, (N,), by span.
+    """
+    figure, (left, right) = _figure(1, 2, 3.6)
+    for color, (name, values) in zip((SECOND, NETWORK), errors.items(), strict=False):
+        finite = values[values.isfinite()].numpy()
+        # Residuals that differ by rounding alone leave no room for bins between them.
+        narrow = np.ptp(finite) < 1e-12 * max(abs(finite).max(), 1e-290) if len(finite) else True
+        left.hist(finite, bins=1 if narrow else 40, color=color, alpha=0.6, label=name)
+        lags = np.arange(min(41, len(values)))
+        around = (values - values.mean()).numpy()
+        power = (around**2).sum() or 1.0
+        shared = [(around[lag:] * around[: len(around) - lag]).sum() / power for lag in lags]
+        right.plot(lags, shared, ".-", color=color, label=name)
+    band = 1.96 / min(len(values) for values in errors.values()) ** 0.5
+    right.axhspan(-band, band, color=GREY, alpha=0.3, lw=0, label="white noise, 95 %")
+    right.set_ylim(-1.05, 1.05)
+    _name(left, "prediction - target", "windows")
+    _name(right, "lag, samples", "autocorrelation")
+    return figure
+
+
+def gradient_flow(trace: "Trace", depth: int | None = None) -> Figure:
+    """How much gradient reaches each step of the window, and what a truncation would leave of it.
+
+    Args:
+        trace: Of one batch.
+        depth: Steps that the gradient reached back in training; None is all.
+    """
+    figure, (left, right) = _figure(1, 2, 3.6)
+    steps = np.arange(1, len(trace.flow) + 1)
+    # A step without any gradient has no place on a log scale.
+    flow = trace.flow.double().where(trace.flow > 0, np.nan).numpy()
+    if np.isfinite(flow).any():
+        left.semilogy(steps, flow, "o-", color=NETWORK, ms=4)
+        low, high = left.get_ylim()
+        left.set_ylim(min(low, high / 10), 1.3 * high)  # a decade at least: less is no fading
+    left.set(xlabel="step t of the window", ylabel="|dLoss/dh[t]|")
+    depths = np.unique(np.linspace(1, len(steps), 40).round().astype(int))
+    cosines = [trace.cosine(int(k)) for k in depths]
+    right.plot(depths, cosines, "o-", color=SECOND, ms=4)
+    if depth is not None and depth <= len(steps):
+        right.axvline(depth, color=TRUTH, lw=1, ls="--", label=f"depth in training: {depth}")
+        right.legend(fontsize=9)
+    right.set_ylim(np.nanmin([0, *cosines]) - 0.05, 1.05)
+    right.set_xlabel("depth k, steps that the gradient reaches back")
+    right.set_ylabel("cosine with the full gradient")
+    for axis in (left, right):
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+def rollout(closed: "Rollout") -> Figure:
+    """A rollout over the truth, and the size of its error below.
+
+    Args:
+        closed: What was rolled out.
+    """
+    steps = closed.start + np.arange(len(closed.truth))
+    labels = ("truth", "closed loop: own predictions fed back")
+    figure, above, below = _truth_and_prediction(
+        steps, closed.truth, closed.prediction, labels, 1.3
+    )
+    read = np.arange(closed.start - len(closed.warm_up), closed.start)
+    label = "window read at the start"
+    above.plot(read, closed.warm_up.numpy(), ".", color=SECOND, ms=6, label=label)
+    # The truth sets the scale, with room for the legend: a loop that explodes leaves the picture.
+    low, high = closed.truth.min().item(), closed.truth.max().item()
+    room = max(high - low, 1e-12)
+    above.set_ylim(low - 0.2 * room, high + 0.4 * room)
+    title = f"{len(steps):,} steps in closed loop, RMSE {closed.rmse:.1e}"
+    _name(above, "", "value", title, loc="upper center", ncols=3)
+    error = (closed.prediction - closed.truth).abs().clamp_min(1e-16)
+    below.semilogy(steps, error.numpy(), color=NETWORK, lw=0.8)
+    below.set_ylabel("|error|")
+    return figure
+
+
+def backtest(honesty: "Honesty") -> Figure:
+    """How forecasts of the test span get worse with the horizon, and what their intervals hold.
+
+    Args:
+        honesty: Forecasts from many origins.
+    """
+    figure, (left, right) = _figure(1, 2, 3.8)
+    test = honesty.test
+    ahead = np.arange(1, len(test.rmse) + 1)
+    left.plot(ahead, test.persistence.numpy(), color=GREY, label="persistence")
+    left.plot(ahead, test.rmse.numpy(), color=NETWORK, label="network")
+    left.axhline(honesty.spread, ls="--", color=TRUTH, lw=1, label="deviation of the training span")
+    # A loop that explodes leaves the picture.
+    high = max(test.persistence.max().item(), honesty.spread, 1e-12)
+    if 0 < test.rmse.min() < high / 100:
+        left.set_yscale("log")
+        left.set_ylim(top=2 * high)
+    else:
+        left.set_ylim(0, 1.4 * high)
+    _name(left, "steps ahead", "RMSE", f"{len(test.origins)} forecasts of the test span")
+    right.plot(ahead, 100 * honesty.coverage.numpy(), color=SECOND, label="held")
+    right.axhline(90, ls="--", color=TRUTH, lw=1, label="asked")
+    right.set_ylim(0, 109)
+    title = "intervals, from the errors on the validation span"
+    _name(right, "steps ahead", "samples within their interval, %", title, loc="lower left")
+    return figure
+
+
+def forecast(before: Tensor, made: "Forecast") -> Figure:
+    """The end of a series, and how a network thinks that it goes on.
+
+    Args:
+        before: The last values of the series, (n,).
+        made: What comes after them.
+    """
+    figure, (axis,) = _figure(1, 1, 4)
+    past = np.arange(made.start - len(before), made.start)
+    axis.plot(past, before.numpy(), color=TRUTH, lw=1.3, label="series")
+    read = past[-len(made.read) :]
+    axis.plot(read, made.read.numpy(), ".", color=SECOND, ms=6, label="read")
+    steps = made.start + np.arange(len(made.prediction))
+    y, radius = made.prediction.numpy(), made.radius.numpy()
+    if np.isfinite(radius).any():
+        axis.fill_between(
+            steps, y - radius, y + radius, color=NETWORK, alpha=0.2, lw=0, label="90 % interval"
+        )
+    axis.plot(steps, y, color=NETWORK, lw=1.3, label="forecast")
+    axis.set(xlabel="sample of the series", ylabel="value")
+    figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=9)
+    return figure
+
+
+def many_starts(
+    epochs: Sequence[float],
+    curves: Mapping[str, Tensor],
+    saturated: Tensor,
+    levels: Mapping[str, float],
+) -> Figure:
+    """Loss curves of many random starts, and below them how saturated the hidden layer is.
+
+    Args:
+        epochs: Epochs done at each point, E of them.
+        curves: half_mse by span, (E, S): one column for each start.
+        saturated: Share of hidden units with |h| > 0.99, (E, S).
+        levels: Losses to compare with, by name; drawn as lines.
+    """
+    figure, (above, below) = _figure(2, 1, 6, sharex=True, height_ratios=[3, 1.2])
+    for color, (name, values) in zip((SECOND, NETWORK), curves.items(), strict=True):
+        above.semilogy(epochs, values.numpy(), color=color, lw=0.5, alpha=0.4)
+        above.plot([], [], color=color, label=name)
+    _levels(above, levels)
+    _name(above, "", "half_mse", f"{saturated.shape[1]} random starts", ncols=2)
+    below.plot(epochs, 100 * saturated.numpy(), color=TRUTH, lw=0.5, alpha=0.4)
+    below.set(xlabel="epochs done", ylabel="saturated units, %", ylim=(-5, 105))
+    return figure

@@ -1,0 +1,103 @@
+"""What a run is worth, as text: the closing table, and the words for numbers."""
+
+from collections.abc import Sequence
+
+from sinrnn.evaluation.backtest import Honesty
+from sinrnn.evaluation.baselines import skill
+from sinrnn.evaluation.results import ROUNDING, Results
+
+# What was measured, and what is wrong with it and what to try, if anything is.
+Finding = tuple[str, str]
+
+
+def table(results: Results) -> str:
+    """The closing table, as lines of text."""
+    spans = list(results.variance)
+    head = ["half_mse", *spans, "skill on test"]
+    rows = []
+    for name, row in results.half_mse.items():
+        exact = row["test"] <= ROUNDING * results.variance["test"]
+        if name == "network":
+            note = ""
+        elif exact:
+            note = "exact up to rounding"
+        else:
+            note = _skill(results.half_mse["network"]["test"], row["test"])
+        rows.append([name, *(f"{row[span]:.2e}" for span in spans), note])
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [head, *rows]
+    ]
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def honest(found: Honesty) -> dict[str, str]:
+    """What forecasts from many origins are worth, a few facts by name."""
+    test, steps = found.test, found.test.truth.shape[1]
+    shown = [h for h in (1, 10, 100) if h <= steps]
+    origins, one = len(test.origins), shown == [1]
+    rmse = ", ".join(f"{test.rmse[h - 1]:.2g} at {h}" for h in shown)
+    skills = ", ".join(number(test.skill[h - 1].item()) for h in shown)
+    away = test.diverged(found.spread)
+    drift = f"; phase drift {test.drift:.1e} a period" if test.drift is not None else ""
+    return {
+        "backtest": f"RMSE {rmse} step{'' if one else 's'} ahead, skill against persistence "
+        f"{skills} (from {origins} place{'' if origins == 1 else 's'})",
+        "holds for": f"{test.valid(found.tolerance):.0f} of {steps} steps within "
+        f"{found.tolerance:.2g} in the median; amplitude {test.amplitude:.2f}{drift}; "
+        + (f"{away:.0%} diverge" if away else "none diverges"),
+        "intervals": "not known: too few validation windows, or forecasts that diverge"
+        if found.radius.isinf().any()
+        else f"90% asked, {found.coverage.mean():.0%} held in the mean over {steps} steps "
+        f"({found.coverage.min():.0%} to {found.coverage.max():.0%} at each)",
+    }
+
+
+def number(value: float) -> str:
+    """Two decimals, or two digits of what is large."""
+    return f"{value:.2f}" if abs(value) < 1000 else f"{value:.1e}"
+
+
+def times(factor: float) -> str:
+    """A factor in words: two digits, and no exponent as long as anybody can read it."""
+    return f"{float(f'{factor:.2g}'):,.15g} times" if factor < 1e9 else f"{factor:.0e} times"
+
+
+def in_steps(count: int) -> str:
+    """A number of steps."""
+    return f"{count:,} step{'' if count == 1 else 's'}"
+
+
+def _skill(mse: float, mse_baseline: float) -> str:
+    value = skill(mse, mse_baseline)
+    if 0 < mse < 1e-3 * mse_baseline:  # 0.9997 says less than how far it is from 1
+        return f"1 - {mse / mse_baseline:.0e}"
+    return f"{value:.3f}" if abs(value) < 1000 else number(value)
+
+
+def closing(results: Results, illnesses: Sequence[str] = ()) -> str:
+    """The table, the rollout, where everything is, and what is wrong with the run.
+
+    Args:
+        results: The run's.
+        illnesses: The doctor's sentences.
+    """
+    lines = [table(results), ""]
+    facts = {}
+    if results.rollout is None:
+        facts["rollout"] = "not run: it needs horizon 1 and samples after the test span's start"
+    else:
+        steps = in_steps(len(results.rollout.truth))
+        facts["rollout"] = (
+            f"RMSE {results.rollout.rmse:.2e} over {steps} in closed loop, from the test span on"
+        )
+    if results.honesty is not None:
+        facts |= honest(results.honesty)
+    facts["training"] = f"{results.seconds:.1f} s"
+    facts |= results.where
+    width = max(map(len, facts))
+    lines += [f"{name.ljust(width)}  {fact}" for name, fact in facts.items()]
+    if illnesses:
+        lines += ["", "What is wrong, and what to try:", *(f"- {illness}" for illness in illnesses)]
+    return "\n".join(lines)

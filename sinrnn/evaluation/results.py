@@ -1,0 +1,183 @@
+"""What was measured of a run: losses, curves, a rollout."""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from sinrnn.evaluation import baselines
+from sinrnn.evaluation.backtest import Honesty
+from sinrnn.nn.rnn import SinRNN
+from sinrnn.nn.trace import Trace
+
+# Squared error of float64 arithmetic on numbers of order 1, with room for a long sum.
+ROUNDING = 1e-26
+
+
+@dataclass
+class Rollout:
+    """A closed loop beside the truth: `steps` predictions, each fed back as the next input.
+
+    Attributes:
+        start: Index in the series of the first prediction.
+        warm_up: The window that was read first, (T,).
+        prediction: (steps,).
+        truth: (steps,).
+    """
+
+    start: int
+    warm_up: Tensor
+    prediction: Tensor
+    truth: Tensor
+
+    @property
+    def rmse(self) -> float:
+        """Root of the mean squared error over all steps, in the series' units."""
+        return (self.prediction - self.truth).square().mean().sqrt().item()
+
+
+@dataclass
+class History:
+    """What metrics.csv tells of a run, a value for each time that it was validated.
+
+    Attributes:
+        epochs: Epochs done; 0 is before training.
+        losses: half_mse of the "train" and "val" spans.
+        norm: Gradient norm before clipping, the mean over the steps since the last value; it and
+            the following are one shorter than epochs, as nothing has been learnt before training.
+        norm_max: The largest of those norms.
+        clipped_steps: Share of those steps in which something was clipped; empty without a clip.
+    """
+
+    epochs: list[float] = field(default_factory=list)
+    losses: dict[str, list[float]] = field(default_factory=lambda: {"train": [], "val": []})
+    norm: list[float] = field(default_factory=list)
+    norm_max: list[float] = field(default_factory=list)
+    clipped_steps: list[float] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The history in a run's metrics.csv; empty where there is no such file.
+
+        Raises:
+            ValueError: A line is not whole, or has text where a number belongs.
+        """
+        found = cls()
+        if not path.exists():
+            return found
+        with path.open() as file:
+            rows = csv.DictReader(file)
+            for row in rows:
+                try:
+                    found._add(row)
+                except (KeyError, TypeError, ValueError, csv.Error) as error:
+                    reason = f"no {error}" if isinstance(error, KeyError) else error
+                    raise ValueError(f"{path}, line {rows.line_num}: {reason}") from error
+        return found
+
+    def _add(self, row: dict[str, str]) -> None:
+        if None in row or None in row.values():
+            raise ValueError("another number of cells than names")
+        if not row["half_mse/val"]:
+            return
+        self.epochs.append(float(row["epoch"]) + 1 if row.get("epoch") else 0.0)
+        for name, values in self.losses.items():
+            values.append(float(row[f"half_mse/{name}"]))
+        for name in ("norm", "norm_max", "clipped_steps"):
+            if row.get(f"gradient/{name}"):
+                getattr(self, name).append(float(row[f"gradient/{name}"]))
+
+
+@dataclass
+class Results:
+    """Everything that the closing table says, and that the doctor looks at.
+
+    Attributes:
+        half_mse: Loss by forecaster ("network" and each baseline), then by span.
+        variance: Of the targets of each span.
+        saturated: Share of hidden units with |h| > 0.99 after the validation windows.
+        spectral_radius: Of Whh, its largest eigenvalue's absolute value.
+        trace: Of a batch of training windows.
+        depth: Steps that the gradient reached back in training; None is all.
+        init: How the weights started, where that is known.
+        flatness: Deviation of the training predictions over that of their targets.
+        lag: Steps by which the validation predictions fit the series best when they are taken as
+            late: 0 is what is wanted, the horizon is a copy of the last value.
+        outside: Share of the validation targets outside the training range.
+        train_range: Least and greatest value of the training span.
+        history: The run's curves.
+        clip: Where gradients were clipped, or None.
+        rollout: The closed loop, or None where there can be none.
+        honesty: Forecasts from many origins, or None.
+        seconds: Of training.
+        where: What else the closing lists, by name: the run's folder, the TensorBoard command.
+    """
+
+    half_mse: dict[str, dict[str, float]]
+    variance: dict[str, float]
+    saturated: float
+    spectral_radius: float
+    trace: Trace | None = None
+    depth: int | None = None
+    init: str | None = None
+    flatness: float | None = None
+    lag: int | None = None
+    outside: float | None = None
+    train_range: tuple[float, float] = (0.0, 0.0)
+    history: History | None = None
+    clip: float | None = None
+    rollout: Rollout | None = None
+    honesty: Honesty | None = None
+    seconds: float = 0.0
+    where: dict[str, str] = field(default_factory=dict)
+
+
+def losses(
+    predictions: Mapping[str, Tensor],
+    windows: Mapping[str, tuple[Tensor, Tensor]],
+    horizon: int,
+) -> dict[str, dict[str, float]]:
+    """half_mse of the network and of each baseline, fitted on "train", over each span.
+
+    Args:
+        predictions: The network's, by span, (N,).
+        windows: Windows (N, T) and targets (N,), by span.
+        horizon: Steps from a window's end to its target.
+    """
+    rivals = baselines.baselines(*windows["train"], horizon)
+    found: dict[str, dict[str, float]] = {name: {} for name in ("network", *rivals)}
+    for span, (x, y) in windows.items():
+        made = {"network": predictions[span]} | {name: r(x) for name, r in rivals.items()}
+        for name, prediction in made.items():
+            found[name][span] = baselines.half_mse(prediction.double(), y.double()).item()
+    return found
+
+
+@torch.no_grad()
+def rollout(
+    net: SinRNN, values: Tensor, start: int, window: int, most: int, truth: Tensor | None = None
+) -> Rollout | None:
+    """Let the network read the window at `start`, then run on for up to `most` steps.
+
+    Args:
+        net: In the series' units, with horizon 1.
+        values: The series (points,), as far as it is known.
+        start: Index of the first sample read.
+        window: Samples read.
+        most: Predictions to make where the truth is known that far.
+        truth: What they are compared with, like values; None is values.
+
+    Returns:
+        The rollout, or None where there is no truth to compare with or horizon is not 1.
+    """
+    first = start + window
+    truth = (values if truth is None else truth)[first : first + most].double()
+    if net.horizon != 1 or net.input_size != net.output_size or len(truth) == 0:
+        return None
+    warm_up = values[start:first]
+    made = net.rollout(warm_up[:, None].to(net.Wih), len(truth))[:, 0].double()
+    return Rollout(first, warm_up.double(), made, truth)

@@ -1,0 +1,1 @@
+"""A trained network goes on where a series ends."""

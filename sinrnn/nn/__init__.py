@@ -1,0 +1,1 @@
+"""The tanh recurrence, its hand-derived gradient, and the module around them."""

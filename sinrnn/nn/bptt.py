@@ -1,0 +1,320 @@
+"""The tanh recurrence and its gradient, derived by hand.
+
+Forward, for t = 1..T, with h[0] given (all of one batch; rows are windows):
+
+    (1)  a[t] = x[t] Wih' + h[t-1] Whh' (+ bh)
+    (2)  h[t] = tanh(a[t])
+
+Backward. The loss reaches h[t] directly, by grad_out[t], and through a[t+1], by (1). The
+derivative of tanh is 1 - tanh², which (2) has left behind in h[t]. So, for t = T..1,
+
+    (3)  grad_h[t] = grad_out[t] + grad_a[t+1] Whh         (grad_a[T+1] = 0)
+    (4)  grad_a[t] = grad_h[t] * (1 - h[t]²)
+
+and since (1) is linear in everything that it reads,
+
+    (5)  grad_Whh = sum_t grad_a[t]' h[t-1]
+    (6)  grad_Wih = sum_t grad_a[t]' x[t]
+    (7)  grad_bh  = sum_t grad_a[t]
+    (8)  grad_x[t] = grad_a[t] Wih
+    (9)  grad_h0  = grad_a[1] Whh
+
+where a product with ' sums over windows as well, and (7) sums its rows. Truncation to `depth` = k
+steps stops (3) and (4) after t = T-k+1 and every sum with them, which is what autograd gives when
+h[T-k] and all states before it are detached. docs/derivation.md derives all this from the chain
+rule. Source: Werbos (1990), "Backpropagation through time: what it does and how to do it",
+Proceedings of the IEEE 78(10).
+
+Inside, time comes first, (T, B, H): each step is then one contiguous block, and each sum over
+time in (5) and (6) is one matrix product.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.nn.functional import linear
+
+from sinrnn.nn import _reference
+from sinrnn.nn._reference import Grads
+from sinrnn.nn._validation import check
+from sinrnn.nn._workspace import Block, Lease, give, take
+
+CACHED = 2**18  # numbers of a chunk: 1 MB of float32 stays in a core's second-level cache
+
+
+def tanh_rnn(
+    x: Tensor,
+    h0: Tensor | None,
+    Wih: Tensor,
+    Whh: Tensor,
+    bh: Tensor | None = None,
+    *,
+    depth: int | None = None,
+) -> Tensor:
+    """All states h[1..T] of h[t] = tanh(Wih x[t] + Whh h[t-1] + bh).
+
+    The gradient is the hand-derived recursion above. It may be differentiated again.
+
+    Args:
+        x: Inputs (B, T, D).
+        h0: State before the first input (B, H); None is zeros.
+        Wih: Input weights (H, D).
+        Whh: Recurrent weights (H, H).
+        bh: Bias (H), or None.
+        depth: Steps that the gradient reaches back from the last one. With depth < T it is
+            exactly that of a loop that detaches h[T - depth] and every state before it: those
+            states, their inputs and h0 get zero. None, or depth >= T, gives the exact gradient.
+
+    Returns:
+        The states h[1..T], (B, T, H).
+
+    Raises:
+        TypeError: An argument is not a tensor of floating-point numbers.
+        ValueError: Shapes or dtypes do not fit each other, T is 0, or depth is below 1.
+
+    Example:
+        >>> x, Wih, Whh = torch.randn(6, 7, 2), torch.randn(5, 2), torch.eye(5, requires_grad=True)
+        >>> tanh_rnn(x, None, Wih, Whh, depth=3)[:, -1].sum().backward()  # through 3 of 7 steps
+        >>> Whh.grad.shape
+        torch.Size([5, 5])
+    """
+    if _reference.autocast(x):  # which would round what a recurrence adds up
+        with torch.autocast(x.device.type, enabled=False):
+            return tanh_rnn(x, h0, Wih, Whh, bh, depth=depth)
+    check(x, h0, Wih, Whh, bh, depth)
+    if _reference.preferred():
+        return _reference.states(x, h0, Wih, Whh, bh, depth=depth)
+    return _apply_states(x, h0, Wih, Whh, bh, depth)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def last_output(
+    x: Tensor,
+    h0: Tensor | None,
+    Wih: Tensor,
+    Whh: Tensor,
+    bh: Tensor | None,
+    Who: Tensor,
+    bo: Tensor | None = None,
+    *,
+    depth: int | None = None,
+    keep_every: int | None = None,
+) -> Tensor:
+    """The last output alone, y[T] = Who h[T] (+ bo), of the same recurrence.
+
+    Many-to-one is cheaper than reading y[T] off `tanh_rnn`: one autograd node holds the cell and
+    the readout, and no more than the last `depth` states are kept; of those, with `keep_every` = n,
+    each n-th alone. Arguments and errors are those of `tanh_rnn`, and the readout's Who (O, H) and
+    bo (O) or None; the outputs are (B, O).
+    """
+    if _reference.autocast(x):
+        with torch.autocast(x.device.type, enabled=False):
+            return last_output(x, h0, Wih, Whh, bh, Who, bo, depth=depth, keep_every=keep_every)
+    check(x, h0, Wih, Whh, bh, depth, Who, bo)
+    if _reference.preferred():
+        return _reference.last_output(x, h0, Wih, Whh, bh, Who, bo, depth=depth)
+    if not torch.is_grad_enabled():
+        return _project(_skip(x.transpose(0, 1), h0, Wih, Whh, bh), Who, bo)
+    if keep_every is not None:
+        from sinrnn.nn._recompute import _Recomputed  # which knows this file
+
+        inputs = (x, h0, Wih, Whh, bh, Who, bo)
+        return _Recomputed.apply(depth, keep_every, *inputs)  # type: ignore[no-any-return, no-untyped-call]
+    return _apply_last_output(x, h0, Wih, Whh, bh, Who, bo, depth)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _project(x: Tensor, W: Tensor, b: Tensor | None, out: Tensor | None = None) -> Tensor:
+    """X W' (+ b): what (1) adds of the inputs (T B, D) of all steps at once, or the readout."""
+    if out is None:
+        return linear(x, W, b)
+    return torch.mm(x, W.t(), out=out) if b is None else torch.addmm(b, x, W.t(), out=out)
+
+
+def _transposed(Whh: Tensor, steps: int) -> Tensor:
+    """Whh'. A copy makes each product a third faster, and pays from about eight steps on."""
+    return Whh.t() if steps < 8 else Whh.t().contiguous()
+
+
+def _advance(steps: Sequence[Tensor], before: Tensor | None, Whh_t: Tensor) -> Tensor:
+    """Turn what `_project` gave, T times (B, H), into the states after `before` (None: zeros).
+
+    Returns the last.
+    """
+    for state in steps:
+        if before is not None:
+            state.addmm_(before, Whh_t)  # (1)
+        before = state.tanh_()  # (2)
+    return state
+
+
+def _skip(x: Tensor, before: Tensor | None, Wih: Tensor, Whh: Tensor, bh: Tensor | None) -> Tensor:
+    """The state after x (T, B, D), in a memory that does not grow with T."""
+    (T, B, D), H = x.shape, len(Whh)
+    Whh_t = _transposed(Whh, T)
+    size = max(1, CACHED // max(B * H, 1))
+    for chunk in (x,) if T <= size else x.split(size):
+        h = take(len(chunk), B, H, x)
+        _project(chunk.reshape(len(h.flat), D), Wih, bh, h.flat)
+        before = last = _advance(h.steps, before, Whh_t).clone()
+        give(h)
+    return last
+
+
+def _pull_back(grad_a: Block, h: Block, grad_out: Sequence[Tensor], Whh: Tensor) -> None:
+    """Fill grad_a with dLoss/da of the steps of h, from what the loss reads of its last states.
+
+    grad_out[-1] belongs to the last step, grad_out[-2] to the one before; earlier ones are zero.
+    """
+    torch.addcmul(h.one, h.block, h.block, value=-1, out=grad_a.block)  # 1 - h²
+    direct = iter(reversed(grad_out))
+    grad_h = grad_a.spare
+    after = grad_a.steps[-1].mul_(next(direct))
+    fading = False
+    for t in range(len(grad_a.steps) - 2, -1, -1):
+        step, also = grad_a.steps[t], next(direct, None)
+        if t % 32 == 31:  # as many steps that halve it lead from 3e-28 to 7e-38
+            fading = _fading(after)
+        if also is None:  # (3)
+            torch.mm(after, Whh, out=grad_h)
+        else:
+            torch.addmm(also, after, Whh, out=grad_h)
+        after = step.mul_(grad_h)  # (4)
+        if fading:
+            number = torch.finfo(after.dtype)
+            torch.hardshrink(after, number.tiny / number.eps**0.5, out=after)
+
+
+def _fading(grad_a: Tensor) -> bool:
+    """Whether some of dLoss/da comes near the subnormal numbers, below 3e-28 in float32.
+
+    With those, arithmetic is a hundred times slower on many CPUs. So from there on, what falls
+    below 3e-35 counts as zero: float32 has all its digits down to 1e-38 only, and products with
+    weights must stay above that, too.
+    """
+    if not grad_a.is_cpu or grad_a.dtype not in (torch.float32, torch.float64):
+        return False
+    number, size = torch.finfo(grad_a.dtype), grad_a.abs()
+    low = number.tiny / number.eps**1.5
+    # The smallest alone is the quick answer; it says nothing where saturated units have zeros.
+    return len(size) > 0 and size.min().item() < low and bool(((size < low) & (size > 0)).any())
+
+
+def _collect(
+    needs: Sequence[bool],
+    grad_a: Block,
+    h: Block,
+    before: Tensor | None,
+    x: Tensor,
+    steps_x: Tensor,
+    Wih: Tensor,
+    Whh: Tensor,
+) -> Grads:
+    """Gradients of x, h0, Wih, Whh, bh from those of the last steps' a[t], where needed.
+
+    `before` is the state that the first of those steps read, x (B, T, D) the whole input, steps_x
+    (k B, D) its last steps, time first.
+    """
+    grad_x = grad_h0 = grad_Wih = grad_Whh = grad_bh = None
+    cut = x.shape[1] - len(grad_a.steps)
+    if needs[3]:  # (5)
+        grad_Whh = torch.mm(grad_a.late_t, h.early)
+        if before is not None:
+            grad_Whh.addmm_(grad_a.steps[0].t(), before)
+    if needs[2]:  # (6)
+        grad_Wih = torch.mm(grad_a.flat_t, steps_x)
+    if needs[4]:  # (7)
+        grad_bh = grad_a.flat.sum(0)
+    if needs[0]:  # (8)
+        grad_x = torch.zeros_like(x)
+        grad_x[:, cut:] = (grad_a.block @ Wih).transpose(0, 1)
+    if needs[1]:  # (9)
+        first = grad_a.steps[0]
+        grad_h0 = torch.zeros_like(first) if cut else first @ Whh
+    return grad_x, grad_h0, grad_Wih, grad_Whh, grad_bh
+
+
+class _States(Function):
+    """`tanh_rnn`: keeps the states it returns, nothing else."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        x, h0, Wih, Whh, bh, depth = inputs
+        B, T, _ = x.shape
+        H = len(Whh)
+        # Time first in memory, batch first in shape, and no view, so that autograd guards it.
+        out = torch.empty_strided((B, T, H), (H, B * H, 1), dtype=x.dtype, device=x.device)
+        steps_x = x.transpose(0, 1).flatten(0, 1)
+        h = out.transpose(0, 1)
+        _project(steps_x, Wih, bh, h.flatten(0, 1))
+        _advance(h.unbind(0), h0, _transposed(Whh, T))
+        ctx.save_for_backward(x, h0, Wih, Whh, bh, out)
+        ctx.depth = depth
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad_out: Tensor) -> Grads:
+        x, h0, Wih, Whh, bh, out = ctx.saved_tensors
+        if _reference.autocast(x):
+            with torch.autocast(x.device.type, enabled=False):
+                return _States.backward(ctx, grad_out)
+        if torch.is_grad_enabled() or _reference.preferred(grad_out):
+            return (
+                *_reference.gradient(_reference.states, (x, h0, Wih, Whh, bh), ctx.depth, grad_out),
+                None,
+            )
+        B, T, _ = x.shape
+        cut = 0 if ctx.depth is None else max(T - ctx.depth, 0)
+        h = Block(out.transpose(0, 1)[cut:])
+        before = out[:, cut - 1] if cut else h0
+        steps_x = x[:, cut:].transpose(0, 1).flatten(0, 1)
+        grad_a = take(T - cut, B, len(Whh), out)
+        _pull_back(grad_a, h, grad_out[:, cut:].unbind(1), Whh)
+        grads = _collect(ctx.needs_input_grad, grad_a, h, before, x, steps_x, Wih, Whh)
+        give(grad_a)
+        return (*grads, None)
+
+
+class _LastOutput(Function):
+    """`last_output`: keeps the states that the gradient will visit."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        x, h0, Wih, Whh, bh, Who, bo, depth = inputs
+        B, T, D = x.shape
+        cut = 0 if depth is None else max(T - depth, 0)
+        steps, before = x.transpose(0, 1), h0
+        if cut:
+            before, steps = _skip(steps[:cut], h0, Wih, Whh, bh), steps[cut:]
+        steps_x = steps.reshape((T - cut) * B, D)
+        h = take(T - cut, B, len(Whh), x)
+        _project(steps_x, Wih, bh, h.flat)
+        last = _advance(h.steps, before, _transposed(Whh, T - cut))
+        ctx.save_for_backward(x, h0, Wih, Whh, bh, Who, bo)
+        ctx.depth, ctx.steps_x, ctx.before, ctx.lease = depth, steps_x, before, Lease(h)
+        return _project(last, Who, bo)
+
+    @staticmethod
+    def backward(ctx: Any, grad_y: Tensor) -> Grads:
+        x, h0, Wih, Whh, bh, Who, bo = ctx.saved_tensors
+        if _reference.autocast(x):
+            with torch.autocast(x.device.type, enabled=False):
+                return _LastOutput.backward(ctx, grad_y)
+        if torch.is_grad_enabled() or _reference.preferred(grad_y):
+            inputs = (x, h0, Wih, Whh, bh, Who, bo)
+            return (*_reference.gradient(_reference.last_output, inputs, ctx.depth, grad_y), None)
+        needs, h = ctx.needs_input_grad, ctx.lease.block
+        grad_Who = torch.mm(grad_y.t(), h.steps[-1]) if needs[5] else None
+        grad_bo = grad_y.sum(0) if needs[6] else None
+        grad_a = take(len(h.steps), len(x), len(Whh), h.block)
+        _pull_back(grad_a, h, (torch.mm(grad_y, Who),), Whh)
+        cell = _collect(needs, grad_a, h, ctx.before, x, ctx.steps_x, Wih, Whh)
+        give(grad_a)
+        return (*cell, grad_Who, grad_bo, None)
+
+
+# Function.apply looks for torch.func's transforms, as `_reference.preferred` has already done, in
+# twice the time that the node itself takes.
+_apply_states = super(Function, _States).apply
+_apply_last_output = super(Function, _LastOutput).apply

@@ -1,0 +1,149 @@
+"""One batch taken apart: what backpropagation through time does at every step."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity, linear
+
+from sinrnn.evaluation.baselines import half_mse
+from sinrnn.nn.bptt import tanh_rnn
+from sinrnn.nn.rnn import SinRNN
+
+
+@dataclass
+class Trace:
+    """The gradient of one batch, step by step; step t = 1..T has index t - 1.
+
+    Attributes:
+        loss: half_mse of the batch, a scalar.
+        x: Inputs (B, T, D).
+        h: States h[0..T], (B, T + 1, H).
+        grad_h: dLoss/dh[t], (B, T, H).
+        grad_a: dLoss/da[t], (B, T, H).
+
+    Example:
+        >>> seen = trace(SinRNN(hidden_size=8), torch.randn(4, 7, 1), torch.randn(4, 1))
+        >>> {name: tuple(share.shape) for name, share in seen.shares.items()}
+        {'Wih': (7, 8, 1), 'Whh': (7, 8, 8), 'bh': (7, 8)}
+    """
+
+    loss: Tensor
+    x: Tensor
+    h: Tensor
+    grad_h: Tensor
+    grad_a: Tensor
+
+    @property
+    def flow(self) -> Tensor:
+        """How much gradient reaches each step: |dLoss/dh[t]| over all windows and units, (T,).
+
+        In float64, where the squares of fading float32 gradients are more than zero.
+        """
+        return self.grad_h.double().square().sum((0, 2)).sqrt()
+
+    @property
+    def shares(self) -> dict[str, Tensor]:
+        """What each step adds to the gradients: Wih (T, H, D), Whh (T, H, H), bh (T, H).
+
+        They are the terms of the sums (5) to (7) in `bptt`; summed over t they are the gradients.
+        """
+        grad_a = self.grad_a.transpose(0, 1).mT  # (T, H, B)
+        return {
+            "Wih": grad_a @ self.x.transpose(0, 1),
+            "Whh": grad_a @ self.h[:, :-1].transpose(0, 1),
+            "bh": grad_a.sum(2),
+        }
+
+    def gradients(self, depth: int | None = None) -> dict[str, Tensor]:
+        """Gradients of Wih (H, D), Whh (H, H) and bh (H), as `SinRNN(depth=depth)` has them.
+
+        Args:
+            depth: Steps, counted from the last, whose shares are summed; None is all.
+
+        Returns:
+            The gradients by name.
+
+        Raises:
+            ValueError: depth is below 1.
+        """
+        if depth is not None and depth < 1:
+            raise ValueError(f"depth must be at least 1 step or None, got {depth}")
+        first = 0 if depth is None else max(self.x.shape[1] - depth, 0)
+        grad_a = self.grad_a[:, first:].flatten(0, 1)
+        return {
+            "Wih": grad_a.t() @ self.x[:, first:].flatten(0, 1),
+            "Whh": grad_a.t() @ self.h[:, first:-1].flatten(0, 1),
+            "bh": grad_a.sum(0),
+        }
+
+    def cosine(self, depth: int) -> float:
+        """Cosine between the gradient truncated to `depth` steps and the full one.
+
+        It is taken over Wih and Whh together; truncation leaves the readout's gradient as it is.
+
+        Args:
+            depth: Steps that the truncated gradient reaches back.
+
+        Returns:
+            1 where truncation changes no direction; nan where either gradient is zero.
+
+        Raises:
+            ValueError: depth is below 1.
+        """
+        ours, full = (
+            torch.cat([found[name].flatten() for name in ("Wih", "Whh")]).double()
+            for found in (self.gradients(depth), self.gradients())
+        )
+        # The largest first made 1: squares of small gradients would underflow, and 0/0 is nan.
+        ours, full = ours / ours.abs().max(), full / full.abs().max()
+        return cosine_similarity(ours, full, dim=0).item()
+
+
+@torch.no_grad()
+def trace(net: SinRNN, x: Tensor, target: Tensor, h0: Tensor | None = None) -> Trace:
+    """Take the gradient of half_mse on one batch apart, step by step.
+
+    It is the full gradient, whatever the network's depth; `Trace.gradients` truncates it. This is
+    the recursion of `bptt` written plainly, (3) and (4), with nothing kept back.
+
+    Args:
+        net: The network.
+        x: Windows (B, T, D).
+        target: (B, O) for the last output alone, or (B, T, O) for those of every step.
+        h0: State before the first input (B, H); None is zeros.
+
+    Returns:
+        The loss, the states, and dLoss/dh[t] and dLoss/da[t] of every step.
+
+    Raises:
+        TypeError: An argument is not a tensor of floating-point numbers.
+        ValueError: Shapes or dtypes do not fit; x is no batch; or target has another shape than
+            the outputs.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> net, x = SinRNN(hidden_size=8), torch.linspace(0, 1, 5).view(1, 5, 1)
+        >>> seen = trace(net, x, torch.ones(1, 1))
+        >>> seen.flow  # how much gradient reaches each of the 5 steps
+        tensor([0.6195, 0.6210, 0.6258, 0.6544, 0.7405], dtype=torch.float64)
+        >>> round(seen.cosine(depth=2), 3)  # truncated to 2 steps it points elsewhere
+        0.935
+    """
+    states = tanh_rnn(x, h0, net.Wih, net.Whh, net.bh)
+    y = linear(states, net.Who, net.bo)
+    if target.dim() == 2:
+        y = y[:, -1]
+    x, target = x.detach(), target.to(y)
+    loss = half_mse(y, target)
+    grad_out = torch.zeros_like(states)
+    read = grad_out if target.dim() == 3 else grad_out[:, -1]
+    read.copy_((y - target) / target.numel() @ net.Who)
+
+    grad_h, grad_a = torch.empty_like(states), torch.empty_like(states)
+    after = torch.zeros_like(states[:, 0])
+    for t in reversed(range(x.shape[1])):
+        grad_h[:, t] = grad_out[:, t] + after @ net.Whh  # (3)
+        grad_a[:, t] = after = grad_h[:, t] * (1 - states[:, t].square())  # (4)
+    first = torch.zeros_like(states[:, 0]) if h0 is None else h0
+    return Trace(loss, x, torch.cat([first[:, None], states], 1), grad_h, grad_a)

@@ -1,0 +1,360 @@
+"""Forecaster: training a SinRNN on windows with Lightning."""
+
+from collections.abc import Callable, Iterable
+from math import hypot, isfinite, nan
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+from torch.nn import ModuleDict
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torchmetrics import MeanSquaredError
+
+from sinrnn.data.windows import Batch, predict, windows_of
+from sinrnn.evaluation.baselines import half_mse
+from sinrnn.nn.rnn import SinRNN
+from sinrnn.training.checkpoint_io import CALLED, Spoilt, read
+from sinrnn.training.online import descend
+from sinrnn.training.options import check_alone, check_data, check_plain, check_trainer, clip
+
+OptimizerCallable = Callable[[Iterable[Tensor]], Optimizer]
+SchedulerCallable = Callable[[Optimizer], LRScheduler | ReduceLROnPlateau]
+
+LOSSES = ("half_mse/val", "half_mse/train", "half_mse/test")
+READOUT_WINDOWS = 20_000  # plenty for H + 1 unknowns per output, and 8 MB of states at H = 50
+
+
+class HalfMSE(MeanSquaredError):
+    """half_mse over all windows, however they come in batches."""
+
+    def compute(self) -> Tensor:
+        """Half of the mean over all that was seen."""
+        return super().compute() / 2
+
+
+class Forecaster(pl.LightningModule):
+    """Learns to predict the value after a window: many-to-one, loss half_mse.
+
+    The network works in standardised units where the data module asks for them; what goes in and
+    out, and every loss that is reported, is in the series' own units.
+
+    Args:
+        input_size: Inputs per step, D.
+        hidden_size: Hidden units, H.
+        output_size: Outputs per step, O.
+        bias: Whether the cell and the readout have biases.
+        depth: Steps that the gradient reaches back; null is the whole window.
+        init: How the weights start: orthogonal, linear, torch or notebook.
+        optimizer: Any torch optimizer, by class name, with its arguments.
+        scheduler: Any torch learning-rate scheduler, stepped once an epoch; null keeps the rate.
+        readout_epoch: The epoch (from 0) at whose start the readout Who is solved by least
+            squares on the training windows, for the states as they are then; null never does it.
+        readout_cutoff: Singular values below this part of the largest count as zero then; less
+            fits the windows better and makes rollouts unstable.
+        updates: "batch" makes one step per batch, by autograd. "window" makes one per window, in
+            the batch's order, as the notebook does: for torch.optim.SGD without momentum, networks
+            without biases, one process, and gradients clipped by value if at all.
+        loss: "last" compares the last output of a window with its target; "every" compares each
+            output with the value after it. Both go on over the predictions in closed loop that
+            data.steps asks for.
+        growth: Epochs over which those predictions grow to data.steps; 0 has them all at once.
+        carry_state: Whether a batch starts from the state that the one before it ended with,
+            detached from it, with data.tracks; an epoch starts from zeros.
+        input_noise: Standard deviation of the noise that is added to what the network reads in
+            training, in the units that it works in.
+
+    Attributes:
+        net: The `SinRNN` that learns, in the units that it works in; `network` gives a copy in
+            the series' own.
+
+    Raises:
+        ValueError: As `SinRNN`; or an option is out of its range, or contradicts another.
+
+    Example:
+        >>> from functools import partial
+        >>> import lightning.pytorch as pl
+        >>> model = Forecaster(hidden_size=16, optimizer=partial(torch.optim.Adam, lr=0.01))
+        >>> trainer = pl.Trainer(
+        ...     max_epochs=5, logger=False, enable_checkpointing=False, enable_progress_bar=False
+        ... )
+        >>> trainer.fit(model, WindowDataModule())
+        >>> trainer.callback_metrics["half_mse/val"].item() < 0.01
+        True
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        input_size: int = 1,
+        hidden_size: int = 50,
+        output_size: int = 1,
+        bias: bool = False,
+        depth: int | None = None,
+        init: str = "orthogonal",
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        scheduler: SchedulerCallable | None = None,
+        readout_epoch: int | None = None,
+        readout_cutoff: float = 1e-10,
+        updates: Literal["batch", "window"] = "batch",
+        loss: Literal["last", "every"] = "last",
+        growth: int = 0,
+        carry_state: bool = False,
+        input_noise: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(ignore=["optimizer", "scheduler"])
+        self.net = SinRNN(input_size, hidden_size, output_size, bias=bias, depth=depth, init=init)
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.readout_epoch, self.readout_cutoff = readout_epoch, readout_cutoff
+        self.updates, self.loss, self.growth = updates, loss, growth
+        self.carry_state, self.input_noise = carry_state, input_noise
+        check_alone(self)
+        self.before: Tensor | None = None
+        self.after: Tensor | None = None
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("scale", torch.ones(()))
+        self.norm = 0.0
+        self.row: dict[str, float] = {}
+        # float64: a mean over millions of windows, and losses down to 1e-30, keep their digits.
+        self.losses = ModuleDict({name: HalfMSE().set_dtype(torch.float64) for name in LOSSES})
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls, checkpoint_path: str | Path, **options: Any
+    ) -> Self:
+        """The model of a checkpoint that training has written; runs no code from the file.
+
+        Args:
+            checkpoint_path: A local file.
+            **options: Take the place of the constructor's arguments that are in it.
+
+        Raises:
+            ValueError: The file is torn, was changed, or is not this class's.
+            OSError: There is no such file, or it may not be read.
+        """
+        found = read(checkpoint_path, checked=False)
+        try:
+            model = cls(**found.get("hyper_parameters", {}) | options)
+            model.load_state_dict(found["state_dict"])
+        except (ValueError, TypeError, AttributeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise Spoilt(f"{checkpoint_path} is not a {cls.__name__}'s: {reason}") from error
+        model.on_load_checkpoint(found)
+        return model
+
+    def setup(self, stage: str) -> None:
+        """Take window, horizon and scaling over from the data module.
+
+        Raises:
+            ValueError: Options of the model, the data and the trainer contradict each other.
+        """
+        data = windows_of(self.trainer)
+        if self.updates == "window":
+            check_trainer(self.trainer)
+        if data is not None:
+            check_data(self, data)
+            self.net.window, self.net.horizon = data.window, data.horizon
+            self.net.carries = self.carry_state or data.steps > 1
+            self.mean.fill_(data.scaling.mean)
+            self.scale.fill_(data.scaling.scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Predictions for windows, both in the series' own units.
+
+        Args:
+            x: Windows (B, T, D).
+
+        Returns:
+            The predictions (B, O), in the weights' dtype.
+        """
+        return self.mean + self.scale * self.net(self.inner(x))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss of one batch, in the units that the network works in.
+
+        Where `updates` is "window", all windows but the last are learnt here, one by one, and it
+        is the loss of the last.
+
+        Raises:
+            FloatingPointError: The loss is not finite.
+        """
+        x, y = (self.inner(part) for part in batch)
+        if self.updates == "window" and len(x) > 1:
+            self._learn_each(x[:-1], y[:-1])
+            x, y = x[-1:], y[-1:]
+        made, wanted = self._compared(x, y, batch_idx)
+        loss = self._shared(half_mse(made, wanted) if len(x) else made.sum(), len(x))
+        if not torch.isfinite(loss):
+            raise FloatingPointError(self._exploded("loss", loss.item()))
+        return loss
+
+    def _shared(self, loss: Tensor, windows: int) -> Tensor:
+        """The mean over the windows of all processes; its gradient is left to be averaged."""
+        if self._trainer is None or self.trainer.world_size == 1:
+            return loss
+        reduce = self.trainer.strategy.reduce
+        mean = reduce(torch.tensor(float(windows), device=self.device), reduce_op="mean")
+        own = loss * (windows / mean)
+        return own + (reduce(own.detach(), reduce_op="mean") - own).detach()
+
+    def on_after_backward(self) -> None:
+        """Measure the gradient, and stop before a step that would poison the weights.
+
+        Raises:
+            FloatingPointError: It is not finite.
+        """
+        grads = [p.grad for p in self.net.parameters() if p.grad is not None]
+        # A tenth of what get_total_norm takes for so few weights.
+        self.norm = hypot(*(norm.item() for norm in torch._foreach_norm(grads)))
+        if not isfinite(self.norm):
+            raise FloatingPointError(self._exploded("gradient", self.norm))
+
+    def _exploded(self, what: str, value: float) -> str:
+        return (
+            f"the {what} became {value} at step {self.global_step}: lower the learning rate "
+            "(model.optimizer.lr) or clip the gradient (trainer.gradient_clip_val)"
+        )
+
+    def _compared(self, x: Tensor, y: Tensor, batch_idx: int) -> tuple[Tensor, Tensor]:
+        """The outputs that the loss looks at, and their targets."""
+        read = self._noisy(x, batch_idx) if self.input_noise else x
+        if self.loss == "last" and y.shape[1] == 1 and not self.carry_state:
+            return self.net(read), y
+        if self.growth:
+            y = y[:, : max(1, (self.current_epoch + 1) * y.shape[1] // self.growth)]
+        steps = x.shape[1]
+        before = self.before if self.carry_state else None
+        h, out = self.net.unroll(read, before, ahead=y.shape[1] - 1)
+        self.after = h[:, steps - 1].detach()
+        if self.loss == "every":
+            return out[..., 0], torch.cat([x[:, 1:, 0], y], 1)
+        return out[:, steps - 1 :, 0], y
+
+    def _noisy(self, x: Tensor, batch_idx: int) -> Tensor:
+        """The windows with noise, of seed and batch alone: a run that is resumed sees the same."""
+        drawn = hash((torch.initial_seed(), self.current_epoch, batch_idx, self.global_rank))
+        source = torch.Generator().manual_seed(drawn)
+        noise = torch.randn(x.shape, generator=source, dtype=x.dtype)
+        return x + self.input_noise * noise.to(x.device)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the state that is carried, in case that it is within an epoch."""
+        checkpoint["before"] = self.before
+        for key in CALLED:
+            checkpoint.get("hyper_parameters", {}).pop(key, None)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it up again."""
+        self.before = checkpoint.get("before")
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        """Carry the state on; not before, as L-BFGS comes to a batch more than once."""
+        self.before = self.after
+
+    def _learn_each(self, x: Tensor, y: Tensor) -> None:
+        """One step of gradient descent for each window."""
+        lr = self.trainer.optimizers[0].param_groups[0]["lr"]
+        if not descend(self.net, x, y, lr, clip(self.trainer)):
+            raise FloatingPointError(self._exploded("weights", nan))
+        # Lightning counts one step a batch; global_step and the loggers shall count them all.
+        loop = self.trainer.fit_loop.epoch_loop
+        steps = loop.automatic_optimization.optim_progress.optimizer.step
+        for count in (steps.total, steps.current):
+            count.ready += len(x)
+            count.completed += len(x)
+        loop._batches_that_stepped += len(x)
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Log half_mse/val and, from a second loader, half_mse/train."""
+        self._log_loss(LOSSES[dataloader_idx], batch)
+
+    def on_validation_model_zero_grad(self) -> None:
+        """Keep the last step's gradients: during validation the monitor shows them."""
+
+    def on_validation_end(self) -> None:
+        """Write the epoch's row: losses, and what others have put into `row`, at the steps made.
+
+        Lightning would count steps from 0, and take longer over each number.
+        """
+        if self.trainer.state.fn != "fit" or self.trainer.sanity_checking:
+            return
+        found = self.trainer.callback_metrics
+        losses = {name: found[name].item() for name in self.losses if name in found}
+        row = {"epoch": self.current_epoch} | losses | self.row
+        self.row = {}
+        for logger in self.loggers if losses else ():
+            logger.log_metrics(row, step=self.global_step)
+            logger.save()
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Log half_mse/test."""
+        self._log_loss(LOSSES[2], batch)
+
+    def on_train_start(self) -> None:
+        """Log the losses before the first step, so that curves start where learning does."""
+        data = windows_of(self.trainer)
+        if self.trainer.ckpt_path is None and data is not None:
+            before = {}
+            for name in ("val", "train"):
+                windows = data.windows[name]
+                loss = half_mse(predict(self, windows), windows.targets)
+                before[f"half_mse/{name}"] = loss.item()
+            for logger in self.loggers:
+                logger.log_metrics(before, step=0)
+
+    def on_train_epoch_start(self) -> None:
+        """Forget the state, and solve the readout where `readout_epoch` asks for it."""
+        self.before = None
+        if self.current_epoch == self.readout_epoch:
+            data = windows_of(self.trainer)
+            if data is None:
+                raise TypeError("readout_epoch needs a WindowDataModule to take the windows from")
+            x, y = data.windows["train"].sample(READOUT_WINDOWS)
+            self.net.fit_readout(self.inner(x), self.inner(y), self.readout_cutoff)
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer and, stepped once an epoch, the scheduler.
+
+        Raises:
+            ValueError: `updates` is "window", and the optimizer is not plain gradient descent.
+        """
+        optimizer = self.optimizer(self.parameters())
+        if self.updates == "window":
+            check_plain(optimizer)
+        if self.scheduler is None:
+            return optimizer
+        # Only ReduceLROnPlateau looks at what is monitored.
+        schedule = {"scheduler": self.scheduler(optimizer), "monitor": "half_mse/val"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def network(self) -> SinRNN:
+        """A copy of the network that reads and gives the series' own units.
+
+        Returns:
+            The copy; where the data was standardised, its weights hold mean and scale.
+        """
+        return self.net.rescaled(self.mean.item(), self.scale.item())
+
+    def inner(self, values: Tensor) -> Tensor:
+        """From the series' units to those the network works in, in the weights' dtype.
+
+        Args:
+            values: Samples of any shape.
+
+        Returns:
+            As many values: (values - mean) / scale.
+        """
+        return (values.to(self.net.Wih) - self.mean) / self.scale
+
+    def _log_loss(self, name: str, batch: Batch) -> None:
+        x, y = batch
+        metric: Any = self.losses[name]
+        metric.update(self(x).double(), y.double())
+        # While training, `on_validation_end` writes it.
+        logger = False if self.trainer.state.fn == "fit" else None
+        self.log(name, metric, prog_bar=True, add_dataloader_idx=False, logger=logger)

@@ -1,0 +1,102 @@
+"""Options of training that make no sense, alone or together, and the sentence for each."""
+
+import math
+from typing import TYPE_CHECKING
+
+import lightning.pytorch as pl
+import torch
+from torch.optim import SGD, Optimizer
+
+if TYPE_CHECKING:
+    from sinrnn.data.windows import WindowDataModule
+    from sinrnn.training.forecaster import Forecaster
+
+
+def check_alone(model: "Forecaster") -> None:
+    """Refuse what the model cannot be.
+
+    Raises:
+        ValueError: An option is out of its range, or contradicts another of the model.
+    """
+    noise, epoch, cutoff = model.input_noise, model.readout_epoch, model.readout_cutoff
+    loss, updates, growth = model.loss, model.updates, model.growth
+    bias = updates == "window" and model.net.bh is not None
+    _refuse(
+        (not 0 <= noise < math.inf, f"input_noise must be at least 0 and finite, got {noise}"),
+        (loss not in ("last", "every"), f"loss must be last or every, got {loss!r}"),
+        (updates not in ("batch", "window"), f"updates must be batch or window, got {updates!r}"),
+        (growth < 0, f"growth must be at least 0 epochs, got {growth}"),
+        ((epoch or 0) < 0, f"readout_epoch must be at least 0 or None, got {epoch}"),
+        (not 0 <= cutoff < 1, f"readout_cutoff must be at least 0 and below 1, got {cutoff}"),
+        (bias, "updates: window is for networks without biases, got bias true"),
+    )
+
+
+def check_trainer(trainer: pl.Trainer) -> None:
+    """Refuse a trainer that cannot make one update for each window.
+
+    Raises:
+        ValueError: It clips by norm, shares batches among processes, or accumulates gradients.
+    """
+    by_norm = clip(trainer) is not None and trainer.gradient_clip_algorithm != "value"
+    processes, batches = trainer.world_size, trainer.accumulate_grad_batches
+    wants = "updates: window clips gradients by value: set trainer.gradient_clip_algorithm to value"
+    each = "updates: window makes a step for each window:"
+    _refuse(
+        (by_norm, wants),
+        (processes != 1, f"{each} it needs one process, got {processes}"),
+        (batches != 1, f"{each} trainer.accumulate_grad_batches must be 1, got {batches}"),
+    )
+
+
+def check_data(model: "Forecaster", data: "WindowDataModule") -> None:
+    """Refuse a model and data that do not go together.
+
+    Raises:
+        ValueError: Options of the two contradict each other.
+    """
+    every, carry, horizon = model.loss == "every", model.carry_state, data.horizon
+    ahead, tracks = data.steps > 1, data.tracks
+    more = ahead or tracks > 0 or every or model.input_noise > 0
+    _refuse(
+        (
+            horizon != 1 and (every or carry or ahead),
+            f"loss: every, carry_state and data.steps need data.horizon 1, got {horizon}",
+        ),
+        (
+            carry != (tracks > 0),
+            f"model.carry_state and data.tracks need each other, got {carry} and {tracks}",
+        ),
+        (
+            model.updates == "window" and more,
+            "updates: window learns the last output alone: data.steps must be 1, "
+            "data.tracks 0, model.loss last and model.input_noise 0",
+        ),
+    )
+
+
+def _refuse(*cases: tuple[bool, str]) -> None:
+    """Raise the sentence of the first case that holds."""
+    for holds, sentence in cases:
+        if holds:
+            raise ValueError(sentence)
+
+
+def check_plain(optimizer: Optimizer) -> None:
+    """Refuse, for updates by window, all but plain gradient descent.
+
+    Raises:
+        ValueError: It is another optimizer, or does more.
+    """
+    plain = SGD([torch.zeros(1)], lr=1.0).defaults | {"lr": optimizer.defaults["lr"]}
+    if type(optimizer) is not SGD or optimizer.defaults != plain:
+        raise ValueError(
+            "updates: window makes steps of plain gradient descent, torch.optim.SGD with "
+            f"nothing but lr, got {type(optimizer).__name__}"
+        )
+
+
+def clip(trainer: pl.Trainer) -> float | None:
+    """Where gradients are clipped; not at all, to Lightning, from a value of 0 on down."""
+    found = trainer.gradient_clip_val
+    return found if found and found > 0 else None

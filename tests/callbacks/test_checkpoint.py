@@ -1,0 +1,456 @@
+"""Checkpoints: whole or refused, and what goes on from them ends in the same bits."""
+
+import csv
+import errno
+import io
+import os
+import pickle
+import re
+import signal
+from hashlib import sha256
+from itertools import count
+from types import SimpleNamespace
+
+import pytest
+import torch
+from cases import BITS
+from lightning.pytorch import Callback
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from sinrnn import SinRNN
+from sinrnn.callbacks import final_report
+from sinrnn.cli import train as cli
+from sinrnn.filesystem import write
+from sinrnn.training import checkpoint_io
+from sinrnn.training.checkpoint_io import MARK, Checkpoints, Durable, Spoilt, pack, read
+
+# The rate grows tenfold each epoch: the first two are the best so far, and no later one is.
+WORSE = """
+name: worse
+data: {series: {class_path: sinrnn.Sine, init_args: {points: 120}}, batch_size: 32}
+model:
+  optimizer: {class_path: torch.optim.Adam, init_args: {lr: 0.001}}
+  scheduler: {class_path: torch.optim.lr_scheduler.StepLR, init_args: {step_size: 1, gamma: 10}}
+trainer: {accelerator: cpu, enable_progress_bar: false}
+"""
+STEPS = 3  # an epoch
+
+
+@pytest.fixture
+def main(tmp_path, monkeypatch):
+    """Train in an empty folder, in this process, without pictures: (arguments, callbacks)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
+    monkeypatch.setattr(final_report, "pictures", lambda *args: {})  # most of a run's time
+    return cli.main
+
+
+@pytest.fixture
+def train(main, tmp_path):
+    """Run the config: (epochs, arguments) -> the run's checkpoints, by name."""
+    (tmp_path / "worse.yaml").write_text(WORSE)
+    made = 0
+
+    def call(epochs, *args):
+        nonlocal made
+        given = [] if "--resume" in args else ["--config", "worse.yaml"]
+        made += bool(given)
+        assert main([*given, "--trainer.max_epochs", str(epochs), *args]) == 0
+        folder = tmp_path / f"runs/worse/version_{made - 1}"
+        return {path.stem: path for path in folder.glob("checkpoints/*")}
+
+    return call
+
+
+def load(path):
+    return torch.load(path, weights_only=True)
+
+
+# What is kept
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 4])
+def test_last_is_the_best_byte_for_byte_or_the_last_epochs_own(train, epochs):
+    made = train(epochs)
+    last, best = made["last"], made["best"]
+    assert (last.read_bytes() == best.read_bytes()) is (epochs <= 2)
+    assert (load(last)["epoch"], load(last)["global_step"]) == (epochs - 1, STEPS * epochs)
+    assert load(best)["global_step"] == STEPS * min(epochs, 2)
+    assert set(made) == {"last", "best"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "left"),
+    [
+        ("--trainer.max_epochs 0", set()),
+        ("--trainer.limit_val_batches 0", {"last"}),
+        ("--trainer.fast_dev_run true", set()),
+        ("--trainer.val_check_interval 2", {"last", "best"}),
+    ],
+)
+def test_runs_leave_the_checkpoints_that_they_can(train, arguments, left):
+    made = train(2, *arguments.split())
+    assert set(made) == left
+    assert not left or load(made["last"])["epoch"] == 1
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_checkpoints_are_written_by_the_first_process_alone(tmp_path, first):
+    kept = Checkpoints(tmp_path)
+    kept.last = {"state_dict": {"w": torch.ones(2)}}
+    kept._write(SimpleNamespace(loggers=[], is_global_zero=first, fast_dev_run=False))
+    assert (tmp_path / "last.ckpt").exists() is first
+    assert kept.last is None
+
+
+def test_best_of_another_folder_is_not_the_best_of_this_one(train, tmp_path):
+    best = train(2)["best"]
+    made = train(3, "--ckpt_path", str(best))  # whose own third epoch is worse
+    assert load(made["best"])["epoch"] == 2
+    assert load(best)["epoch"] == 1
+    net = SinRNN.load(tmp_path / "runs/worse/version_1/model.safetensors")
+    assert torch.equal(net.Whh, load(made["best"])["state_dict"]["net.Whh"])
+
+
+# Files
+
+
+def content():
+    weights = {"net.Whh": torch.randn(3, 4), "net.bh": torch.randn(5, dtype=torch.float32)}
+    return {"state_dict": weights, "global_step": 7, "config": "a: 1\n", "loops": {"x": [1, None]}}
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A small checkpoint."""
+    write(tmp_path / "a.ckpt", pack(content()))
+    return tmp_path / "a.ckpt"
+
+
+def whole(payload):
+    """Bytes that look whole, whatever they are."""
+    return payload + MARK + sha256(payload).digest()
+
+
+def one_sentence(error, path):
+    text = str(error.value)
+    return text.startswith(f"{path} ") and not re.search(r"\n|\. |\.$", text)
+
+
+@pytest.mark.parametrize("reader", [read, load, Durable().load_checkpoint])
+def test_what_was_packed_is_read(tmp_path, reader):
+    given = content()
+    Durable().save_checkpoint(given, tmp_path / "new" / "a.ckpt")
+    found = reader(tmp_path / "new" / "a.ckpt")
+    assert list(found) == list(given)
+    torch.testing.assert_close(found.pop("state_dict"), given.pop("state_dict"), **BITS)
+    assert found == given
+
+
+def test_packing_twice_gives_the_same_bytes():
+    given = content()
+    assert pack(given) == pack(given)
+
+
+def test_torn_file_is_refused_wherever_it_ends(path):
+    full = path.read_bytes()
+    for end in range(len(full)):
+        path.write_bytes(full[:end])
+        with pytest.raises(Spoilt, match="is not a whole sinrnn checkpoint") as error:
+            read(path)
+        assert one_sentence(error, path), end
+
+
+def test_every_changed_byte_is_noticed(path):
+    full = path.read_bytes()
+    for place in range(len(full)):
+        changed = bytearray(full)
+        changed[place] ^= 1 << place % 8
+        path.write_bytes(changed)
+        with pytest.raises(Spoilt, match="is not a whole sinrnn checkpoint") as error:
+            read(path)
+        assert one_sentence(error, path), place
+
+
+def saved(thing):
+    file = io.BytesIO()
+    torch.save(thing, file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda full: full + b"\0", "a whole sinrnn checkpoint: its checksum is missing"),
+        (lambda full: full + full, "a whole sinrnn checkpoint: its checksum does not fit"),
+        (lambda full: saved(content()), "a whole sinrnn checkpoint: its checksum is missing"),
+        (lambda full: whole(b""), "a sinrnn checkpoint: "),
+        (lambda full: whole(b"PK and something else"), "a sinrnn checkpoint: "),
+        (lambda full: whole(full[:700]), "a sinrnn checkpoint: "),
+        (lambda full: whole(saved([1, 2])), "a sinrnn checkpoint: it has no state_dict"),
+        (lambda full: whole(saved({"a": 1})), "a sinrnn checkpoint: it has no state_dict"),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused_with_the_reason(path, spoil, reason):
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(Spoilt, match=re.escape(f"{path} is not {reason}")) as error:
+        read(path)
+    assert one_sentence(error, path)
+
+
+def test_only_local_files_are_read(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"a\.ckpt does not exist$"):
+        read(tmp_path / "a.ckpt")
+    with pytest.raises(IsADirectoryError, match=r"is a folder: name a file in it$"):
+        read(tmp_path)
+    for url in ("https://example.org/a.ckpt", "file:///a.ckpt", "s3://a/b.ckpt"):
+        with pytest.raises(ValueError, match=f"^{url} is a URL, and only local files are read"):
+            read(url)
+
+
+class Payload:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def unsafe(payload):
+    return torch.load(io.BytesIO(payload), weights_only=False)
+
+
+@pytest.mark.parametrize(("packed", "opened"), [(saved, unsafe), (pickle.dumps, pickle.loads)])
+def test_code_in_a_checkpoint_never_runs(main, tmp_path, monkeypatch, capsys, packed, opened):
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    ran, path = tmp_path / "ran", tmp_path / "a.ckpt"
+    path.write_bytes(whole(packed({"state_dict": {}, "payload": Payload(ran)})))
+    for reader in (read, Durable().load_checkpoint):
+        with pytest.raises(Spoilt, match="is not a sinrnn checkpoint") as error:
+            reader(path)
+        assert one_sentence(error, path)
+    assert main(["--ckpt_path", str(path)]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {path} is not a sinrnn checkpoint: ")
+    assert not ran.exists()
+    opened(path.read_bytes())
+    assert ran.exists()  # it would have
+
+
+def test_checkpoint_is_removed_and_one_that_is_gone_is_no_error(path):
+    for _ in range(2):
+        Durable().remove_checkpoint(path)
+        assert not path.exists()
+
+
+@pytest.mark.parametrize("bad", ["nan", "inf", "-inf"])
+def test_weights_that_are_not_finite_are_not_saved(path, bad):
+    before, given = path.read_bytes(), content()
+    given["state_dict"]["net.Whh"][1, 2] = float(bad)
+    with pytest.raises(FloatingPointError, match=r"^net\.Whh is not finite"):
+        Durable().save_checkpoint(given, path)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+# Going on. Each kind has something of its own that must not be lost within an epoch.
+
+ADAM = ["--model.optimizer", "torch.optim.Adam", "--model.optimizer.lr", "0.01"]
+ADAM += ["--model.readout_epoch", "null"]
+KINDS = {
+    "noise": [*ADAM, "--data.batch_size", "17", "--model.input_noise", "0.1"],
+    "carried": [*ADAM, "--data.tracks", "2", "--model.carry_state", "true"],
+    "accumulated": [*ADAM, "--data.batch_size", "17", "--trainer.accumulate_grad_batches", "2"],
+}
+BATCHES = {"noise": 7, "carried": 9, "accumulated": 7}
+# Steps after which to stop, one after the other: within, at the end, within a later epoch.
+STOPS = {"noise": [1, 5, 7, 9], "carried": [3, 9, 14], "accumulated": [1, 3, 4, 7]}
+SHORT = ["--data.series.points", "200", "--data.series.noise", "0.1", "--data.window", "6"]
+SHORT += ["--model.hidden_size", "8", "--trainer.enable_progress_bar", "false"]
+
+
+def checkpoints(trainer):
+    return next(found for found in trainer.callbacks if isinstance(found, Checkpoints))
+
+
+class Stop(Callback):
+    """A signal comes in the midst of the step that is the n-th."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+        if trainer.global_step == self.step - 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+class Crash(Callback):
+    """What nobody has foreseen goes wrong after the n-th batch."""
+
+    def __init__(self, batches):
+        self.batches = batches
+
+    def on_train_batch_end(self, trainer, *args):
+        if trainer.fit_loop.epoch_loop.total_batch_idx + 1 == self.batches:
+            raise RuntimeError("unforeseen")
+
+
+def outcome(folder):
+    """All that must be the same."""
+    found = {}
+    for name in ("best", "last"):
+        content = read(folder / "checkpoints" / f"{name}.ckpt")
+        kept = ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch")
+        found[name] = {key: content[key] for key in kept}
+        loop = content["loops"]["fit_loop"]
+        found[name]["stepped"] = loop["epoch_loop.state_dict"]["_batches_that_stepped"]
+        found[name]["batches"] = loop["epoch_loop.batch_progress"]["total"]["completed"]
+    found["model"] = dict(SinRNN.load(folder / "model.safetensors").state_dict())
+    return found
+
+
+def scalars(folder):
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    tags = ("half_mse/train", "half_mse/val", "gradient/norm", "learning_rate")
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags}
+
+
+def assert_same(one, two):
+    torch.testing.assert_close(outcome(two), outcome(one), **BITS)
+    assert (two / "metrics.csv").read_bytes() == (one / "metrics.csv").read_bytes()
+    curves = scalars(one)
+    assert scalars(two) == curves
+    for points in curves.values():
+        steps = [step for step, _ in points]
+        assert len(steps) >= 3
+        assert steps == sorted(set(steps))
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """The first two folders."""
+    return [tmp_path / "runs" / "sine" / f"version_{i}" for i in range(2)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stopped_runs_end_in_the_bits_of_an_undisturbed_one(main, runs, capsys, kind):
+    given = [*SHORT, *KINDS[kind], "--trainer.max_epochs", "3"]
+    assert main(given) == 0
+    args = given
+    for step in STOPS[kind]:
+        assert main(args, [Stop(step)]) == 128 + signal.SIGTERM
+        assert read(runs[1] / "checkpoints" / "last.ckpt")["global_step"] == step
+        args = ["--resume", str(runs[1])]
+    assert main(args) == 0
+    assert_same(*runs)
+    assert len(list(runs[0].parent.iterdir())) == 2
+    said = capsys.readouterr().err
+    assert said.count("stopped by SIGTERM, and saved; go on with: ") == len(STOPS[kind])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("within", [False, True])
+def test_crashed_runs_end_in_the_bits_of_an_undisturbed_one(main, runs, monkeypatch, kind, within):
+    given, batches = [*SHORT, *KINDS[kind], "--trainer.max_epochs", "3"], BATCHES[kind]
+    assert main(given) == 0
+    with monkeypatch.context() as patch:
+        if within:  # every batch seems to take a minute
+            patch.setattr(checkpoint_io.time, "monotonic", count(step=60).__next__)
+        with pytest.raises(RuntimeError, match="unforeseen"):
+            main(given, [Crash(batches + 5)])
+    found = read(runs[1] / "checkpoints" / "last.ckpt")["loops"]["fit_loop"]
+    done = found["epoch_loop.batch_progress"]["total"]["completed"]
+    assert done == (batches + 4 if within else batches)
+    assert main(["--resume", str(runs[1])]) == 0
+    assert_same(*runs)
+
+
+@pytest.mark.parametrize("stopped", [2, 3])
+def test_more_epochs_end_in_the_bits_of_a_run_that_had_them_from_the_start(train, stopped):
+    full, half = train(4)["last"], train(stopped)["last"]
+    before = load(half)
+    again = train(4, "--resume", str(half.parents[1]))["last"]
+    assert again == half
+    assert_same(full.parents[1], again.parents[1])
+    moved = load(again)["state_dict"]["net.Whh"] - before["state_dict"]["net.Whh"]
+    assert moved.abs().max() > 1e-2
+
+
+def test_new_folder_ends_in_the_same_bits_and_leaves_the_old_as_it_was(train):
+    full, half = train(4)["last"], train(2)["last"]
+    folder = half.parents[1]
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    new = train(4, "--ckpt_path", str(half))["last"]
+    assert new.parents[1] != folder
+    torch.testing.assert_close(outcome(new.parents[1])["last"], outcome(full.parents[1])["last"])
+    assert before == {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    with (new.parents[1] / "metrics.csv").open() as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file)]
+    assert min(steps) >= 2 * STEPS
+
+
+def test_resuming_sweeps_what_a_crash_has_left(train):
+    last = train(1)["last"]
+    last.with_name("last.ckpt.part").write_bytes(b"half")
+    assert set(train(2, "--resume", str(last.parents[1]))) == {"last", "best"}
+
+
+def test_spoilt_checkpoint_is_refused_and_left(main, train, capsys):
+    last = train(1)["last"]
+    last.write_bytes(last.read_bytes()[:-1])
+    table = last.parents[1] / "metrics.csv"
+    before = table.read_bytes()
+    assert main(["--resume", str(last.parents[1])]) == 2
+    said = f"error: {last} is not a whole sinrnn checkpoint: its checksum is missing\n"
+    assert capsys.readouterr().err == said
+    assert table.read_bytes() == before
+
+
+class Poison(Callback):
+    """Weights that are not finite, where no loss will tell."""
+
+    def on_validation_end(self, trainer, pl_module):
+        if trainer.current_epoch == 1:
+            pl_module.net.Whh.data[2, 3] = float("nan")
+
+
+def test_training_that_goes_wrong_leaves_the_last_good_epoch(main, tmp_path, capsys):
+    (tmp_path / "worse.yaml").write_text(WORSE)
+    assert main(["--config", "worse.yaml", "--trainer.max_epochs", "3"], [Poison()]) == 2
+    assert re.fullmatch(r"error: net\.Whh is not finite.*\n", capsys.readouterr().err)
+    for name in ("last", "best"):
+        found = read(tmp_path / f"runs/worse/version_0/checkpoints/{name}.ckpt")
+        assert (found["epoch"], found["global_step"]) == (0, STEPS)
+
+
+class Full(Callback):
+    """The disk is full from the second epoch on."""
+
+    def __init__(self, patch):
+        self.patch = patch
+
+    def on_train_epoch_start(self, trainer, *args):
+        if trainer.current_epoch == 1:
+            self.patch.setattr(os, "fsync", self.fail)
+
+    def fail(self, *args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_disk_that_is_full_ends_training_with_one_line(main, train, monkeypatch, capsys, slow):
+    whole = train(3)["last"].parents[1]
+    with monkeypatch.context() as patch:
+        if slow:  # every epoch is saved
+            patch.setattr(checkpoint_io.time, "monotonic", count(step=10).__next__)
+        args = ["--config", "worse.yaml", "--trainer.max_epochs", "3"]
+        assert main(args, [Full(patch)]) == 2
+    folder = whole.with_name("version_1")
+    said = r"error: \S+ could not be saved \(No space left on device\); what was there is as it was"
+    assert re.fullmatch(said + "\n", capsys.readouterr().err)
+    assert not list(folder.rglob("*.part"))
+    if slow:
+        assert read(folder / "checkpoints" / "last.ckpt")["epoch"] == 0
+    assert main(["--resume", str(folder)]) == 0
+    assert_same(whole, folder)

@@ -1,0 +1,622 @@
+"""Monitor: what TensorBoard and metrics.csv show, against the run that they show."""
+
+import copy
+import csv
+import itertools
+import math
+import random
+import re
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import lightning.pytorch as pl
+import numpy as np
+import pytest
+import torch
+from cases import BITS
+from lightning.pytorch.demos.boring_classes import BoringModel
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from matplotlib.figure import Figure
+from tensorboard.backend.event_processing import event_accumulator
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
+from torch.optim import SGD
+from torch.optim.lr_scheduler import StepLR
+from torch.utils.tensorboard import SummaryWriter
+
+from sinrnn import Sine
+from sinrnn.callbacks import _time_budget, final_report, monitor
+from sinrnn.callbacks._time_budget import Allowance
+from sinrnn.callbacks.monitor import Monitor
+from sinrnn.callbacks.progress_bar import Progress
+from sinrnn.callbacks.tensorboard import add_histogram
+from sinrnn.cli import train as cli
+from sinrnn.data.series import Series
+from sinrnn.data.windows import BatchOrder, WindowDataModule
+from sinrnn.evaluation.baselines import half_mse
+from sinrnn.nn.trace import trace
+from sinrnn.training.forecaster import Forecaster, predict
+
+LR, ENDS = 0.05, [4, 8, 12]  # three epochs of four batches: of 16, 16, 16 and 8 windows
+RIVALS = ("persistence", "linear_extrapolation", "autoregression_AR_4")
+SHORT = {"rtol": 1e-6, "atol": 1e-6}  # TensorBoard keeps scalars as float32
+NORM = {"gradient_clip_val": 0.9, "gradient_clip_algorithm": "norm"}
+VALUE = {"gradient_clip_val": 0.4, "gradient_clip_algorithm": "value"}
+OFF = {"gradient_clip_val": -1.0}, {"gradient_clip_val": 0.0}
+allows = Allowance.allows
+
+
+@pytest.fixture(autouse=True)
+def _time_for_everything(monkeypatch):
+    """What is shown shall not depend on how long it takes; NOISE is left out."""
+    monkeypatch.setattr(Allowance, "allows", lambda self: True)
+    cli.quiet()
+
+
+class Wave(Series):
+    """A sine with something beside it that no window foretells; what comes of it after training.
+
+    `val` is a factor for all that comes after the training span, `test` is added to the test span.
+    """
+
+    def __init__(self, points=100, val=1.0, test=0.0):
+        self.points, self.val, self.test = points, val, test
+
+    def values(self):
+        i = torch.arange(self.points, dtype=torch.float64)
+        wave = 3 + torch.sin(0.3 * i) + torch.cos(i**2) / 10
+        wave *= torch.where(i < 0.6 * self.points, 1.0, self.val)
+        return wave + self.test * (i >= 0.8 * self.points)
+
+
+class Silence(Series):
+    """Nothing, which every network without biases foretells."""
+
+    def values(self):
+        return torch.zeros(100)
+
+
+class Witness(pl.Callback):
+    """Keeps the weights and the last gradient of every validation."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+        self.grads = {name: w.grad.clone() for name, w in pl_module.net.named_parameters()}
+
+    def on_validation_epoch_end(self, trainer, pl_module):
+        pl_module.log("another", 1.0)
+
+    def on_validation_end(self, trainer, pl_module):
+        self.seen.append((copy.deepcopy(pl_module.net), self.grads))
+
+
+class Stranger(BoringModel):
+    """A module that is none of ours, with a loss of that name."""
+
+    def on_validation_epoch_end(self):
+        self.log("half_mse/val", torch.ones(()))
+
+
+def windows(series=None, **options):
+    options = {"batch_size": 16, "seed": 5, "standardise": True} | options
+    made = WindowDataModule(series or Wave(), **options)
+    made.setup()
+    return made
+
+
+def small(**options):
+    return Forecaster(hidden_size=5, optimizer=partial(SGD, lr=LR), **options)
+
+
+def trainer(folder, *callbacks, **options):
+    """With both loggers; everything is shown but pictures, where no monitor is given."""
+    given = {"accelerator": "cpu", "precision": "64-true", "max_epochs": 3}
+    given |= {"num_sanity_val_steps": 0, "log_every_n_steps": 0, "enable_checkpointing": False}
+    given |= {"enable_progress_bar": False, "enable_model_summary": False}
+    board = TensorBoardLogger(folder, "", "", default_hp_metric=False)
+    given |= {"logger": [board, CSVLogger(folder, "", "")]}
+    return pl.Trainer(callbacks=[*(callbacks or [Monitor(pictures=False)])], **(given | options))
+
+
+def fit(folder, model, data, *callbacks, **options):
+    """Train; returns what is shown."""
+    trainer(folder, *callbacks, **options).fit(model, data)
+    return shown(folder)
+
+
+def shown(folder):
+    """All that a run shows: TensorBoard's events, tags and curves, and metrics.csv by column."""
+    everything = dict.fromkeys(event_accumulator.DEFAULT_SIZE_GUIDANCE, 0)
+    events = event_accumulator.EventAccumulator(str(folder), everything).Reload()
+    found = events.Tags()
+    tags = {"graph"} if found["graph"] else set()
+    for kind in ("scalars", "images", "histograms"):
+        tags |= set(found[kind])
+    steps, curves, columns = {}, {}, {}
+    for tag in found["scalars"]:
+        steps[tag] = [event.step for event in events.Scalars(tag)]
+        curves[tag] = [event.value for event in events.Scalars(tag)]
+    if (folder / "metrics.csv").exists():
+        with (folder / "metrics.csv").open() as file:
+            header, *rows = csv.reader(file)
+        columns = dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
+    tags |= set(events.summary_metadata)
+    return SimpleNamespace(events=events, tags=tags, steps=steps, curves=curves, columns=columns)
+
+
+def numbers(run, name):
+    """A column of metrics.csv from the first validation on."""
+    return np.array([float(cell) for cell in run.columns[name][1:]])
+
+
+def inner(batch, data):
+    """A batch in the network's units."""
+    return [(part - data.scaling.mean) / data.scaling.scale for part in batch]
+
+
+def by_hand(net, data, gradient_clip_val=0, gradient_clip_algorithm=None):
+    """What fit does, without Lightning: losses, gradient norms and shares clipped, by step."""
+    net, span, steps = copy.deepcopy(net), data.windows["train"], []
+    weights, order = list(net.parameters()), BatchOrder(len(span), 16, 5)
+    descent = SGD(weights, lr=LR)
+    for epoch in range(3):
+        order.set_epoch(epoch)
+        for index in order:
+            x, y = inner(span[index], data)
+            loss = half_mse(net(x), y)
+            descent.zero_grad()
+            loss.backward()
+            flat, share = torch.cat([weight.grad.flatten() for weight in weights]), 0.0
+            if gradient_clip_val > 0 and gradient_clip_algorithm == "value":
+                share = (flat.abs() > gradient_clip_val).double().mean().item()
+                clip_grad_value_(weights, gradient_clip_val)
+            elif gradient_clip_val > 0:
+                share = float(flat.norm() > gradient_clip_val)
+                clip_grad_norm_(weights, gradient_clip_val)
+            descent.step()
+            steps.append((data.scaling.scale**2 * loss.item(), flat.norm().item(), share))
+    return np.array(steps).T
+
+
+# In every logger
+
+
+@pytest.mark.parametrize("every", [4, 2])
+@pytest.mark.parametrize("clip", [{}, *OFF, NORM, {"gradient_clip_val": 0.9}, VALUE])
+def test_gradients_are_those_before_clipping_since_the_last_validation(tmp_path, clip, every):
+    model, data = small(), windows()
+    _, norms, shares = (row.reshape(-1, every) for row in by_hand(model.net, data, **clip))
+    expected = {"norm": norms.mean(1), "norm_max": norms.max(1)}
+    if clip.get("gradient_clip_val", 0) > 0:
+        expected |= {"clipped": shares.mean(1), "clipped_steps": (shares > 0).mean(1)}
+        assert 0 < (shares > 0).mean() < 1
+    run = fit(tmp_path, model, data, val_check_interval=every, **clip)
+    assert {name for name in run.columns if "grad" in name} == {f"gradient/{n}" for n in expected}
+    for name, values in expected.items():
+        np.testing.assert_allclose(numbers(run, f"gradient/{name}"), values, rtol=1e-9)
+
+
+@pytest.mark.parametrize("gradients", [False, True])
+def test_learning_rate_is_that_of_the_steps_shown(tmp_path, gradients):
+    model = small(scheduler=partial(StepLR, step_size=1, gamma=0.1))
+    run = fit(tmp_path, model, windows(), Monitor(pictures=False, gradients=gradients))
+    assert numbers(run, "learning_rate") == pytest.approx([LR, LR / 10, LR / 100])
+    assert hparams(run)["lr"] == LR
+
+
+@pytest.mark.parametrize("sanity", [0, 1])
+def test_each_validation_is_one_row_and_every_curve_has_its_step(tmp_path, sanity):
+    run = fit(tmp_path, small(), windows(), num_sanity_val_steps=sanity, **VALUE)
+    assert run.columns.pop("step") == ["0", *map(str, ENDS)]
+    assert run.columns["epoch"] == ["", "0", "1", "2"]
+    before = {"half_mse/train", "half_mse/val"}
+    assert {name for name, column in run.columns.items() if column[0]} == before
+    for name in run.columns:
+        np.testing.assert_allclose(run.curves[name][-3:], numbers(run, name), **SHORT)
+    for name, steps in run.steps.items():
+        assert steps == ([0, *ENDS] if name in before else ENDS), name
+    assert run.curves["hp/val"] == run.curves["half_mse/val"][1:]
+
+
+@pytest.mark.parametrize("every", [0, 1, 2])
+def test_batch_losses_show_that_a_long_epoch_moves(tmp_path, every):
+    model, data = small(), windows()
+    losses, _, _ = by_hand(model.net, data)
+    run = fit(tmp_path, model, data, log_every_n_steps=every)
+    steps = run.steps.get("half_mse/batch", [])
+    assert steps == (list(range(every, 13, every)) if every else [])
+    expected = [losses[step - 1] for step in steps]
+    np.testing.assert_allclose(run.curves.get("half_mse/batch", []), expected, **SHORT)
+
+
+def test_batch_losses_are_whole_where_gradients_are_accumulated(tmp_path):
+    model, data = small(), windows()
+    losses, _, _ = by_hand(model.net, data)
+    run = fit(tmp_path, model, data, log_every_n_steps=1, accumulate_grad_batches=2)
+    assert run.curves["half_mse/batch"][0] == pytest.approx(losses[0], rel=1e-6)
+
+
+# What the losses must beat
+
+
+@pytest.mark.parametrize("fitted", [20_000, 12])
+@pytest.mark.parametrize("series", [Wave(), Wave(val=1e-14), Sine(100)])
+def test_losses_stand_beside_the_baselines_that_numpy_makes(tmp_path, monkeypatch, series, fitted):
+    monkeypatch.setattr(monitor, "FITTED", fitted)
+    data = windows(series, horizon=2)
+    spans = [data.windows[name].sample(fitted) for name in ("train", "val")]
+    (x, y), (v, w) = ((x[..., 0].numpy(), y[:, 0].numpy()) for x, y in spans)
+    solved = np.linalg.lstsq(np.c_[x, np.ones(len(x))], y)[0]
+    made = (v[:, -1], 3 * v[:, -1] - 2 * v[:, -2], np.c_[v, np.ones(len(v))] @ solved)
+    run = fit(tmp_path, small(), data)
+    losses = {name: numbers(run, f"half_mse/{name}") for name in ("train", "val")}
+    logs, skills = {name: np.log10(loss) for name, loss in losses.items()}, {}
+    for name, prediction in zip(RIVALS, made, strict=True):
+        loss = ((prediction - w) ** 2).mean() / 2
+        rounding = 1e-26 * w.var()  # which is what an exact one is
+        np.testing.assert_allclose(run.curves[f"baseline/{name}"], 3 * [loss], 1e-6, atol=rounding)
+        if loss > rounding:
+            skills[name], logs[name] = 1 - losses["val"] / loss, 3 * [np.log10(loss)]
+    assert len(skills) == (2 if isinstance(series, Sine) else 3)
+    for kind, expected in {"skill/": skills, "log10_half_mse/": logs}.items():
+        found = {name.removeprefix(kind) for name in run.curves if name.startswith(kind)}
+        assert found == set(expected)
+        for name, values in expected.items():
+            np.testing.assert_allclose(run.curves[kind + name], values, **SHORT)
+
+
+def test_losses_are_not_shown_at_steps_without_a_validation(tmp_path):
+    run = fit(tmp_path, small(), windows(), check_val_every_n_epoch=2)
+    assert run.steps["log10_half_mse/val"] == run.steps["skill/persistence"] == [8]
+
+
+# The network in detail
+
+
+@pytest.mark.parametrize(("window", "count"), [(4, 4), (12, 12), (25, 16)])
+def test_health_and_flow_are_those_of_the_weights_at_the_time(tmp_path, monkeypatch, window, count):
+    monkeypatch.setattr(monitor, "SEEN", 12)
+    witness, data = Witness(), windows(Wave(200), window=window, batch_size=0)
+    model = small(init="notebook", depth=2)
+    run = fit(tmp_path, model, data, witness, Monitor(pictures=False))
+    flows = sorted(name for name in run.curves if name.startswith("gradient_flow/"))
+    steps = np.linspace(1, window, count).round().astype(int)
+    assert [int(name.removeprefix("gradient_flow/t_")) for name in flows] == list(steps)
+    assert "log10_another" not in run.curves
+    x, y = inner(data.windows["train"].sample(12), data)
+    for i, (net, _) in enumerate(witness.seen):
+        radius = np.abs(np.linalg.eigvals(net.Whh.detach().numpy())).max()
+        saturated = (net.unroll(x)[0][:, -1].abs() > 0.99).double().mean().item()
+        assert 0 < saturated < 1
+        assert run.curves["weights/spectral_radius_Whh"][i] == pytest.approx(radius, rel=1e-6)
+        assert run.curves["states/saturated"][i] == pytest.approx(saturated, rel=1e-6)
+        found = [run.curves[name][i] for name in flows]
+        np.testing.assert_allclose(found, trace(net, x, y).flow[steps - 1], rtol=1e-6)
+
+
+def test_histograms_are_of_every_weight_and_its_last_gradient(tmp_path):
+    witness = Witness()
+    run = fit(tmp_path, small(bias=True), windows(), witness, Monitor(pictures=False))
+    found = set(run.events.Tags()["histograms"])
+    names = ("Wih", "Whh", "Who", "bh", "bo")
+    assert found == {f"{kind}/{name}" for kind in ("weights", "gradients") for name in names}
+    for tag in found:
+        kind, name = tag.split("/")
+        events = run.events.Histograms(tag)
+        assert [event.step for event in events] == ENDS
+        for event, (net, grads) in zip(events, witness.seen, strict=True):
+            v = (net.state_dict() if kind == "weights" else grads)[name].numpy().ravel()
+            h, (counts, edges) = event.histogram_value, np.histogram(v, 30)
+            expected = (v.min(), v.max(), v.size, v.sum(), (v**2).sum())
+            assert (h.min, h.max, h.num, h.sum, h.sum_squares) == pytest.approx(expected)
+            assert (h.bucket, h.bucket_limit) == (list(counts), pytest.approx(edges[1:]))
+
+
+@pytest.mark.parametrize(
+    ("values", "width"),
+    [
+        ([0.0, 0.0], 1),
+        ([1e8, 1e8 + 1e-6], 1),
+        ([1e-300, 2e-300], 1),
+        ([1.0, 1 + 1e-6], 1e-6),
+        ([-1e-200, 1e-200], 2e-200),
+        ([1.0, math.nan], None),
+        ([1.0, math.inf], None),
+        ([1e16], 2e7),
+        ([-1e200, 1e200], 2e200),
+    ],
+)
+def test_histograms_have_room_for_all_that_is_finite(tmp_path, values, width):
+    with SummaryWriter(tmp_path) as writer:
+        add_histogram(writer, "weights/w", torch.tensor(values), 7)
+    assert shown(tmp_path).tags == (set() if width is None else {"weights/w"})
+    if width is not None:
+        h = shown(tmp_path).events.Histograms("weights/w")[0].histogram_value
+        assert (sum(h.bucket), h.min, h.max) == (len(values), min(values), max(values))
+        found = (h.bucket_limit[-1] - h.bucket_limit[0]) * 30 / 29
+        assert not width or found == pytest.approx(width, rel=1e-5)
+
+
+# A run's parts, its texts and its end
+
+PARTS = {
+    "gradients": {f"gradient/{n}" for n in ("norm", "norm_max", "clipped", "clipped_steps")},
+    "health": {"weights/spectral_radius_Whh", "states/saturated"},
+    "flow": {f"gradient_flow/t_{t}" for t in (1, 2, 3, 4)},
+    "histograms": {f"{k}/{n}" for k in ("weights", "gradients") for n in ("Wih", "Whh", "Who")},
+    "pictures": {"figures/during", "figures/after"},
+    "hparams": {"hp/val", "_hparams_/experiment"}
+    | {f"_hparams_/session_{when}_info" for when in ("start", "end")},
+    "texts": {"config/text_summary", "report/text_summary"},
+    "graph": {"graph"},
+}
+ALWAYS = {"epoch", "learning_rate", "half_mse/val", "half_mse/train", "half_mse/batch"}
+ALWAYS |= {"custom_scalars__config__", *(f"baseline/{name}" for name in RIVALS)}
+ALWAYS |= {f"log10_half_mse/{name}" for name in ("train", "val", *RIVALS[:2])}
+ALWAYS |= {f"skill/{name}" for name in RIVALS[:2]}
+SMALL = """
+name: small
+data: {series: {class_path: sinrnn.Sine, init_args: {points: 100}}, batch_size: 16}
+model: {hidden_size: 5, optimizer: {class_path: torch.optim.SGD, init_args: {lr: 0.1}}}
+trainer: {max_epochs: 2, accelerator: cpu, gradient_clip_val: 1.0, log_every_n_steps: 2}
+"""
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """Run the small config with further arguments and two quick pictures: gives its folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
+    monkeypatch.setattr(final_report, "pictures", lambda *args: {"after": partial(Figure, (1, 2))})
+    monkeypatch.setattr(monitor, "pictures", lambda *args: {"during": partial(Figure, (2, 1))})
+    (tmp_path / "small.yaml").write_text(SMALL)
+
+    def call(*args):
+        assert cli.main(["--config", "small.yaml", *args]) == 0
+        return Path("runs/small/version_0")
+
+    return call
+
+
+@pytest.mark.parametrize("part", [None, *PARTS])
+def test_each_part_can_be_left_out_and_the_others_stay(command, part):
+    folder = command(*([f"--monitor.{part}", "false"] if part else []))
+    rest = (own for name, own in PARTS.items() if name != part)
+    assert shown(folder).tags == ALWAYS.union(*rest)
+
+
+@pytest.mark.parametrize(("window", "steps", "bits"), [(7, 4, 64), (2, 2, 32)])
+def test_end_of_a_run_is_shown_as_it_is_kept(command, window, steps, bits):
+    torch.set_default_dtype(torch.float32)  # as in a process of its own
+    options = ("--data.window", f"{window}", "--trainer.precision", f"{bits}-true")
+    folder = command("--keep", "last", *options)
+    run = shown(folder)
+    texts = [run.events.Tensors(f"{name}/text_summary") for name in ("config", "report")]
+    assert [event.step for (event,) in texts] == [0, 8]
+    config, report = (event.tensor_proto.string_val[0].decode() for (event,) in texts)
+    assert config == f"```yaml\n{(folder / 'config.yaml').read_text()}\n```"
+    assert f"# {folder}\n\n{report}\n" == (folder / "report.md").read_text()
+    during, after = (run.events.Images(f"figures/{name}") for name in ("during", "after"))
+    assert [event.step for event in (*during, *after)] == [4, 8, 8]
+    assert after[0].encoded_image_string == (folder / "figures" / "after.png").read_bytes()
+    assert during[0].encoded_image_string.startswith(b"\x89PNG")
+    val = numbers(run, "half_mse/val")
+    assert run.steps["hp/val"] == [4, 8, 8]
+    assert run.curves["hp/val"] == pytest.approx([*val, val[-1]], rel=1e-5)
+    nodes = [node.attr["_output_shapes"].list.shape for node in run.events.Graph().node]
+    sizes = [[dim.size for dim in shape.dim] for shapes in nodes for shape in shapes]
+    assert [1, steps, 1] in sizes  # four steps of the window, for the rest looks the same
+
+
+def test_end_of_a_run_has_no_loss_to_show_where_nothing_was_validated(command):
+    found = shown(command("--trainer.limit_val_batches", "0")).tags
+    assert found & PARTS["hparams"] == set()
+    assert found > PARTS["texts"] | PARTS["graph"]
+
+
+def hparams(run):
+    """What HPARAMS lists of a run."""
+    content = run.events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
+    found = HParamsPluginData.FromString(content).session_start_info.hparams
+    return {name: getattr(value, value.WhichOneof("kind")) for name, value in found.items()}
+
+
+def test_hparams_tell_one_run_from_another(tmp_path):
+    run = fit(tmp_path, small(), windows(), **NORM)
+    content = run.events.PluginTagToContent("hparams")["_hparams_/experiment"]
+    metrics = HParamsPluginData.FromString(content).experiment.metric_infos
+    assert [metric.name.tag for metric in metrics] == ["hp/val"]
+    model = {"input_size": 1, "hidden_size": 5, "output_size": 1, "bias": "false", "depth": "none"}
+    model |= {"init": "orthogonal", "readout_epoch": "none", "readout_cutoff": 1e-10}
+    data = {"series": "Wave", "window": 4, "horizon": 1, "batch_size": 16, "standardise": "true"}
+    rest = {"optimizer": "SGD", "lr": LR, "max_epochs": 3, "gradient_clip_val": 0.9, "seed": 5}
+    rest |= {"updates": "batch", "loss": "last", "growth": 0, "carry_state": "false"}
+    assert hparams(run) == model | data | rest | {"input_noise": 0.0}
+
+
+def test_custom_charts_find_every_curve_they_name(tmp_path):
+    run = fit(tmp_path, small(), windows(), **NORM)
+    (event,) = run.events.Tensors("custom_scalars__config__")
+    categories = Layout.FromString(event.tensor_proto.string_val[0]).category
+    charts = {c.title: list(c.multiline.tag) for group in categories for c in group.chart}
+    assert [len(group.chart) for group in categories] == [3, 3]
+    for tag in {tag for chart in charts.values() for tag in chart}:
+        assert any(re.fullmatch(tag, name) for name in run.curves), tag
+    both = ["half_mse/train", "half_mse/val", *(f"baseline/{name}" for name in RIVALS)]
+    assert charts["half_mse, and what it must beat"] == both
+
+
+# The monitor's own time
+
+
+def test_allowance_is_a_share_of_the_time_at_the_last_cost(monkeypatch):
+    now = SimpleNamespace(time=100.0)
+    monkeypatch.setattr(_time_budget, "time", SimpleNamespace(perf_counter=lambda: now.time))
+    monkeypatch.setattr(Allowance, "allows", allows)
+    share, found = Allowance(0.25, 2.0), []
+    # Allowed from 2 / 0.25 s on; then from (3 + 3) / 0.25; at once; and not yet (7 + 3) / 0.25.
+    for passed, cost in ((7.5, 0), (0.5, 3), (12.5, 0), (0.5, 1), (0, 3), (11.5, 0), (0.5, 1)):
+        now.time += passed
+        found.append(share.allows())
+        if cost:
+            with share:
+                now.time += cost
+    assert found == [False, True, False, True, True, False, True]
+
+
+@pytest.mark.parametrize("allowed", [0, 2])
+def test_monitor_keeps_to_its_shares_and_yet_shows_the_end(tmp_path, monkeypatch, allowed):
+    asked = []
+
+    def once(self):
+        asked.append((self.share, self.needed, self.spent))
+        return len(asked) <= allowed
+
+    monkeypatch.setattr(Allowance, "allows", once)
+    monkeypatch.setattr(monitor, "pictures", lambda *args: {"during": Figure})
+    run = fit(tmp_path, small(), windows(), Monitor())
+    assert asked[:2] == [(0.04, 0.0, 0.0), (0.02, 0.2, 0.0)]
+    assert [share for share, _, _ in asked] == [0.04, 0.02] * 3
+    assert all(needed == spent > 0 for _, needed, spent in asked[2:]) is bool(allowed)
+    assert (
+        run.steps["states/saturated"] == run.steps["skill/persistence"] == [4, 12][-1 - allowed :]
+    )
+    assert (run.steps["hp/val"], run.steps["gradient/norm"]) == ([4, 12], ENDS)
+
+
+# Pictures during training
+
+DRAWN = ["windows", "predictions_val", "predictions_train", "residuals", "gradient_flow", "rollout"]
+
+
+def points(figure):
+    """All lines of a picture, in place of the picture, which takes longer."""
+    lines = [line.get_xydata() for axis in figure.axes for line in axis.lines]
+    return b"".join(np.ascontiguousarray(line).tobytes() for line in lines)
+
+
+def test_pictures_come_one_after_the_other(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(monitor, "png", lambda figure: drawn.append(figure.axes[0].lines) or b"")
+    monkeypatch.setattr(monitor, "PICTURED", 10)
+    model, data = Forecaster(hidden_size=5, optimizer=partial(SGD, lr=0.0)), windows()
+    events = fit(tmp_path, model, data, Monitor(), max_epochs=7).events
+    tags = {event.step: tag for tag in events.Tags()["images"] for event in events.Images(tag)}
+    assert [tags[step] for step in sorted(tags)] == [f"figures/{n}" for n in (*DRAWN, DRAWN[0])]
+    target, prediction = (line.get_ydata() for line in drawn[DRAWN.index("predictions_train")])
+    np.testing.assert_allclose(target, data.windows["train"].targets[:10], rtol=1e-12)
+    expected = predict(model, data.windows["train"])[:10]
+    np.testing.assert_allclose(prediction, expected, rtol=1e-12)
+    first = min(line.get_xdata().min() for line in drawn[DRAWN.index("rollout")])
+    assert first == 60  # where the validation span starts
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_pictures_never_look_at_the_test_span(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(monitor, "png", points)
+    seen = []
+    for folder, test in ((tmp_path / "one", 0.0), (tmp_path / "other", 1.0)):
+        torch.manual_seed(1)
+        own = Monitor()
+        own.drawn = DRAWN.index(name)
+        run = fit(folder, small(), windows(Wave(test=test)), own, max_epochs=1)
+        seen += [event.encoded_image_string for event in run.events.Images(f"figures/{name}")]
+    assert seen[0] == seen[1]
+
+
+# What it leaves alone
+
+
+@pytest.mark.parametrize("updates", ["batch", "window"])
+def test_training_is_the_same_to_the_bit_with_a_monitor_and_without(tmp_path, updates):
+    ends = []
+    for name, callback in (("with", Monitor()), ("without", pl.Callback())):
+        torch.manual_seed(1)
+        np.random.seed(1)  # noqa: NPY002 - code may draw from the global generator
+        random.seed(1)
+        model = small(updates=updates)
+        fit(tmp_path / name, model, windows(), callback, log_every_n_steps=1)
+        drawn = torch.tensor([np.random.random(), random.random()])  # noqa: NPY002
+        ends.append((model.state_dict(), torch.get_rng_state(), drawn))
+    torch.testing.assert_close(*ends, **BITS)
+
+
+KINDS = {tag.split("/")[0] for tag in ALWAYS.union(*PARTS.values())}
+KINDS -= {"figures", "config", "report", "graph"}
+DATA = {"baseline", "skill", "states", "gradient_flow", "custom_scalars__config__"}
+STEPS = {"gradient", "learning_rate", "epoch", "hp", "_hparams_", "skill", "log10_half_mse"}
+LOST = {
+    "no data module": DATA,
+    "another module": KINDS - {"half_mse", "epoch"},
+    "no validation": STEPS | {"baseline"},
+    "no epoch": KINDS - {"weights", "states", "gradient_flow"},
+    "no gradient of Whh": set(),
+    "no loss": {"skill", "log10_half_mse"},
+}
+
+
+@pytest.mark.parametrize("case", LOST)
+def test_what_is_not_there_is_not_shown(tmp_path, case):
+    data = windows(Silence(), standardise=False) if case == "no loss" else windows()
+    given = {"model": small(), "datamodule": data}
+    given["model"].net.Whh.requires_grad_(case != "no gradient of Whh")
+    if case == "no data module":
+        del given["datamodule"]
+        given |= {"train_dataloaders": data.train_dataloader()}
+        given |= {"val_dataloaders": data.val_dataloader()}
+    elif case == "another module":
+        given = {"model": Stranger()}
+    limits = {"no validation": {"limit_val_batches": 0}, "no epoch": {"max_epochs": 0}}
+    own = Monitor(pictures=case == "no data module")
+    trainer(tmp_path, own, log_every_n_steps=1, **limits.get(case, {})).fit(**given)
+    assert {tag.split("/")[0] for tag in shown(tmp_path).tags} == KINDS - LOST[case]
+
+
+def test_validation_alone_shows_what_lightning_does(tmp_path):
+    trainer(tmp_path).validate(small(), windows(), verbose=False)
+    assert shown(tmp_path).tags == {"half_mse/val", "half_mse/train", "epoch"}
+
+
+def test_other_processes_show_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(pl.Trainer, "is_global_zero", False)
+    run = fit(tmp_path, small(), windows(), log_every_n_steps=1)
+    assert run.tags == run.columns.keys() - {"step"}
+
+
+@pytest.mark.parametrize("loggers", [0, 1])
+def test_without_tensorboard_the_row_is_the_same(tmp_path, loggers):
+    own = [CSVLogger(tmp_path / "csv", "", "")] * loggers
+    fit(tmp_path, small(), windows(), Monitor(), logger=own)
+    assert len(list(tmp_path.rglob("*.csv"))) == loggers
+    assert not list(tmp_path.rglob("events*"))
+    assert not loggers or len(numbers(shown(tmp_path / "csv"), "gradient/norm")) == 3
+
+
+def test_two_tensorboards_show_the_same(tmp_path):
+    loggers = [
+        TensorBoardLogger(tmp_path / name, "", "", default_hp_metric=False)
+        for name in ("one", "two")
+    ]
+    fit(tmp_path, small(), windows(), logger=loggers)
+    one, two = (shown(tmp_path / name).tags for name in ("one", "two"))
+    assert one == two >= PARTS["hparams"] | PARTS["flow"]
+
+
+# The terminal
+
+
+@pytest.mark.parametrize(("terminal", "at"), [(True, [*range(13), 12]), (False, [0, 10, 12])])
+def test_progress_moves_in_a_terminal_and_leaves_few_lines_in_a_log(
+    tmp_path, monkeypatch, capsys, terminal, at
+):
+    seconds = itertools.count(1e9)  # one each time that the bar looks
+    monkeypatch.setattr("tqdm.std.time", lambda: next(seconds))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    fit(tmp_path, small(), windows(), Progress(), enable_progress_bar=True)
+    lines = capsys.readouterr().out.strip().split("\r")
+    assert [int(re.search(r" (\d+)/12 ", line)[1]) for line in lines] == at
+    assert re.fullmatch(r"epoch 3/3: 100%.*, val=\S+e-\d\d, train=\S+e-\d\d\]", lines[-1])

@@ -1,0 +1,100 @@
+"""What people get wrong, and the one sentence that they get for it: tests/cli/bad_input.txt.
+
+There, `$` stands before arguments, `%` before a config, `@` before a file of a series; the next
+line is what the program says.
+"""
+
+import csv
+import io
+from pathlib import Path
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis.configuration import set_hypothesis_home_dir
+
+from sinrnn import FileSeries, Windows
+from sinrnn.cli.train import main
+
+set_hypothesis_home_dir("/dev/null")  # or it leaves a folder
+QUICK = settings(derandomize=True, deadline=None, database=None, max_examples=150)
+TABLE = (Path(__file__).parent / "bad_input.txt").read_text().strip().split("\n\n")
+CASES = [tuple(case.split("\n")) for case in TABLE]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def arguments(given, folder):
+    """What the program is called with; the file that a case needs is written."""
+    kind, text = given[0], given[2:].replace("\\n", "\n").replace("\\t", "\t")
+    if kind == "$":
+        return ["--data.series.points", "120", *text.split()]
+    name, content = ("c.yaml", text) if kind == "%" else text.split(": ", 1)
+    (folder / name).write_text(content + "\n" if content else "")
+    if kind == "%":
+        return ["--config", name]
+    return ["--data.series", "FileSeries", "--data.series.path", name]
+
+
+def test_table_is_long_and_has_no_case_twice():
+    assert len(CASES) == len({case[0] for case in CASES}) >= 60
+    assert {case[0][:2] for case in CASES} == {"$ ", "% ", "@ "}
+
+
+@pytest.mark.parametrize(("given", "said"), CASES, ids=[case[0] for case in CASES])
+def test_bad_input_gets_its_sentence_and_leaves_nothing(folder, capsys, given, said):
+    args = arguments(given, folder)
+    before = sorted(folder.rglob("*"))
+    assert main(args) == 2
+    found = capsys.readouterr()
+    assert (found.out, found.err) == ("", f"error: {said}\n")
+    assert sorted(folder.rglob("*")) == before
+
+
+def attempt(what):
+    """What comes of it, or None and the sentence."""
+    try:
+        return what(), ""
+    except ValueError as error:
+        return None, str(error)
+
+
+numbers = st.floats(-1e6, 1e6, width=32).map(str)
+cells = numbers | st.sampled_from(["", " ", "nan", "inf", "1e999", "x", "1;2", '"', "1,5", "NA"])
+
+
+@QUICK
+@given(st.lists(st.lists(cells, min_size=1, max_size=2), min_size=1, max_size=6), st.booleans())
+def test_csv_gives_each_number_of_each_row_or_a_sentence(tmp_path_factory, rows, head):
+    path = tmp_path_factory.getbasetemp() / "any.csv"
+    text = io.StringIO()
+    csv.writer(text).writerows([["a", "b"][: len(rows[0])], *rows] if head else rows)
+    path.write_text(text.getvalue())
+    found, said = attempt(FileSeries(path, column=0).values)
+    if found is None:
+        assert str(path) in said
+        assert "\n" not in said
+        return
+    expected = torch.tensor([float(row[0]) for row in rows], dtype=torch.float64)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+@QUICK
+@given(*(st.integers(-1, 9) for _ in range(4)))
+def test_windows_are_those_of_a_loop_or_a_sentence(points, window, horizon, steps):
+    span = torch.arange(max(points, 0), dtype=torch.float64) ** 2
+    found, said = attempt(lambda: Windows(span, window, horizon, steps)[:])
+    if found is None:
+        assert min(window, horizon, steps) < 1 or window + horizon + steps - 1 > len(span)
+        assert "\n" not in said
+        return
+    x, y = found
+    starts = range(len(span) - (window + horizon + steps - 1) + 1)
+    ends = [start + window + horizon - 1 for start in starts]
+    assert x[..., 0].tolist() == [span[start : start + window].tolist() for start in starts]
+    assert y.tolist() == [span[end : end + steps].tolist() for end in ends]

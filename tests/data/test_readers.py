@@ -1,0 +1,524 @@
+"""Files as people have them: what is read, and in which words the rest is refused."""
+
+import gzip
+import io
+import sys
+
+import numpy as np
+import pytest
+import torch
+from cases import BITS, refuses
+
+from sinrnn.data import readers
+from sinrnn.data.readers import read
+
+
+def given(folder, name, content):
+    """A file with this text or these bytes, compressed where its name says so."""
+    data = content.encode() if isinstance(content, str) else content
+    path = folder / name
+    path.write_bytes(gzip.compress(data) if isinstance(content, str) and ".gz" in name else data)
+    return path
+
+
+def npy(values, **options):
+    """The bytes of a .npy file."""
+    file = io.BytesIO()
+    np.save(file, np.asarray(values), **options)
+    return file.getvalue()
+
+
+# name of the file, its text or bytes, the column asked for, the values
+GOOD = {
+    "no header": ("a.csv", "5\n6\n8\n", None, [5, 6, 8]),
+    "no newline at the end": ("a.csv", "5\n6\n8", None, [5, 6, 8]),
+    "newlines at the end": ("a.csv", "5\n6\n8\n\n \n\n", None, [5, 6, 8]),
+    "header": ("a.csv", "wave\n5\n6\n", None, [5, 6]),
+    "header that is named": ("a.csv", "wave\n5\n6\n", "wave", [5, 6]),
+    "header in quotes, with a comma": ("a.csv", '"t","a,b"\n0,5\n1,6\n', "a,b", [5, 6]),
+    "header without letters, by name": ("a.csv", "t,%\n0,5\n1,6\n", "%", [5, 6]),
+    "header without letters, alone": ("a.csv", "%\n5\n6\n", "%", [5, 6]),
+    "separators in quotes": ("a.csv", '"a;b",wave\n"x;y",5\n"z;w",6\n', None, [5, 6]),
+    "other separator in a name": ("a.csv", "a;b,wave\n3,5\n0,6\n", "wave", [5, 6]),
+    "space beside": ("a.csv", "x,wave\n ,5\n1,6\n", "wave", [5, 6]),
+    "header of numbers, by name": ("a.csv", "t,2020,2021\n0,5,7\n1,6,8\n", "2021", [7, 8]),
+    "header over lines": ("a.csv", '"wave\nheight"\n5\n6\n', None, [5, 6]),
+    "windows": ("a.csv", "t,wave\r\n0,5\r\n1,6\r\n", None, [5, 6]),
+    "old mac": ("a.csv", "wave\r5\r6\r", None, [5, 6]),
+    "byte order mark": ("a.csv", b"\xef\xbb\xbfwave\n5\n6\n", "wave", [5, 6]),
+    "byte order mark, no header": ("a.csv", b"\xef\xbb\xbf5\n6\n", None, [5, 6]),
+    "not ascii": ("a.csv", "höhe\n5\n6\n", "höhe", [5, 6]),
+    "spaces": ("a.csv", "t, wave \n 0, 5 \n 1, 6\n", "wave", [5, 6]),
+    "signs and exponents": ("a.csv", "-5e-1\n+6E2\n.5\n7.\n", None, [-0.5, 600, 0.5, 7]),
+    "all digits": ("a.csv", "0.1\n0.30000000000000004\n", None, [0.1, 0.1 + 0.2]),
+    "quotes": ("a.csv", '"t","wave"\n"0","5"\n"1","6"\n', None, [5, 6]),
+    "quoted numbers, no header": ("a.csv", '"0","5"\n"1","9"\n"2","6"\n', None, [5, 9, 6]),
+    "tab": ("a.tsv", "t\twave\n0\t5.5\n1\t6\n", None, [5.5, 6]),
+    "tab, comma in a name": ("a.tsv", "t\tx, y\n0\t5\n1\t6\n", None, [5, 6]),
+    "tab and comma in both": ("a.tsv", "5\t1,5\n6\t2,5\n", 0, [5, 6]),
+    "semicolon": ("a.csv", "t;wave\n0;5\n1;6\n", None, [5, 6]),
+    "decimal comma": ("a.csv", "t;wave\n0;5,5\n1;-,25\n2;7\n", None, [5.5, -0.25, 7]),
+    "decimal comma, no header": ("a.txt", "0,5;1,5\n1,0;9,5\n1,5;2,5\n", None, [1.5, 9.5, 2.5]),
+    "decimal comma, dates": ("a.txt", "01.02.20;5,5\n02.02.20;6,5\n", None, [5.5, 6.5]),
+    "points between semicolons": ("a.csv", "t;wave\n0;5.5\n1;6\n", None, [5.5, 6]),
+    "gzip": ("a.csv.gz", "t,wave\n0,5\n1,6\n", None, [5, 6]),
+    "gzip, other endings": ("A.TSV.GZ", gzip.compress(b"t\twave\n0\t5\n1\t6\n"), None, [5, 6]),
+    "capital ending": ("A.CSV", "5\n6\n", None, [5, 6]),
+    "by index": ("a.csv", "a,b,c\n0,5,1\n4,6,2\n", 1, [5, 6]),
+    "by index as text": ("a.csv", "a,b,c\n0,5,1\n4,6,2\n", "2", [1, 2]),
+    "by name": ("a.csv", "a,b,c\n0,5,1\n4,6,2\n", "c", [1, 2]),
+    "index, no header": ("a.csv", "3,5\n4,6\n5,6\n", 1, [5, 6, 6]),
+    "one of two of a name, by index": ("a.csv", "x,x\n0,5\n4,6\n", 1, [5, 6]),
+    "dates": ("a.csv", "Date,wave\n2020-01-01,5\n2020-01-02,6\n", None, [5, 6]),
+    "dates, no header": ("a.csv", "2020-01-01,5\n2020-01-02,6\n", None, [5, 6]),
+    "labels, no header": ("a.csv", "low,5\nhigh,6\n", None, [5, 6]),
+    "text beside": ("a.csv", "t,wave,note\n0,5,ok\n1,6,\n", None, [5, 6]),
+    "gaps beside": ("a.csv", "t,wave,x\n0,5,1\n1,6,\n2,7,nan\n", "wave", [5, 6, 7]),
+    "time last": ("a.csv", "wave,YEAR\n5,0\n9,1\n6,2\n", None, [5, 9, 6]),
+    "even steps are time": ("a.csv", "x,y\n0,5\n0.1,6\n0.2,7\n0.3,9\n", None, [5, 6, 7, 9]),
+    "even steps, no header": ("a.csv", "0.0,5\n0.5,9\n1.0,7\n", None, [5, 9, 7]),
+    "unnamed index": ("a.csv", ",wave\n0,5\n1,6\n2,9\n", None, [5, 6, 9]),
+    "space is no separator": ("a.csv", "my wave\n5\n6\n", "my wave", [5, 6]),
+    "npy": ("a.npy", npy([5.0, 6.0]), None, [5, 6]),
+    "npy, one column": ("a.npy", npy([[5.0], [6.0]]), None, [5, 6]),
+    "npy, index of one column": ("a.npy", npy([5.0, 6.0]), "0", [5, 6]),
+    "npy, a column": ("a.npy", npy([[0.0, 5.0], [1.0, 6.0]]), 1, [5, 6]),
+    "npy, Fortran's order": (
+        "a.npy",
+        npy(np.array([[0.0, 5.0], [1.0, 6.0]]).T.copy().T),
+        1,
+        [5, 6],
+    ),
+    "npy, small integers": ("a.npy", npy(np.array([5, -6], np.int8)), None, [5, -6]),
+    "npy, large integers": ("a.npy", npy(np.array([5, 2**63], np.uint64)), None, [5, 2.0**63]),
+    "npy, half precision": ("a.npy", npy(np.array([5, 0.5], np.float16)), None, [5, 0.5]),
+    "npy, other byte order": ("a.npy", npy(np.array([5, 6], ">f4")), None, [5, 6]),
+}
+
+
+@pytest.mark.parametrize("case", GOOD)
+def test_file_is_read_as(tmp_path, case):
+    name, content, column, values = GOOD[case]
+    found = read(given(tmp_path, name, content), column)
+    torch.testing.assert_close(found, torch.tensor(values, dtype=torch.float64), **BITS)
+
+
+@pytest.mark.parametrize("name", ["t", "Time", "DATE", "year", "index"])
+def test_column_of_time_is_known_by_its_name(tmp_path, name):
+    path = given(tmp_path, "a.csv", f"{name},wave\n3,5\n0,6\n7,8\n")
+    assert read(path).tolist() == [5, 6, 8]
+
+
+MISSING = "fill in the missing value"
+NUMBER = "must be a finite number like -1.5e3"
+
+# text of the file, row, column, what is said of that cell
+CELLS = {
+    "missing": ("t,wave\n0,5\n1,\n", 3, "'wave'", f"{MISSING}, got ''"),
+    "missing in quotes": ('5\n""\n6\n', 2, 0, f"{MISSING}, got ''"),
+    "missing first": ("2020-01-01,\n2020-01-02,5\n", 1, 1, f"{MISSING}, got ''"),
+    "NA": ("wave\n5\nNA\n", 3, "'wave'", f"{MISSING}, got 'NA'"),
+    "NA first": ("NA\n5\n6\n", 1, 0, f"{MISSING}, got 'NA'"),
+    "nan": ("wave\n5\nNaN\n", 3, "'wave'", f"{MISSING}, got 'NaN'"),
+    "nan first": ("nan\n5\n6\n", 1, 0, f"{MISSING}, got 'nan'"),
+    "null": ("5\n6\n null\n", 3, 0, f"{MISSING}, got ' null'"),
+    "text": ("wave\n5\nhigh\n", 3, "'wave'", f"{NUMBER}, got 'high'"),
+    "text under a number": ("low,5\nhigh,x\n", 2, 1, f"{NUMBER}, got 'x'"),
+    "spaces around a name": ("t, wave \n0,5\n1,x\n", 3, "'wave'", f"{NUMBER}, got 'x'"),
+    "text alone": ("wave\nhigh\nlow\n", 2, "'wave'", f"{NUMBER}, got 'high'"),
+    "long text": (f"5\n{'x' * 99}\n", 2, 0, f"{NUMBER}, got '{'x' * 40}'"),
+    "after a number over lines": ('"wa\nve"\n"5\n"\nx\n', 5, r"'wa\nve'", f"{NUMBER}, got 'x'"),
+    "inf": ("t,wave\n0,5\n1,-inf\n", 3, "'wave'", f"{NUMBER}, got '-inf'"),
+    "inf first": ("inf\n5\n6\n", 1, 0, f"{NUMBER}, got 'inf'"),
+    "overflow": ("5\n1e400\n", 2, 0, f"{NUMBER}, got '1e400'"),
+    "Python's digits": ("5\n1_000\n", 2, 0, f"{NUMBER}, got '1_000'"),
+    "unit": ("5%\n6\n7\n", 1, 0, f"{NUMBER}, got '5%'"),
+    "spaces between": ("1 2\n3 4\n", 1, 0, f"{NUMBER}, got '1 2'"),
+    "comma between tabs": ("t\twave\n0\t1,5\n1\t2,5\n", 2, "'wave'", f"{NUMBER}, got '1,5'"),
+    "comma in quotes": ('"1,5"\n2\n', 1, 0, f"{NUMBER}, got '1,5'"),
+    "thousands": ("t;wave\n0;1,5\n1;1.234,5\n", 3, "'wave'", f"{NUMBER}, got '1.234,5'"),
+    "points and commas": (
+        "t;wave\n0;1,5\n1;2\n2;2.5\n",
+        4,
+        "'wave'",
+        "must not mix decimal points and decimal commas, got '2.5'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CELLS)
+def test_cell_is_refused_by_row_and_column(tmp_path, case):
+    text, row, column, message = CELLS[case]
+    path = given(tmp_path, "a.csv", text)
+    with refuses(ValueError, f"{path}, row {row}, column {column}: {message}"):
+        read(path)
+
+
+AS_MANY = "between them: give every row as many"
+QUOTE = "may separate columns: put text that holds one of them in quotes"
+COMMA = (
+    "may be two columns or have a decimal comma: name the columns in a first row, or write "
+    "decimal points"
+)
+
+# text of the file, the row, what is said of it
+ROWS = {
+    "blank": ("wave\n5\n\n6\n", 3, " is blank: fill it in, or remove it"),
+    "blank twice": ("5\n \n\n6\n", 2, " is blank: fill it in, or remove it"),
+    "blank first": ("\n5\n6\n", 1, " is blank: fill it in, or remove it"),
+    "long": ("t;v\n0;5\n1;6;7\n", 3, f" has 3 cells and row 1 has 2, with ';' {AS_MANY}"),
+    "short": ("t\tv\n0\n1\t6\n", 2, rf" has 1 cells and row 1 has 2, with '\t' {AS_MANY}"),
+    "one decimal comma": ("1,5\n2\n3\n", 2, f" has 1 cells and row 1 has 2, with ',' {AS_MANY}"),
+    "comma, header": ("v\n1,5\n2,5\n", 2, f" has 2 cells and row 1 has 1, with ',' {AS_MANY}"),
+    "decimal commas": ("1,5\n2,5\n3,5\n", 1, f": '1,5' {COMMA}"),
+    "decimal commas, once": ("1,5", 1, f": '1,5' {COMMA}"),
+    "decimal commas, signs": (" -1,5E-3\r\n +,25\r\n", 1, f": '-1,5E-3' {COMMA}"),
+    "two separators": ("city;zip,v\nA;12,5\nB;13,6\n", 1, f": ';' or ',' {QUOTE}"),
+    "tab or comma": ("x\tzip,v\nA\t12,5\nB\t13,6\n", 1, rf": '\t' or ',' {QUOTE}"),
+    "tab or semicolon": ("a;b\tc\n1;2\t5\n", 1, rf": '\t' or ';' {QUOTE}"),
+    "open quote": ('v\n"5\n6\n', 3, ": unexpected end of data: check the quotes"),
+    "quote in a cell": ('v\n5\n"6"6\n', 3, ": ',' expected after '\"': check the quotes"),
+    "endless": ("x" * 200_000, 1, ": field larger than field limit (131072): check the quotes"),
+}
+
+
+@pytest.mark.parametrize("case", ROWS)
+def test_row_is_refused(tmp_path, case):
+    text, row, message = ROWS[case]
+    path = given(tmp_path, "a.csv", text)
+    with refuses(ValueError, f"{path}, row {row}{message}"):
+        read(path)
+
+
+@pytest.mark.parametrize("column", [0, "0"])
+def test_first_column_is_not_what_stands_before_a_decimal_comma(tmp_path, column):
+    path = given(tmp_path, "a.csv", "1,5\n2,5\n")
+    with refuses(ValueError, f"{path}, row 1: '1,5' {COMMA}"):
+        read(path, column)
+
+
+TWO = "0 (a), 1 (b)"
+NAME_OR_VALUE = "may be a name or a value: give column 1 a name with letters, or remove the names"
+
+# text of the file, the column asked for, what is said
+COLUMNS = {
+    "no such name": ("a,b\n0,5\n1,6\n", "c", f" has no column 'c': choose column {TWO}"),
+    "other case": ("a,b\n0,5\n1,6\n", "B", f" has no column 'B': choose column {TWO}"),
+    "no such index": ("a,b\n0,5\n1,6\n", 2, f" has no column 2: choose column {TWO}"),
+    "negative index": ("a,b\n0,5\n1,6\n", -1, f" has no column -1: choose column {TWO}"),
+    "name, no header": ("0,5.5\n1,6\n", "b", " has no column 'b': choose column 0, 1"),
+    "name, one column": ("a\n5\n6\n", "b", " has no column 'b': choose column 0 (a)"),
+    "twice": ("a,b,b\n0,5,1\n1,6,1\n", "b", f" has 2 columns 'b': choose column {TWO}, 2 (b)"),
+    "name or index": ("a,0\n0,5\n1,6\n", "0", " has 2 columns '0': choose column 0 (a), 1 (0)"),
+    "two": ("a,b\n3,5\n0,6\n9,7\n", None, f" has 2 columns: choose column {TWO}"),
+    "two rows": ("a,b\n0,5\n1,6\n", None, f" has 2 columns: choose column {TWO}"),
+    "uneven": ("a,b\n0,5\n1,6\n2.00001,7\n", None, f" has 2 columns: choose column {TWO}"),
+    "falling": ("a,b\n2,5\n1,6\n0,7\n", None, f" has 2 columns: choose column {TWO}"),
+    "constant": ("a,b\n2,5\n2,6\n2,7\n", None, f" has 2 columns: choose column {TWO}"),
+    "gap": ("a,b\n0,5\n1,6\n,7\n3,8\n", None, f" has 2 columns: choose column {TWO}"),
+    "gap first": ("a,b,c\nx,5,\ny,6,2\n", None, f" has 3 columns: choose column {TWO}, 2 (c)"),
+    "even last": ("a,b\n5,0\n9,1\n6,2\n", None, f" has 2 columns: choose column {TWO}"),
+    "even second": (
+        "a,b,c\nx,0,5\ny,1,9\nz,2,6\n",
+        None,
+        f" has 3 columns: choose column {TWO}, 2 (c)",
+    ),
+    "even and time": (
+        "lap,time\n1,8\n2,9\n3,7\n",
+        None,
+        " has 2 columns: choose column 0 (lap), 1 (time)",
+    ),
+    "time, two more": (
+        "t,a,b\n0,5,1\n1,6,2\n",
+        None,
+        " has 3 columns: choose column 0 (t), 1 (a), 2 (b)",
+    ),
+    "even, two more": (
+        "0.5,5,1\n1.5,6,2\n2.5,7,3\n",
+        None,
+        " has 3 columns: choose column 0, 1, 2",
+    ),
+    "time alone": ("t,a\n0,x\n1,y\n", None, " has 2 columns: choose column 0 (t), 1 (a)"),
+    "text alone": ("a,b\nx,y\nz,w\n", None, f" has 2 columns: choose column {TWO}"),
+    "many": (
+        ",".join(["5.5"] * 21),
+        None,
+        f" has 21 columns: choose column {', '.join(map(str, range(20)))}, ...",
+    ),
+    "number as a name": ("t,0\n0,5\n1,6\n", None, f", row 1: '0' {NAME_OR_VALUE}"),
+    "number as a name, time last": (
+        "0,t\n5,0\n6,1\n",
+        None,
+        f", row 1: '0' {NAME_OR_VALUE.replace('1', '0')}",
+    ),
+    "number as a name, index": (",0\n0,5\n1,6\n", 1, f", row 1: '0' {NAME_OR_VALUE}"),
+    "number as a name, dates": (
+        "Date,7\n2020-01,5\n2020-02,6\n",
+        "1",
+        f", row 1: '7' {NAME_OR_VALUE}",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", COLUMNS)
+def test_column_is_refused_with_those_there_are(tmp_path, case):
+    text, column, message = COLUMNS[case]
+    path = given(tmp_path, "a.csv", text)
+    with refuses(ValueError, f"{path}{message}"):
+        read(path, column)
+
+
+ENDINGS = ".csv .csv.gz .tsv .tsv.gz .txt .txt.gz .npy .parquet"
+DECODE = "cannot be read as UTF-8 text, write it again:"
+REAL = "must hold real numbers (points,) or (points, columns), got"
+NPY = "cannot be read as .npy, write it again:"
+FINITE = "(counted from 0): must be finite, got"
+
+# name of the file, its text or bytes, the column asked for, what is said
+BAD = {
+    "empty": ("a.csv", "", None, " is empty"),
+    "empty npy": ("a.npy", b"", None, " is empty"),
+    "empty in gzip": ("a.csv.gz", "", None, " is empty"),
+    "only a mark": ("a.csv", b"\xef\xbb\xbf", None, " is empty"),
+    "only blank": ("a.csv", "\n\n", None, " is empty"),
+    "only a header": ("a.csv", "wave\n", None, " must hold at least 2 points, got 0"),
+    "one point": ("a.csv", "t,wave\n0,5\n", None, " must hold at least 2 points, got 1"),
+    "other ending": ("a.xlsx", "5\n6\n", None, f" must end in one of {ENDINGS}"),
+    "no ending": ("csv", "5\n6\n", None, f" must end in one of {ENDINGS}"),
+    "npy in gzip": ("a.npy.gz", b"5", None, f" must end in one of {ENDINGS}"),
+    "latin-1": (
+        "a.csv",
+        "höhe\n5\n6\n".encode("latin-1"),
+        None,
+        f" {DECODE} 'utf-8' codec can't decode byte 0xf6 in position 1: invalid start byte",
+    ),
+    "UTF-16": (
+        "a.csv",
+        "wave\n5\n6\n".encode("utf-16"),
+        None,
+        f" {DECODE} 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte",
+    ),
+    "no gzip": ("a.csv.gz", b"5\n6\n", None, rf" {DECODE} Not a gzipped file (b'5\n')"),
+    "half a gzip": (
+        "a.csv.gz",
+        gzip.compress(b"5\n6\n" * 999)[:-12],
+        None,
+        f" {DECODE} Compressed file ended before the end-of-stream marker was reached",
+    ),
+    "broken gzip": (
+        "a.csv.gz",
+        gzip.compress(b"5\n6\n")[:10] + bytes([255] * 20),
+        None,
+        f" {DECODE} Error -3 while decompressing data: invalid block type",
+    ),
+    "npy, nan": ("a.npy", npy([5.0, 6.0, np.nan, np.inf]), None, f", row 2 {FINITE} nan"),
+    "npy, inf": ("a.npy", npy(np.array([5, -np.inf], np.float32)), 0, f", row 1 {FINITE} -inf"),
+    "npy, no point": ("a.npy", npy(np.zeros(0)), None, " must hold at least 2 points, got 0"),
+    "npy, columns": ("a.npy", npy(np.zeros((4, 3))), None, " has 3 columns: choose column 0, 1, 2"),
+    "npy, no such": ("a.npy", npy(np.zeros((4, 2))), 2, " has no column 2: choose column 0, 1"),
+    "npy, name": ("a.npy", npy(np.zeros(4)), "v", " has no column 'v': choose column 0"),
+    "npy, 0-D": ("a.npy", npy(5.0), None, f" {REAL} float64 ()"),
+    "npy, 3-D": ("a.npy", npy(np.zeros((4, 3, 2))), None, f" {REAL} float64 (4, 3, 2)"),
+    "npy, complex": ("a.npy", npy([5.0, 6j]), None, f" {REAL} complex128 (2,)"),
+    "npy, bool": ("a.npy", npy([True, False]), None, f" {REAL} bool (2,)"),
+    "npy, date": ("a.npy", npy(np.array(["2020"], "M8[D]")), None, f" {REAL} datetime64[D] (1,)"),
+    "npy, text": ("a.npy", npy(["a", "b"]), None, f" {REAL} <U1 (2,)"),
+    "npy, object": (
+        "a.npy",
+        npy(np.array([5.0, {}]), allow_pickle=True),
+        None,
+        f" {NPY} Array can't be memory-mapped: Python objects in dtype.",
+    ),
+    "npy, cut off": (
+        "a.npy",
+        npy(np.zeros(99))[:-8],
+        None,
+        f" {NPY} mmap length is greater than file size",
+    ),
+    "no npy": (
+        "a.npy",
+        "wave",
+        None,
+        f" {NPY} EOF: reading magic string, expected 8 bytes got 4",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_file_is_refused(tmp_path, case):
+    name, content, column, message = BAD[case]
+    path = given(tmp_path, name, content)
+    with refuses(ValueError, f"{path}{message}"):
+        read(path, column)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_npy_with_a_wrong_byte_is_read_or_refused_in_one_sentence(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    data = bytearray(npy(np.arange(9.0)))
+    data[rng.integers(8, 80)] = rng.integers(32, 127)
+    path = given(tmp_path, "a.npy", bytes(data))
+    said = f"{path}"
+    try:
+        read(path)
+    except ValueError as error:
+        said = str(error)
+    assert said.startswith(str(path))
+    assert "\n" not in said
+
+
+def test_npy_of_many_fields_is_refused_in_one_sentence(tmp_path):
+    path = given(tmp_path, "a.npy", npy(np.zeros(2, [(f"x{j}", "f8") for j in range(999)])))
+    with pytest.raises(ValueError, match="large and may not be safe") as caught:
+        read(path)
+    assert str(caught.value).startswith(f"{path} {NPY} ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://a.b/c.csv", "s3://a/c.parquet", "file:///tmp/c.npy"])
+def test_url_is_refused(url):
+    with refuses(ValueError, f"{url} is a URL, and only local files are read: download it first"):
+        read(url)
+
+
+def test_missing_file_is_refused(tmp_path):
+    path = tmp_path / "a.csv"
+    with refuses(FileNotFoundError, f"{path} does not exist"):
+        read(path)
+
+
+def test_folder_is_refused(tmp_path):
+    path = tmp_path / "a.csv"
+    path.mkdir()
+    with refuses(IsADirectoryError, f"{path} is a folder: name a file in it"):
+        read(str(path))
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.npy", "a.parquet"])
+def test_file_that_may_not_be_read_is_refused(tmp_path, monkeypatch, name):
+    path = given(tmp_path, name, "5\n6\n")
+
+    def no(self, *args, **options):  # whoever runs the tests may be root, who may read all
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(type(path), "open", no)
+    with refuses(PermissionError, f"[Errno 13] Permission denied: '{path}'"):
+        read(path)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(900,), (900, 1), (900, 2)])
+def test_npy_is_mapped_and_never_written(tmp_path, monkeypatch, dtype, shape):
+    maps = []
+
+    def opened(*args, **options):
+        maps.append(open_memmap(*args, **options))
+        return maps[-1]
+
+    open_memmap = np.lib.format.open_memmap
+    monkeypatch.setattr(np.lib.format, "open_memmap", opened)
+    array = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    path = given(tmp_path, "a.npy", npy(array))
+    column = array.size // 900 - 1
+    found = read(path, column)
+    torch.testing.assert_close(found, torch.from_numpy(array.reshape(900, -1)[:, column]), **BITS)
+    assert isinstance(maps[0], np.memmap)
+    assert found.data_ptr() == maps[0].ctypes.data + column * array.itemsize
+    kept = path.read_bytes()
+    found[3] = 7.0
+    maps[0].flush()
+    assert path.read_bytes() == kept
+
+
+def test_npy_is_checked_to_its_last_value(tmp_path, monkeypatch):
+    monkeypatch.setattr(readers, "CHUNK", 64)
+    array = np.zeros(130)
+    array[129] = np.nan
+    path = given(tmp_path, "a.npy", npy(array))
+    with refuses(ValueError, f"{path}, row 129 {FINITE} nan"):
+        read(path)
+
+
+def test_formats_agree_to_the_bit(tmp_path):
+    values = np.random.default_rng(0).standard_normal(200) * 10.0 ** np.arange(-100, 100)
+    text = "t,wave\n" + "".join(f"{i},{x!r}\n" for i, x in enumerate(values.tolist()))
+    found = [
+        read(given(tmp_path, "a.csv", text)),
+        read(given(tmp_path, "a.csv.gz", text)),
+        read(given(tmp_path, "a.tsv", text.replace(",", "\t"))),
+        read(given(tmp_path, "a.txt", text.replace(",", ";").replace(".", ","))),
+        read(given(tmp_path, "a.npy", npy(values))),
+    ]
+    for each in found:
+        torch.testing.assert_close(each, torch.from_numpy(values), **BITS)
+
+
+def parquet(folder, **columns):
+    """A Parquet file with these columns."""
+    polars = pytest.importorskip("polars", reason="Parquet needs polars: sinrnn[data]")
+    frame = polars.DataFrame(columns)
+    path = folder / "[a]*.parquet"  # which a pattern of names would not match
+    frame.write_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize("column", [None, "wave", 1])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_parquet_is_read_in_its_floats(tmp_path, column, dtype):
+    values = np.random.default_rng(0).standard_normal(9).astype(dtype)
+    path = parquet(tmp_path, t=np.arange(9), wave=values)
+    torch.testing.assert_close(read(path, column), torch.from_numpy(values), **BITS)
+
+
+def test_parquet_of_integers_is_float64(tmp_path):
+    path = parquet(tmp_path, day=["mon", "tue"], wave=np.array([5, -6], np.int16))
+    torch.testing.assert_close(read(path), torch.tensor([5.0, -6.0]), **BITS)
+
+
+def test_parquet_beside_even_steps(tmp_path):
+    path = parquet(tmp_path, a=[0, 2, 4], b=[5.0, 9.0, 6.0])
+    torch.testing.assert_close(read(path), torch.tensor([5.0, 9.0, 6.0]), **BITS)
+
+
+# the columns, the one asked for, what is said
+FRAMES = {
+    "missing": ({"a": [5.0, 6.0, None]}, None, f", row 2 (counted from 0): {MISSING}"),
+    "nan": ({"a": [5.0, np.nan, 6.0]}, None, f", row 1 {FINITE} nan"),
+    "text": ({"a": ["5", "6"]}, None, ", column 'a' must hold numbers, got String"),
+    "bool": ({"a": [True, False]}, None, ", column 'a' must hold numbers, got Boolean"),
+    "text asked for": ({"a": [5], "b": ["x"]}, "b", ", column 'b' must hold numbers, got String"),
+    "short": ({"a": [5.0]}, None, " must hold at least 2 points, got 1"),
+    "no such": ({"a": [5.0], "b": [6]}, "c", f" has no column 'c': choose column {TWO}"),
+    "two": ({"a": [5, 1], "b": [6, 7]}, None, f" has 2 columns: choose column {TWO}"),
+    "text and two": (
+        {"a": ["x", "y"], "b": [5, 1], "c": [6, 7]},
+        None,
+        f" has 3 columns: choose column {TWO}, 2 (c)",
+    ),
+    "gap": ({"a": [0, 1, None, 3], "b": [6] * 4}, None, f" has 2 columns: choose column {TWO}"),
+}
+
+
+@pytest.mark.parametrize("case", FRAMES)
+def test_parquet_is_refused(tmp_path, case):
+    columns, column, message = FRAMES[case]
+    path = parquet(tmp_path, **columns)
+    with refuses(ValueError, f"{path}{message}"):
+        read(path, column)
+
+
+@pytest.mark.parametrize("damage", [slice(0, 40), slice(-40, None)])
+def test_damaged_parquet_is_refused_in_one_sentence(tmp_path, damage):
+    path = parquet(tmp_path, wave=np.arange(99.0))
+    path.write_bytes(path.read_bytes()[damage])
+    with pytest.raises(ValueError, match="write it again") as caught:
+        read(path)
+    assert str(caught.value).startswith(f"{path} cannot be read as Parquet, write it again: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_parquet_without_polars_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "polars", None)
+    path = given(tmp_path, "a.parquet", "PAR1")
+    with refuses(ValueError, f"{path} needs polars: pip install polars"):
+        read(path)

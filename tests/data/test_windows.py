@@ -1,0 +1,359 @@
+"""Windows by hand, the order of batches, and spans that share nothing."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from cases import refuses
+from ramp import Given, Ramp, data, same
+
+from sinrnn.data.samplers import BatchOrder, TrackOrder
+from sinrnn.data.series import Sine
+from sinrnn.data.windows import Scaling, WindowDataModule, Windows
+
+NOTEBOOK = {"train": [0, 0.25], "val": [0.375, 0.625], "test": [0.75, 1]}
+
+
+def order(seed, epoch, count=50, batch_size=8):
+    made = BatchOrder(count, batch_size, seed)
+    made.set_epoch(epoch)
+    return torch.cat(list(made)).tolist()
+
+
+# Windows of one span
+
+
+@pytest.mark.parametrize(
+    ("horizon", "x", "y"),
+    [
+        (1, [[10, 20], [20, 30], [30, 40], [40, 50]], [30, 40, 50, 60]),
+        (3, [[10, 20], [20, 30]], [50, 60]),
+        (4, [[10, 20]], [60]),
+    ],
+)
+def test_windows_are_those_written_by_hand(horizon, x, y):
+    span = torch.tensor([10.0, 20.0, 30.0, 40.0, 50.0, 60.0])
+    windows = Windows(span, 2, horizon)
+    x, y = torch.tensor(x, dtype=span.dtype), torch.tensor(y, dtype=span.dtype)
+    assert len(windows) == len(x)
+    same(windows[:], (x[:, :, None], y[:, None]))
+    same(windows.targets, y)
+
+
+def test_windows_take_no_memory_of_their_own():
+    span = torch.zeros(10_000)
+    windows = Windows(span, 100)
+    for view in (windows.span, windows._rows, windows.targets, *windows[7:4000]):
+        storage = view.untyped_storage()
+        assert storage.data_ptr() == span.untyped_storage().data_ptr()
+        assert storage.nbytes() == 8 * 10_000
+
+
+def test_batch_by_indices_is_its_windows_one_by_one():
+    windows = Windows(Ramp(10).values(), 3, 2)
+    index = torch.tensor([4, 0, 2, 2, 5])
+    one_by_one = [windows[int(i) : int(i) + 1] for i in index]
+    same(windows[index], tuple(torch.cat(parts) for parts in zip(*one_by_one, strict=True)))
+
+
+def test_iteration_gives_every_window_in_order_of_time(monkeypatch):
+    monkeypatch.setattr("sinrnn.data.windows.EVAL_BATCH", 3)
+    batches = list(Windows(Ramp(11).values(), 4))
+    assert [len(x) for x, _ in batches] == [3, 3, 1]
+    same(torch.cat([x[:, 0, 0] for x, _ in batches]), torch.arange(7.0))
+    same(torch.cat([y[:, 0] for _, y in batches]), torch.arange(4.0, 11.0))
+
+
+@pytest.mark.parametrize(("count", "most"), [(9, 5), (100, 7), (10, 10), (11, 10), (5000, 2)])
+def test_sample_is_evenly_spread_from_first_to_last(count, most):
+    x, y = Windows(Ramp(count + 2).values(), 2).sample(most)
+    first = x[:, 0, 0]
+    assert (len(first), first[0], first[-1]) == (most, 0, count - 1)
+    assert first.diff().max() - first.diff().min() <= 1
+    same(y[:, 0], first + 2)
+
+
+def test_sample_of_fewer_windows_than_asked_for_is_all_of_them():
+    windows = Windows(Ramp(8).values(), 2)
+    same(windows.sample(100), windows[:])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_sample_includes_the_last_of_17_million_windows_whatever_the_default_dtype(dtype):
+    torch.set_default_dtype(dtype)
+    windows = Windows(torch.arange(2**24 + 3, dtype=torch.int32), 1)
+    assert windows.sample(3)[0].flatten().tolist() == [0, 2**23, 2**24 + 1]
+
+
+@pytest.mark.parametrize(
+    ("window", "horizon", "message"),
+    [
+        (0, 1, "window must be at least 1 step, got 0"),
+        (4, 0, "horizon must be at least 1 step, got 0"),
+        (4, 3, "window 4 and horizon 3 need 7 points, got 6"),
+    ],
+)
+def test_windows_refuse_sizes_that_do_not_fit(window, horizon, message):
+    with refuses(ValueError, message):
+        Windows(torch.zeros(6), window, horizon)
+
+
+# The order of batches
+
+
+def test_order_depends_on_seed_and_epoch_alone():
+    before = torch.get_rng_state()
+    expected = order(3, 5)
+    same(torch.get_rng_state(), before)
+    torch.manual_seed(123)
+    assert order(3, 5) == expected
+    assert len({tuple(order(*key)) for key in [(3, 5), (3, 6), (4, 5), (5, 3), (0, 0)]}) == 5
+
+
+def test_order_follows_the_epoch_set_after_the_iterator_was_made():
+    late = BatchOrder(50, 8, 3)
+    batches = iter(late)
+    late.set_epoch(5)
+    assert torch.cat(list(batches)).tolist() == order(3, 5)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize(
+    ("count", "batch_size", "sizes"), [(10, 4, [4, 4, 2]), (8, 4, [4, 4]), (3, 9, [3])]
+)
+def test_order_has_every_index_once(count, batch_size, sizes, shuffle):
+    made = BatchOrder(count, batch_size, 1, shuffle)
+    batches = list(made)
+    assert [len(batch) for batch in batches] == sizes
+    assert len(made) == len(sizes)
+    assert sorted(torch.cat(batches).tolist()) == list(range(count))
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("batch_size", [4, 5, 7, 40, 100])
+@pytest.mark.parametrize("count", [39, 40, 41])
+def test_order_of_several_groups_has_every_index_once_in_full_batches(
+    count, batch_size, shuffle, monkeypatch
+):
+    monkeypatch.setattr("sinrnn.data.samplers.GROUP", 10)
+    made = BatchOrder(count, batch_size, 1, shuffle)
+    batches = list(made)
+    sizes = [batch_size] * (count // batch_size) + [count % batch_size]
+    assert [len(batch) for batch in batches] == [size for size in sizes if size]
+    assert len(made) == len(batches)
+    indices = torch.cat(batches).tolist()
+    assert sorted(indices) == list(range(count))
+    assert (indices == sorted(indices)) is not shuffle
+
+
+def test_order_groups_are_shuffled_and_reach_over_the_whole_series(monkeypatch):
+    monkeypatch.setattr("sinrnn.data.samplers.GROUP", 10)
+    groups = torch.tensor(order(3, 5, 40)).split(10)
+    firsts = [group.min().item() for group in groups]
+    assert sorted(firsts) == [0, 1, 2, 3]
+    assert firsts != [0, 1, 2, 3]
+    for group, first in zip(groups, firsts, strict=True):
+        same(group.sort().values, torch.arange(first, 40, 4))
+        assert group.tolist() != sorted(group.tolist())
+    assert len({tuple(order(*key, 40)) for key in [(3, 5), (3, 6), (4, 5), (5, 3)]}) == 4
+
+
+def test_order_unshuffled_is_that_of_time_in_every_epoch():
+    made = BatchOrder(10, 4, 1, shuffle=False)
+    made.set_epoch(3)
+    same(torch.cat(list(made)), torch.arange(10))
+
+
+# Spans of a series
+
+
+def test_notebook_spans_hold_246_windows_each():
+    found = data(Ramp(1000), window=4, **NOTEBOOK)
+    # 250 points each: 0..249, 375..624, 750..999. Four are read before the first target, so
+    # 250 - 4 = 246 windows, and the targets are 4..249, 379..624, 754..999.
+    targets = {name: windows.targets for name, windows in found.windows.items()}
+    assert {name: len(y) for name, y in targets.items()} == {"train": 246, "val": 246, "test": 246}
+    assert {name: (y[0].item(), y[-1].item()) for name, y in targets.items()} == {
+        "train": (4, 249),
+        "val": (379, 624),
+        "test": (754, 999),
+    }
+
+
+def test_windows_of_a_sine_are_its_samples():
+    sine = Sine(1000)
+    found = data(sine, window=4, **NOTEBOOK)
+    same(found.windows["val"].targets, sine.values()[379:625])
+    same(found.windows["test"][:1][0][0, :, 0], sine.values()[750:754])
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+@pytest.mark.parametrize("points", [97, 100, 1000])
+@pytest.mark.parametrize(
+    "spans",
+    [
+        {"train": [0, 0.6], "val": [0.6, 0.8], "test": [0.8, 1]},
+        {"train": [0, 1 / 3], "val": [1 / 3, 0.515], "test": [0.515, 1]},
+        {"train": [0.1, 0.45], "val": [0.5, 0.75], "test": [0.8, 0.95]},
+    ],
+)
+def test_spans_share_no_point_and_no_window_leaves_its_span(spans, points, horizon):
+    found = data(Ramp(points), window=4, horizon=horizon, **spans)
+    seen = []
+    for name, (a, b) in spans.items():
+        first, last = found.edges(name)
+        assert (first, last) == (round(a * points), round(b * points))
+        x, y = found.windows[name][:]
+        used = set(x.flatten().tolist()) | set(y.flatten().tolist())
+        assert min(used) == first
+        assert max(used) == last - 1
+        seen += used
+    assert len(seen) == len(set(seen))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window": 0}, "window must be at least 1 step, got 0"),
+        ({"horizon": 0}, "horizon must be at least 1 step, got 0"),
+        ({"batch_size": -1}, "batch_size must be at least 1, or 0 for all, got -1"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
+        ({"val": [0.5, 0.8]}, "val [0.5, 0.8] must start at or after the end of train, 0.6"),
+        (
+            {"train": [0.5, 0.8], "val": [0, 0.5]},
+            "val [0, 0.5] must start at or after the end of train, 0.8",
+        ),
+        ({"test": [0.8, 1.2]}, "test must be [a, b] with 0 <= a < b <= 1, got [0.8, 1.2]"),
+        ({"train": [-0.1, 0.6]}, "train must be [a, b] with 0 <= a < b <= 1, got [-0.1, 0.6]"),
+        ({"val": [0.7, 0.7]}, "val must be [a, b] with 0 <= a < b <= 1, got [0.7, 0.7]"),
+        ({"val": [0.8, 0.6]}, "val must be [a, b] with 0 <= a < b <= 1, got [0.8, 0.6]"),
+    ],
+)
+def test_data_refuses_options_that_make_no_sense(options, message):
+    with refuses(ValueError, message):
+        WindowDataModule(**options)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("train [0.0, 0.1]", {"train": (0.0, 0.1)}),
+        ("val [0.6, 0.7]", {"val": (0.6, 0.7)}),
+        ("test [0.9, 1.0]", {"test": (0.9, 1.0)}),
+    ],
+)
+def test_data_names_the_span_that_is_too_short(name, options):
+    span, _, edges = name.partition(" ")
+    message = f"the {span} span {edges}: window 9 and horizon 2 need 11 points, got 10"
+    with refuses(ValueError, message):
+        data(Ramp(100), window=9, horizon=2, **options)
+
+
+# Standardised units
+
+
+def test_scaling_is_that_of_the_training_span_alone():
+    values = torch.randn(100) * 3 + 7
+    found = data(Given(values), train=[0.1, 0.5], standardise=True).scaling
+    train = values[10:50].numpy()
+    torch.testing.assert_close(found, Scaling(train.mean().item(), train.std().item()))
+    changed = values.clone()
+    changed[:10], changed[50:] = 1e6, -1e6
+    assert data(Given(changed), train=[0.1, 0.5], standardise=True).scaling == found
+
+
+def test_scaling_is_left_out_unless_asked_for():
+    assert data(Given(torch.randn(100) * 3 + 7)).scaling == (0, 1)
+
+
+@pytest.mark.parametrize("value", [0.0, 2.0, 0.1, 0.7])  # of 0.1 the mean is not exactly 0.1
+def test_standardise_refuses_a_constant_training_span(value):
+    values = torch.full((100,), value)
+    values[60:] += torch.arange(40)
+    with refuses(ValueError, "standardise: the train span is constant, its deviation is 0"):
+        data(Given(values), standardise=True)
+
+
+def test_standardise_refuses_a_deviation_that_float32_cannot_divide_by():
+    message = (
+        "standardise: the train span's deviation is 1e-31, too small for float32: give the series "
+        "in a smaller unit"
+    )
+    values = 1e-31 * (-1.0) ** torch.arange(100, dtype=torch.float64)
+    with refuses(ValueError, message):
+        data(Given(values), standardise=True)
+
+
+# Loaders
+
+
+def test_training_loader_gives_each_epoch_its_own_order():
+    found = data(Ramp(100), horizon=2, batch_size=16, seed=4)
+    loader = found.train_dataloader()
+    epochs = []
+    for epoch in (0, 1):
+        loader.sampler.set_epoch(epoch)
+        batches = list(loader)
+        # 60 points, the first target at 5: 55 windows.
+        assert [tuple(x.shape) for x, _ in batches] == [(16, 4, 1)] * 3 + [(7, 4, 1)]
+        assert [tuple(y.shape) for _, y in batches] == [(16, 1)] * 3 + [(7, 1)]
+        x, y = (torch.cat(parts) for parts in zip(*batches, strict=True))
+        same(x[:, :, 0], y - 5 + torch.arange(4.0))
+        same(y[:, 0], torch.tensor(order(4, epoch, 55, 16)) + 5.0)
+        epochs.append(y)
+    assert not torch.equal(*epochs)
+
+
+@pytest.mark.parametrize("batch_size", [0, 56, 1000])
+def test_training_loader_with_room_for_all_gives_one_batch_in_order_of_time(batch_size):
+    found = data(Ramp(100), batch_size=batch_size)
+    ((x, y),) = found.train_dataloader()
+    same((x, y), found.windows["train"][:])
+    same(y[:, 0], torch.arange(4.0, 60.0))
+
+
+def test_training_loader_unshuffled_keeps_the_order_of_time():
+    loader = data(Ramp(100), batch_size=16, shuffle=False).train_dataloader()
+    same(torch.cat([y for _, y in loader])[:, 0], torch.arange(4.0, 60.0))
+
+
+# Within an epoch
+
+
+@pytest.mark.parametrize("made", [BatchOrder(50, 8, 3), TrackOrder(93, 4, 3)])
+@pytest.mark.parametrize("first", [0, 1, 5])
+def test_order_begins_at_first_once(made, first):
+    every = list(made)
+    made.first = first
+    same(list(made), every[first:])
+    same(list(made), every)
+    assert len(made) == len(every) > 5
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 8}, {"tracks": 3}])
+@pytest.mark.parametrize(("started", "processed", "skipped"), [(2, 1, 4), (2, 2, 0), (0, 0, 0)])
+def test_training_loader_goes_on_within_an_epoch_alone(options, started, processed, skipped):
+    made = data(Sine(200), **options)
+    whole = [list(made.train_dataloader()) for _ in range(2)]
+    same(*whole)
+    epochs = SimpleNamespace(total=SimpleNamespace(started=started, processed=processed))
+    batches = SimpleNamespace(current=SimpleNamespace(processed=4))
+    loop = SimpleNamespace(
+        epoch_progress=epochs, epoch_loop=SimpleNamespace(batch_progress=batches)
+    )
+    made.trainer = SimpleNamespace(fit_loop=loop, global_rank=0, world_size=1)
+    loader = made.train_dataloader()
+    assert len(loader) == len(whole[0]) > 4
+    same(list(loader), whole[0][skipped:])
+    same(list(loader), whole[0])
+
+
+def test_evaluation_loaders_give_val_then_train_and_test_in_order_of_time(monkeypatch):
+    monkeypatch.setattr("sinrnn.data.windows.EVAL_BATCH", 9)
+    found = data(Ramp(100), batch_size=2)
+    loaders = [*found.val_dataloader(), found.test_dataloader()]
+    for loader, first, last in zip(loaders, (64, 4, 84), (80, 60, 100), strict=True):
+        batches = list(loader)
+        assert [len(x) for x, _ in batches[:-1]] == [9] * (len(batches) - 1)
+        assert all(x.shape == (len(y), 4, 1) and y.shape == (len(y), 1) for x, y in batches)
+        same(torch.cat([y for _, y in batches])[:, 0], torch.arange(first, last).double())

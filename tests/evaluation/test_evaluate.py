@@ -1,0 +1,303 @@
+"""What a network is worth on its data, by hand, and the pictures that show it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from cases import BITS, H, assert_close
+from matplotlib.figure import Figure
+
+from sinrnn import SinRNN
+from sinrnn.data.series import Series
+from sinrnn.data.windows import WindowDataModule, Windows
+from sinrnn.evaluation import evaluate
+from sinrnn.evaluation.results import History
+from sinrnn.nn.trace import trace
+
+WINDOW, POINTS = 4, 90
+# Spans of different lengths, apart from each other and from the end.
+EDGES = {"train": (0, 45), "val": (50, 70), "test": (72, 88)}
+SPANS = list(EDGES)
+PICTURES = "windows losses predictions_val predictions_train residuals gradient_flow rollout"
+HISTORY = History([0.0, 1.0, 2.0], {"train": [3.0, 2.0, 1.0], "val": [4.0, 3.0, 2.0]})
+
+
+class Noise(Series):
+    """Numbers without any pattern, the same at each call."""
+
+    def values(self):
+        return torch.randn(POINTS, generator=torch.Generator().manual_seed(1))
+
+
+def made(horizon=1, spans=SPANS):
+    """An untrained network that saturates in part, its data and its predictions."""
+    fractions = {name: (a / POINTS, b / POINTS) for name, (a, b) in EDGES.items()}
+    data = WindowDataModule(Noise(), WINDOW, horizon, **fractions)
+    data.setup()
+    net = SinRNN(hidden_size=H, bias=True, depth=3, init="torch")
+    torch.nn.init.normal_(net.Wih, std=2.0)
+    net.window, net.horizon = WINDOW, horizon
+    return net, data, evaluate.predictions(net, data, spans)
+
+
+def same(actual, expected):
+    torch.testing.assert_close(actual, expected, **BITS)
+
+
+# The measures
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_saturated_counts_what_is_beyond_099_and_not_099_itself(dtype):
+    h = torch.tensor([[0.99, -0.99, 0.991], [-0.991, 1.0, 0.0], [0.5, -1.0, 0.98]], dtype=dtype)
+    assert evaluate.saturated(h) == 4 / 9
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_spectral_radius_matches_numpy_in_float64(dtype):
+    Whh = torch.nn.Parameter(torch.randn(H, H, dtype=dtype))
+    expected = abs(np.linalg.eigvals(Whh.detach().double().numpy())).max()
+    assert evaluate.spectral_radius(Whh) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("Whh", "radius"),
+    [
+        ([[0.0, -0.7], [0.7, 0.0]], 0.7),  # turns: its eigenvalues are imaginary
+        ([[0.5, 0.0], [0.0, -3.0]], 3.0),  # flips: the larger one is negative
+        ([[0.5, 9.0], [0.0, 0.4]], 0.5),  # shears: its norm says nothing
+    ],
+)
+def test_spectral_radius_of_what_is_known(Whh, radius):
+    assert evaluate.spectral_radius(torch.tensor(Whh)) == pytest.approx(radius, rel=1e-12)
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+@pytest.mark.parametrize(("size", "dtype"), [(1, torch.float64), (1e-30, torch.float32)])
+def test_lag_is_that_of_the_sample_that_is_predicted(horizon, size, dtype):
+    windows = Windows((size * torch.randn(40)).to(dtype), 5, horizon)
+    x, y = windows[:]
+    noise = (size * 1e-3 * torch.randn(len(x))).to(dtype)
+    found = [evaluate.lag(windows, x[:, -1 - before, 0] + noise) for before in range(5)]
+    assert found == [horizon + before for before in range(5)]
+    assert evaluate.lag(windows, y[:, 0] + noise) == 0
+
+
+def test_lag_is_never_shorter_than_the_horizon():
+    # A ramp, predicted 1, 2, ... steps late: nearest are the target, or the last value read.
+    windows = Windows(torch.arange(40.0), 5, 3)
+    found = [evaluate.lag(windows, windows.targets - late) for late in (1, 2, 3, 4)]
+    assert found == [0, 3, 3, 4]
+    # Where all fit equally well, nothing is late.
+    assert evaluate.lag(Windows(torch.ones(20), 4, 2), torch.ones(15)) == 0
+
+
+# A part of the data, and all of it
+
+
+@pytest.mark.parametrize(
+    ("most", "states", "count"),
+    [
+        (5, 10**6, 5),
+        (10**6, 10**6, 300 - WINDOW),
+        (1000, 7 * WINDOW * H, 7),
+        (1000, 7 * WINDOW * H - 1, 6),
+        (1000, 1, 1),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_few_are_no_more_than_are_wanted_or_fit(monkeypatch, most, states, count, dtype):
+    monkeypatch.setattr(evaluate, "STATES", states)
+    windows = Windows(torch.randn(300), WINDOW)
+    found = evaluate.few(windows, SinRNN(hidden_size=H, dtype=dtype), most)
+    same(found, tuple(part.to(dtype) for part in windows.sample(count)))
+
+
+def test_few_are_a_thousand_from_the_first_window_to_the_last():
+    x, y = evaluate.few(Windows(torch.arange(2000.0), WINDOW), SinRNN(hidden_size=H))
+    assert len(x) == len(y) == evaluate.LOOKED_AT == 1000
+    assert (x[0, 0], y[-1]) == (0, 1999)
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_excerpt_is_the_first_windows_of_each_span(horizon):
+    _, data, _ = made(horizon)
+    before = {name: windows[:] for name, windows in data.windows.items()}
+    part = evaluate.excerpt(data, 14)
+    assert list(part.windows) == SPANS
+    for name, (x, y) in before.items():
+        same(part.windows[name][:], (x[:14], y[:14]))
+        same(data.windows[name][:], (x, y))
+        assert part.edges(name) == EDGES[name]
+
+
+def test_predictions_are_the_outputs_for_all_windows_of_the_spans():
+    net, data, _ = made()
+    found = evaluate.predictions(net, data)
+    assert list(found) == SPANS
+    assert list(evaluate.predictions(net, data, ("val", "train"))) == ["val", "train"]
+    for name in SPANS:
+        assert_close(found[name], net(data.windows[name][:][0])[:, 0].detach())
+
+
+# The results
+
+
+def test_examine_measures_the_losses_and_the_network():
+    net, data, predicted = made(horizon=3)
+    results = evaluate.examine(net, data, predicted)
+    for name in SPANS:
+        x, y = (part.squeeze().numpy() for part in data.windows[name][:])
+        errors = {
+            "network": predicted[name].numpy() - y,
+            "persistence": x[:, -1] - y,
+            "linear extrapolation": x[:, -1] + 3 * (x[:, -1] - x[:, -2]) - y,
+        }
+        for row, error in errors.items():
+            expected = (error**2).mean() / 2
+            assert results.half_mse[row][name] == pytest.approx(expected, rel=1e-12)
+        assert results.variance[name] == pytest.approx(y.var(), rel=1e-12)
+    h = net.unroll(data.windows["val"][:][0])[0][:, -1]
+    assert 0 < results.saturated < 1
+    assert results.saturated == (h.abs() > 0.99).sum() / h.numel()
+    assert results.spectral_radius == evaluate.spectral_radius(net.Whh)
+    same(vars(results.trace), vars(trace(net, *data.windows["train"][:])))
+    predicted["val"] = data.windows["val"][:][0][:, -2, 0]
+    assert evaluate.examine(net, data, predicted).lag == 4
+
+
+def test_examine_passes_on_how_it_was_trained():
+    net, data, predicted = made(spans=SPANS[:2])
+    results = evaluate.examine(net, data, predicted, HISTORY, 0.5)
+    assert (results.history, results.clip, results.depth) == (HISTORY, 0.5, 3)
+    results = evaluate.examine(net, data, predicted)
+    assert (results.history, results.clip) == (None, None)
+    assert list(results.variance) == list(results.half_mse["network"]) == SPANS[:2]
+
+
+def test_examine_counts_the_targets_outside_the_training_range():
+    net, data, predicted = made()
+    train, val = data.windows["train"].span, data.windows["val"].span
+    train[:] = torch.linspace(-1, 1, len(train))  # its first value is no target, but was seen
+    val[:] = 0.5
+    val[0] = 7.0  # read, but no target
+    val[5:10] = torch.tensor([-1.0, 1.0, -1.01, 1.01, 2.0])
+    results = evaluate.examine(net, data, predicted)
+    assert results.outside == 3 / 16
+    assert results.train_range == (-1.0, 1.0)
+
+
+@pytest.mark.parametrize("spans", [SPANS, SPANS[:2]])
+@pytest.mark.parametrize("most", [1000, 9])
+def test_rollout_starts_at_the_last_span_that_was_predicted(monkeypatch, spans, most):
+    monkeypatch.setattr(evaluate, "ROLLOUT_STEPS", most)
+    net, data, predicted = made(spans=spans)
+    found = evaluate.examine(net, data, predicted).rollout
+    first = EDGES[spans[-1]][0] + WINDOW
+    assert found.start == first
+    same(found.warm_up, data.values[first - WINDOW : first])
+    # During training, the test span is not looked at.
+    end = len(data.values) if "test" in spans else EDGES[spans[-1]][1]
+    same(found.truth, data.values[first : min(first + most, end)])
+    # Its first step is the prediction for the span's first window.
+    assert_close(found.prediction[0], predicted[spans[-1]][0])
+
+
+def test_rollout_goes_on_beyond_the_end_of_a_series_that_is_known_there():
+    data = WindowDataModule(window=WINDOW)  # a sine of 1000 points
+    data.setup()
+    net = SinRNN(hidden_size=H)
+    found = evaluate.examine(net, data, evaluate.predictions(net, data)).rollout
+    assert len(found.truth) == 1000
+
+
+# The pictures
+
+
+def drawn(horizon=1, run=HISTORY, readout_epoch=None):
+    """All pictures, and what they show."""
+    net, data, predicted = made(horizon)
+    results = evaluate.examine(net, data, predicted, run)
+    return evaluate.pictures(data, predicted, results, readout_epoch), data, predicted, results
+
+
+def lines(axis):
+    return {line.get_label(): line.get_xydata().tolist() for line in axis.lines}
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+@pytest.mark.parametrize("run", [HISTORY, History(), None])
+def test_pictures_are_all_that_there_is_something_to_draw_of(horizon, run):
+    found, data, predicted, results = drawn(horizon, run)
+    there = {"losses": run is HISTORY, "rollout": horizon == 1}
+    assert list(found) == [name for name in PICTURES.split() if there.get(name, True)]
+    assert all(isinstance(draw(), Figure) for draw in found.values())
+    without = evaluate.pictures(data, predicted, replace(results, trace=None))
+    assert set(found) - set(without) == {"gradient_flow"}
+
+
+@pytest.mark.parametrize(("epoch", "texts"), [(1, ["readout solved"]), (None, [])])
+def test_picture_of_losses_has_the_curves_the_rivals_and_the_readout(epoch, texts):
+    found, _, _, results = drawn(readout_epoch=epoch)
+    (axis,) = found["losses"]().axes
+    rivals = [f"{name}, val: {row['val']:.1e}" for name, row in results.half_mse.items()]
+    assert [label for label in lines(axis) if ", val:" in label] == rivals[1:]
+    assert lines(axis)["val"] == [[0, 4], [1, 3], [2, 2]]
+    assert [text.get_text() for text in axis.texts] == texts
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+@pytest.mark.parametrize("name", ["train", "val"])
+def test_picture_of_predictions_stands_where_they_are_in_the_series(name, horizon):
+    found, data, predicted, _ = drawn(horizon)
+    axis = found[f"predictions_{name}"]().axes[0]
+    at = range(EDGES[name][0] + WINDOW + horizon - 1, EDGES[name][1])
+    assert lines(axis) == {
+        "target": [[t, data.values[t]] for t in at],
+        "prediction": [[t, y] for t, y in zip(at, predicted[name], strict=True)],
+    }
+    assert axis.get_title() == f"{name} windows: {('one step', '3 steps')[horizon > 1]} ahead"
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_picture_of_windows_stands_where_they_are_in_the_series(horizon):
+    found, data, predicted, _ = drawn(horizon)
+    axes = found["windows"]().axes
+    for name, row in (("train", axes[:4]), ("val", axes[4:])):
+        # (i + 1/2) times the golden section, i = 0..3, without whole numbers, sorted
+        for axis, part in zip(row, (0.163119, 0.309017, 0.545085, 0.927051), strict=True):
+            i = int(part * len(predicted[name]))
+            first = EDGES[name][0] + i
+            target = first + WINDOW - 1 + horizon
+            assert lines(axis) == {
+                "window, read": [[t, data.values[t]] for t in range(first, first + WINDOW)],
+                "target": [[target, data.values[target]]],
+                "prediction": [[target, predicted[name][i]]],
+            }
+
+
+def test_picture_of_windows_shows_each_of_fewer_than_four_once():
+    _, data, predicted, results = drawn()
+    made = {name: values[:3] for name, values in predicted.items()}
+    axes = evaluate.pictures(evaluate.excerpt(data, 3), made, results)["windows"]().axes
+    assert [lines(axis)["window, read"][0][0] for axis in axes] == [0, 1, 2, 50, 51, 52]
+
+
+def test_other_pictures_show_the_results():
+    found, data, predicted, results = drawn()
+    left, _ = found["residuals"]().axes
+    for bars, name in zip(left.containers, ("train", "val"), strict=True):
+        heights, edges = np.histogram(predicted[name] - data.windows[name].targets, 40)
+        assert [bar.get_height() for bar in bars] == heights.tolist()
+        assert bars[0].get_x() == pytest.approx(edges[0])
+    left, right = found["gradient_flow"]().axes
+    assert left.lines[0].get_ydata().tolist() == results.trace.flow.tolist()
+    assert [text.get_text() for text in right.get_legend().get_texts()] == ["depth in training: 3"]
+    assert found["rollout"]().axes[0].get_title().startswith(f"{len(results.rollout.truth)} steps")
+
+
+def test_spectral_radius_of_what_is_not_finite_is_nan():
+    Whh = torch.eye(H)
+    Whh[0, 1] = np.nan
+    assert np.isnan(evaluate.spectral_radius(Whh))  # LAPACK would end the process

@@ -1,0 +1,509 @@
+"""The figures carry the numbers given: they are read back from the axes."""
+
+import itertools
+import struct
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_rgb
+
+from sinrnn import SinRNN
+from sinrnn.evaluation import plots
+from sinrnn.evaluation.backtest import Backtest, Honesty
+from sinrnn.evaluation.results import Rollout
+from sinrnn.forecasting.forecast import Forecast
+from sinrnn.nn.trace import Trace, trace
+
+EPOCHS = [0.0, 1.0, 2.0, 4.0]
+CURVES = {"train": [1.0, 1e-1, 1e-2, 1e-3], "val": [2.0, 3e-1, 2e-2, 4e-3]}
+BASELINES = {"persistence": 1.2e-2, "linear extrapolation": 1.1e-5, "autoregression AR(4)": 9e-6}
+
+
+def lines(axis):
+    """The points of each line, by label."""
+    return {line.get_label(): np.asarray(line.get_xydata()).tolist() for line in axis.lines}
+
+
+def points(x, y):
+    return [[float(a), float(b)] for a, b in zip(x, y, strict=True)]
+
+
+def legend(axis):
+    return [text.get_text() for text in axis.get_legend().get_texts()]
+
+
+def closed():
+    truth = torch.tensor([0.0, 1.0, 0.5, -1.0])
+    prediction = torch.tensor([0.0, 1.25, 0.5, 40.0])
+    return Rollout(7, torch.tensor([0.25, 0.75]), prediction, truth)
+
+
+def sampled(**counts):
+    """Windows of two samples by span, all numbers different."""
+    number = itertools.count()
+    return {
+        name: [
+            (10 * i, torch.tensor([next(number), next(number)]), next(number), next(number))
+            for i in range(count)
+        ]
+        for name, count in counts.items()
+    }
+
+
+def loss_figure():
+    return plots.loss_curves(EPOCHS, CURVES, BASELINES, 2)
+
+
+def prediction_figure(horizon=1):
+    target, prediction = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.5, 2.0, 3.0])
+    return plots.predictions("val", 604, horizon, target, prediction)
+
+
+def window_figure():
+    return plots.sample_windows(sampled(train=2, val=2), 3)
+
+
+# Loss curves
+
+
+def test_loss_curves_carry_both_losses_on_a_log_scale():
+    (axis,) = loss_figure().axes
+    found = lines(axis)
+    for name, values in CURVES.items():
+        assert found[name] == points(EPOCHS, values)
+    assert axis.get_yscale() == "log"
+    assert axis.get_xscale() == "linear"
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("epochs done", "half_mse")
+
+
+def test_loss_curves_draw_a_baseline_unless_it_is_far_below_them():
+    # The lowest loss is 1e-3: 1.1e-5 is within a factor of 100 of it, 9e-6 is not.
+    (axis,) = loss_figure().axes
+    found = lines(axis)
+    drawn = {"persistence, val: 1.2e-02": 1.2e-2, "linear extrapolation, val: 1.1e-05": 1.1e-5}
+    for label, value in drawn.items():
+        assert [y for _, y in found[label]] == [value, value]
+    below = "autoregression AR(4), val: 9.0e-06 (below the axis)"
+    assert found[below] == []
+    assert legend(axis) == [*CURVES, *drawn, below]
+
+
+def test_loss_curves_are_not_squeezed_by_a_baseline_far_below_them():
+    (axis,) = plots.loss_curves(EPOCHS, CURVES, BASELINES | {"persistence": 1e-30}).axes
+    bottom, top = axis.get_ylim()
+    assert 1e-6 < bottom < 1.1e-5
+    assert 2 < top < 20
+
+
+def test_loss_curves_tell_the_lines_apart():
+    (axis,) = loss_figure().axes
+    seen = {(line.get_color(), line.get_linestyle()) for line in axis.lines}
+    assert len(seen) == len(axis.lines) == 2 + 3 + 1
+
+
+@pytest.mark.parametrize(("epoch", "where"), [(2, [2]), (None, []), (4, []), (9, [])])
+def test_loss_curves_mark_where_the_readout_was_solved(epoch, where):
+    (axis,) = plots.loss_curves(EPOCHS, CURVES, BASELINES, epoch).axes
+    upright = [x for ((x, a), (_, b)) in (v for v in lines(axis).values() if len(v) == 2) if a < b]
+    assert upright == where
+    assert [text.get_text() for text in axis.texts] == ["readout solved"] * len(where)
+
+
+# Predictions and the closed loop
+
+
+def test_predictions_carry_both_lines_and_their_difference():
+    above, below = prediction_figure().axes
+    assert lines(above) == {
+        "target": points([604, 605, 606], [1, 2, 4]),
+        "prediction": points([604, 605, 606], [1.5, 2, 3]),
+    }
+    assert list(lines(below).values()) == [points([604, 605, 606], [0.5, 0, -1])]
+    assert legend(above) == ["target", "prediction"]
+    assert (above.get_ylabel(), below.get_ylabel()) == ("value", "prediction - target")
+    assert below.get_xlabel() == "sample of the series"
+    assert above.get_title().startswith("val windows")
+
+
+def test_rollout_carries_truth_loop_warm_up_and_error():
+    above, below = plots.rollout(closed()).axes
+    labels = ["truth", "closed loop: own predictions fed back", "window read at the start"]
+    truth, loop, warm_up = (lines(above)[label] for label in labels)
+    assert legend(above) == labels
+    assert truth == points([7, 8, 9, 10], [0, 1, 0.5, -1])
+    assert loop == points([7, 8, 9, 10], [0, 1.25, 0.5, 40])
+    assert warm_up == points([5, 6], [0.25, 0.75])
+    # On a log scale an exact prediction has no place: it is drawn at 1e-16.
+    assert list(lines(below).values()) == [points([7, 8, 9, 10], [1e-16, 0.25, 1e-16, 41])]
+    assert below.get_yscale() == "log"
+    assert (above.get_ylabel(), below.get_ylabel()) == ("value", "|error|")
+    assert below.get_xlabel() == "sample of the series"
+    assert above.get_title() == f"4 steps in closed loop, RMSE {closed().rmse:.1e}"
+
+
+def test_rollout_keeps_the_scale_of_the_truth_when_the_loop_explodes():
+    bottom, top = plots.rollout(closed()).axes[0].get_ylim()
+    assert -2 < bottom < -1 < 1 < top < 2
+
+
+# Forecasts from many origins, and one from the end
+
+
+def honesty(error=1.0, spread=0.75):
+    """Two forecasts of 1, 2: errors of 0.5 and 1, of sqrt 1 and sqrt 2 by persistence."""
+    truth = torch.tensor([[1.0, 2.0]] * 2)
+    made = truth + error * torch.tensor([[0.5, 1.0], [-0.5, -1.0]])
+    test = Backtest(torch.tensor([7, 9]), made, truth, torch.tensor([0.0, 2.0]))
+    return Honesty(test, torch.ones(2), torch.tensor([0.75, 0.5]), 0.4, spread)
+
+
+def test_backtest_carries_errors_and_coverage_by_steps_ahead():
+    left, right = plots.backtest(honesty()).axes
+    found, level = lines(left), "deviation of the training span"
+    assert found["network"] == points([1, 2], [0.5, 1])
+    assert found["persistence"] == points([1, 2], [1, 2**0.5])
+    assert [y for _, y in found[level]] == [0.75, 0.75]
+    assert legend(left) == ["persistence", "network", level]
+    assert lines(right)["held"] == points([1, 2], [75, 50])
+    assert [y for _, y in lines(right)["asked"]] == [90, 90]
+    assert legend(right) == ["held", "asked"]
+    assert right.get_ylim() == (0, 109)
+    assert left.get_title() == "2 forecasts of the test span"
+    assert (left.get_ylabel(), right.get_ylabel()) == ("RMSE", "samples within their interval, %")
+    assert [axis.get_xlabel() for axis in (left, right)] == ["steps ahead"] * 2
+
+
+@pytest.mark.parametrize(
+    ("error", "spread", "scale", "top"),
+    [
+        (1, 0.75, "linear", 1.4 * 2**0.5),
+        (1, 3, "linear", 4.2),
+        (1, 49, "linear", 68.6),
+        (1, 51, "log", 102),  # 0.5 is below a hundredth of it
+        (0.01, 0.75, "log", 2 * 2**0.5),
+        (0, 0.75, "linear", 1.4 * 2**0.5),  # on a log scale, there is no place for none
+    ],
+)
+def test_backtest_is_on_a_log_scale_where_the_network_is_100_times_better(
+    error, spread, scale, top
+):
+    left, _ = plots.backtest(honesty(error, spread)).axes
+    assert left.get_yscale() == scale
+    low, high = left.get_ylim()
+    assert high == pytest.approx(top)
+    assert low == 0 if scale == "linear" else 0 < low < 0.5 * error
+
+
+@pytest.mark.parametrize("far", [1e9, np.inf, np.nan])
+@pytest.mark.parametrize("error", [1.0, 0.01])
+def test_backtest_keeps_its_scale_when_the_network_diverges(far, error):
+    found = honesty(error)
+    found.test.prediction[1, 1] = far
+    figure = plots.backtest(found)
+    assert figure.axes[0].get_ylim()[1] < 3
+    assert plots.png(figure)
+
+
+def test_backtest_of_what_stands_still():
+    found = honesty(error=0, spread=0.0)
+    found.test.truth[:] = found.test.prediction[:] = found.test.last[:, None]
+    assert plots.png(plots.backtest(found))
+
+
+BEFORE = torch.tensor([0.0, 1.0, 0.5, -1.0, 0.25, 0.75])
+
+
+def ahead(*radius):
+    """A forecast after 20 points, of which the last two were read."""
+    return Forecast(20, BEFORE[-2:], torch.tensor([1.0, 2.0, 4.0]), torch.tensor(radius))
+
+
+def test_forecast_carries_the_series_what_was_read_and_what_comes():
+    figure = plots.forecast(BEFORE, ahead(0.5, 0.25, np.nan))
+    (axis,), (above,) = figure.axes, figure.legends
+    assert lines(axis) == {
+        "series": points(range(14, 20), BEFORE),
+        "read": points([18, 19], [0.25, 0.75]),
+        "forecast": points([20, 21, 22], [1, 2, 4]),
+    }
+    (band,) = axis.collections
+    edge = {(x, y) for path in band.get_paths() for x, y in path.vertices}
+    assert edge == {(20, 0.5), (20, 1.5), (21, 1.75), (21, 2.25)}
+    labels = ["series", "read", "90 % interval", "forecast"]
+    assert [text.get_text() for text in above.get_texts()] == labels
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("sample of the series", "value")
+
+
+def test_forecast_without_intervals_has_no_band():
+    figure = plots.forecast(BEFORE, ahead(np.nan, np.nan, np.nan))
+    assert not figure.axes[0].collections
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["series", "read", "forecast"]
+
+
+# Sample windows
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_sample_windows_put_the_target_horizon_steps_after_the_window(horizon):
+    samples = sampled(train=2, val=2)
+    figure = plots.sample_windows(samples, horizon)
+    windows = [window for row in samples.values() for window in row]
+    for axis, (first, x, target, prediction) in zip(figure.axes, windows, strict=True):
+        at = first + 1 + horizon
+        assert lines(axis) == {
+            "window, read": points([first, first + 1], x),
+            "target": points([at], [target]),
+            "prediction": points([at], [prediction]),
+        }
+        assert axis.get_xticks().tolist() == [first, at]
+
+
+def test_sample_windows_have_labels_and_one_legend():
+    figure = window_figure()
+    a, b, c, d = figure.axes
+    assert [axis.get_ylabel() for axis in (a, c)] == ["train: value", "val: value"]
+    assert [axis.get_xlabel() for axis in (c, d)] == ["sample of the series"] * 2
+    assert [axis.get_xlabel() for axis in (a, b)] == ["", ""]
+    (only,) = figure.legends
+    assert [text.get_text() for text in only.get_texts()] == [
+        "window, read",
+        "target",
+        "prediction",
+    ]
+
+
+@pytest.mark.parametrize("counts", [{"train": 3, "val": 1}, {"train": 1, "val": 2}])
+def test_sample_windows_may_be_more_of_one_span_than_of_another(counts):
+    figure = plots.sample_windows(sampled(**counts), 1)
+    assert sum(len(axis.lines) for axis in figure.axes) == 3 * sum(counts.values())
+
+
+@pytest.mark.parametrize(("horizon", "ahead"), [(1, "one step ahead"), (3, "3 steps ahead")])
+def test_predictions_say_how_far_ahead_they_are(horizon, ahead):
+    assert ahead in prediction_figure(horizon).axes[0].get_title()
+
+
+def test_loss_curves_take_any_number_of_baselines():
+    rivals = {f"baseline {i}": 0.1 * (i + 1) for i in range(5)}
+    figure = plots.loss_curves([0, 1], {"train": [1, 0.1], "val": [1, 0.2]}, rivals)
+    assert len(figure.axes[0].lines) == 2 + len(rivals)
+
+
+# Many starts
+
+
+def starts_figure():
+    """Three epochs of two starts."""
+    curves = {
+        "train": torch.tensor([[300.0, 200.0], [2.0, 1.0], [0.02, 0.01]]),
+        "val": torch.tensor([[310.0, 210.0], [3.0, 4.0], [0.03, 0.04]]),
+    }
+    saturated = torch.tensor([[0.25, 0.5], [0.75, 1.0], [0.0, 0.125]])
+    return plots.many_starts([0, 1, 3], curves, saturated, {"mean": 0.5, "persistence": 6e-7})
+
+
+def test_many_starts_carry_every_start_and_what_to_compare_with():
+    above, below = starts_figure().axes
+    assert [d for line in above.lines if len(d := line.get_xydata().tolist()) == 3] == [
+        points([0, 1, 3], row)
+        for row in ([300, 2, 0.02], [200, 1, 0.01], [310, 3, 0.03], [210, 4, 0.04])
+    ]
+    levels = {"mean: 5.0e-01": 0.5, "persistence: 6.0e-07": 6e-7}
+    found = lines(above)
+    for label, value in levels.items():
+        assert [y for _, y in found[label]] == [value, value]
+    assert legend(above) == ["train", "val", *levels]
+    assert above.get_title() == "2 random starts"
+    assert above.get_yscale() == "log"
+    assert [line.get_xydata().tolist() for line in below.lines] == [
+        points([0, 1, 3], [25, 75, 0]),
+        points([0, 1, 3], [50, 100, 12.5]),
+    ]
+    assert (above.get_ylabel(), below.get_ylabel()) == ("half_mse", "saturated units, %")
+    assert below.get_xlabel() == "epochs done"
+
+
+def test_many_starts_tell_the_spans_and_the_levels_apart():
+    above, _ = starts_figure().axes
+    named = {line.get_label(): line.get_color() for line in above.lines}
+    drawn = [line.get_color() for line in above.lines if len(line.get_xdata()) == 3]
+    assert drawn == [named["train"]] * 2 + [named["val"]] * 2
+    assert named["train"] != named["val"]
+    styles = [line.get_linestyle() for line in above.lines if ":" in line.get_label()]
+    assert len(set(styles)) == len(styles) == 2
+
+
+# What predictions leave over
+
+
+def left_over():
+    """Residuals with a pattern, of spans of different lengths, one of them shorter than 41."""
+    return {
+        "train": torch.sin(torch.arange(60.0)) + torch.randn(60) + 3,
+        "val": 1e-9 * torch.randn(25),
+    }
+
+
+def band(axis):
+    (white,) = axis.patches
+    return [white.get_y(), white.get_y() + white.get_height()]
+
+
+def test_residuals_put_every_window_into_the_histogram():
+    errors = left_over()
+    left, _ = plots.residuals(errors).axes
+    for bars, values in zip(left.containers, errors.values(), strict=True):
+        heights, edges = np.histogram(values, 40)
+        assert [bar.get_height() for bar in bars] == heights.tolist()
+        assert sum(heights) == len(values)
+        np.testing.assert_allclose([bar.get_x() for bar in bars], edges[:-1], rtol=1e-12)
+    assert legend(left) == ["train", "val"]
+    assert (left.get_xlabel(), left.get_ylabel()) == ("prediction - target", "windows")
+
+
+def test_residuals_have_the_autocorrelation_of_numpy():
+    errors = left_over()
+    _, right = plots.residuals(errors).axes
+    for name, lags in {"train": 41, "val": 25}.items():
+        around = errors[name].numpy() - errors[name].numpy().mean()
+        expected = np.correlate(around, around, "full")[len(around) - 1 :][:lags]
+        drawn = np.array(lines(right)[name])
+        assert drawn[0].tolist() == [0, 1]
+        assert drawn[:, 0].tolist() == list(range(lags))
+        np.testing.assert_allclose(drawn[:, 1], expected / (around**2).sum(), atol=1e-12)
+    # The band of the span with the fewest windows is the wider one.
+    np.testing.assert_allclose(band(right), [-1.96 / 5, 1.96 / 5])
+    assert legend(right) == ["train", "val", "white noise, 95 %"]
+    assert (right.get_xlabel(), right.get_ylabel()) == ("lag, samples", "autocorrelation")
+    bottom, top = right.get_ylim()
+    assert bottom < -1 < 1 < top
+
+
+def test_residuals_tell_the_spans_apart():
+    left, right = plots.residuals(left_over()).axes
+    bars = [bars[0].get_facecolor()[:3] for bars in left.containers]
+    assert bars == [to_rgb(line.get_color()) for line in right.lines]
+    assert len(set(bars)) == 2
+
+
+@pytest.mark.parametrize("count", [1, 2, 30])
+def test_residuals_that_never_change_have_no_autocorrelation(count):
+    left, right = plots.residuals({"train": torch.full((count,), 0.5)}).axes
+    assert lines(right)["train"] == points(range(count), [0] * count)
+    assert sum(bar.get_height() for bar in left.containers[0]) == count
+    np.testing.assert_allclose(band(right)[1], 1.96 / count**0.5)
+
+
+# The gradient, step by step
+
+
+def traced(steps=7, dtype=torch.float64):
+    net = SinRNN(2, 5, 3, dtype=dtype)
+    return trace(net, torch.randn(6, steps, 2, dtype=dtype), torch.randn(6, 3, dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_gradient_flow_carries_the_flow_and_the_cosines(dtype):
+    found = traced(dtype=dtype)
+    left, right = plots.gradient_flow(found).axes
+    (flow,), (cosine,) = left.lines, right.lines
+    assert flow.get_xydata().tolist() == points(range(1, 8), found.flow)
+    assert cosine.get_xydata().tolist() == points(range(1, 8), map(found.cosine, range(1, 8)))
+    assert cosine.get_ydata()[-1] == pytest.approx(1, abs=1e-12)
+    assert left.get_yscale() == "log"
+    assert (left.get_xlabel(), left.get_ylabel()) == ("step t of the window", "|dLoss/dh[t]|")
+    assert right.get_xlabel() == "depth k, steps that the gradient reaches back"
+    assert right.get_ylabel() == "cosine with the full gradient"
+
+
+def test_gradient_flow_of_a_long_window_has_forty_cosines_from_the_first_to_the_last():
+    left, right = plots.gradient_flow(traced(100)).axes
+    depths = right.lines[0].get_xdata()
+    assert len(left.lines[0].get_xdata()) == 100
+    assert (len(depths), depths[0], depths[-1]) == (40, 1, 100)
+    assert np.abs(depths - np.linspace(1, 100, 40)).max() <= 0.5
+    assert right.lines[0].get_ydata()[-1] == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("gone", [2, 7])
+def test_gradient_flow_leaves_out_steps_without_any(gone):
+    found = traced()
+    found.grad_h[:, :gone] = found.grad_a[:, :gone] = 0
+    figure = plots.gradient_flow(found)
+    left, right = figure.axes
+    drawn = [x for line in left.lines for x, y in line.get_xydata() if np.isfinite(y)]
+    assert drawn == list(range(gone + 1, 8))
+    assert np.isnan(right.lines[0].get_ydata()).all() == (gone == 7)
+    assert plots.png(figure)
+
+
+@pytest.mark.parametrize(("depth", "at"), [(None, []), (3, [3]), (7, [7]), (8, [])])
+def test_gradient_flow_marks_a_depth_within_the_window(depth, at):
+    _, right = plots.gradient_flow(traced(), depth).axes
+    assert [line.get_xdata()[0] for line in right.lines[1:]] == at
+    assert (legend(right) if at else right.get_legend()) == (
+        [f"depth in training: {depth}"] if at else None
+    )
+
+
+def test_gradient_flow_of_a_single_step():
+    found = traced(1)
+    left, right = plots.gradient_flow(found, 1).axes
+    assert left.lines[0].get_xydata().tolist() == points([1], found.flow)
+    assert right.lines[0].get_xydata().tolist() == [[1, pytest.approx(1, abs=1e-12)]]
+
+
+def test_gradient_flow_shows_a_truncation_that_turns_the_gradient_round():
+    grad = torch.tensor([[[3.0], [-1.0], [0.0]]])
+    against = Trace(torch.zeros(()), torch.ones(1, 3, 1), torch.zeros(1, 4, 1), grad, grad)
+    assert [against.cosine(2), against.cosine(3)] == pytest.approx([-1, 1])
+    for found, low in ((against, -1.05), (traced(), -0.05)):
+        _, right = plots.gradient_flow(found).axes
+        np.testing.assert_allclose(right.get_ylim(), (low, 1.05))
+
+
+def test_gradient_flow_counts_in_whole_steps():
+    for axis in plots.gradient_flow(traced(2)).axes:
+        assert all(tick == round(tick) for tick in axis.get_xticks())
+
+
+# Files
+
+
+def test_png_is_the_picture_as_a_file():
+    made = plots.png(window_figure())
+    assert made.startswith(b"\x89PNG\r\n\x1a\n")
+    assert made.endswith(b"IEND\xaeB`\x82")
+    width, height = struct.unpack(">II", made[16:24])
+    assert (width, height) == (9 * 110, round(2 * 2.6 * 110))
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        loss_figure,
+        prediction_figure,
+        window_figure,
+        starts_figure,
+        lambda: plots.rollout(closed()),
+        lambda: plots.residuals(left_over()),
+        lambda: plots.gradient_flow(traced(), 3),
+        lambda: plots.backtest(honesty()),
+        lambda: plots.forecast(BEFORE, ahead(0.5, 0.25, np.nan)),
+    ],
+    ids="losses predictions windows starts rollout residuals flow backtest forecast".split(),
+)
+def test_figure_is_saved_as_png(draw, tmp_path):
+    path = tmp_path / "figure.png"
+    draw().savefig(path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert path.stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    "errors", [[0.5, 0.5 + 2**-53, 0.5 + 2**-52], [float("nan")] * 3, [1.0, float("inf"), 2.0]]
+)
+def test_residuals_of_rounding_alone_or_not_finite_are_drawn(errors):
+    assert plots.png(plots.residuals({"train": torch.tensor(errors)})).startswith(b"\x89PNG")

@@ -1,0 +1,185 @@
+"""The closing table word for word."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from sinrnn.evaluation.backtest import Backtest, Honesty
+from sinrnn.evaluation.report import closing, honest, table
+from sinrnn.evaluation.results import Results, Rollout
+
+
+def row(train, val, test):
+    return {"train": train, "val": val, "test": test}
+
+
+def healthy(**changes):
+    """Results with which nothing is wrong."""
+    good = Results(
+        half_mse={
+            "network": row(1e-7, 2e-7, 3e-7),
+            "persistence": row(1e-2, 2e-2, 1e-2),
+            "linear extrapolation": row(1e-6, 1e-6, 4e-7),
+            "autoregression AR(4)": row(1e-31, 1e-31, 1e-27),
+        },
+        variance=row(0.5, 0.6, 0.4),
+        saturated=0.1,
+        spectral_radius=0.9,
+        rollout=loop([1.5, 2.5, 2.5, 3.5]),
+        seconds=1.26,
+        where={"run": "runs/sine/version_0"},
+    )
+    return replace(good, **changes)
+
+
+def loop(prediction):
+    """A rollout beside 1, 2, 3, 4."""
+    return Rollout(7, torch.zeros(2), torch.tensor(prediction), torch.tensor([1.0, 2.0, 3.0, 4.0]))
+
+
+def honesty(made, radius=(1.0,), coverage=(0.75,), tolerance=0.4, **changes):
+    """Forecasts of 2, 4, 2, 4, ... whatever is asked; the last value before was 0."""
+    made = torch.tensor(made)
+    truth = changes.pop("truth", torch.tensor([2.0, 4.0]).repeat(50)[: made.shape[1]])
+    test = Backtest(torch.arange(len(made)), made, truth.expand_as(made), torch.zeros(len(made)))
+    return Honesty(test, torch.tensor(radius), torch.tensor(coverage), tolerance, 1.0)
+
+
+def with_loss(name, **losses):
+    """Healthy results but for these losses of one forecaster."""
+    before = healthy().half_mse
+    return healthy(half_mse=before | {name: before[name] | losses})
+
+
+# The table
+
+
+def test_table_word_for_word():
+    assert table(healthy()) == "\n".join(
+        [
+            "half_mse              train     val       test      skill on test",
+            "------------------------------------------------------------------------",
+            "network               1.00e-07  2.00e-07  3.00e-07",
+            "persistence           1.00e-02  2.00e-02  1.00e-02  1 - 3e-05",
+            "linear extrapolation  1.00e-06  1.00e-06  4.00e-07  0.250",
+            "autoregression AR(4)  1.00e-31  1.00e-31  1.00e-27  exact up to rounding",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("ours", "persistence", "note"),
+    [
+        (3e-13, 1e-2, "1 - 3e-11"),
+        (9e-6, 1e-2, "1 - 9e-04"),
+        (2e-5, 1e-2, "0.998"),
+        (0.0, 1e-2, "1.000"),
+        (1e-20, 1e-2, "1 - 1e-18"),  # nearer to 1 than a float can be
+        (1e-2, 1e-2, "0.000"),
+        (3e-2, 1e-2, "-2.000"),
+        (5.00101, 1e-2, "-499.101"),
+        (50.0, 1e-2, "-5.0e+03"),
+        (1e-2, 4e-27, "exact up to rounding"),
+        (1e-2, 0.0, "exact up to rounding"),
+    ],
+)
+def test_table_says_how_much_better_the_network_is(ours, persistence, note):
+    results = with_loss("network", test=ours)
+    results.half_mse["persistence"]["test"] = persistence
+    line = table(results).splitlines()[3]
+    assert line == f"persistence           1.00e-02  2.00e-02  {persistence:.2e}  {note}"
+
+
+def test_table_calls_exact_what_is_small_beside_the_variance():
+    results = with_loss("persistence", test=1e-21)
+    assert "exact" not in table(results).splitlines()[3]
+    results.variance["test"] = 1e6
+    assert table(results).splitlines()[3].endswith("exact up to rounding")
+
+
+def test_closing_word_for_word():
+    assert closing(healthy()) == "\n".join(
+        [
+            table(healthy()),
+            "",
+            "rollout   RMSE 5.00e-01 over 4 steps in closed loop, from the test span on",
+            "training  1.3 s",
+            "run       runs/sine/version_0",
+        ]
+    )
+
+
+def test_closing_says_why_there_is_no_rollout():
+    assert (
+        "rollout   not run: it needs horizon 1 and samples after the test span's start\n"
+        in closing(healthy(rollout=None))
+    )
+
+
+def test_closing_ends_with_the_illnesses():
+    heading = "\n\nWhat is wrong, and what to try:\n- "
+    ill = closing(healthy(), ["It is too cold.", "It is too late."])
+    assert ill == closing(healthy()) + heading + "It is too cold.\n- It is too late."
+
+
+# Forecasts from many origins
+
+
+def test_honest_word_for_word():
+    # Errors 0 or 1, so that rmse is 1 / sqrt 2, of 2 at the first step; valid for 4 and 0 steps.
+    found = honesty([[2.0, 4.0, 2.0, 4.0], [3.0, 5.0, 3.0, 5.0]], coverage=(0.8, 1.0, 0.8, 0.4))
+    assert honest(found) == {
+        "backtest": "RMSE 0.71 at 1 step ahead, skill against persistence 0.88 (from 2 places)",
+        "holds for": "2 of 4 steps within 0.4 in the median; amplitude 1.00; none diverges",
+        "intervals": "90% asked, 75% held in the mean over 4 steps (40% to 100% at each)",
+    }
+
+
+def test_honest_of_a_phase_that_drifts():
+    truth, ours = (torch.sin(2 * math.pi * f * torch.arange(100.0)) for f in (0.1, 0.102))
+    found = honesty([ours.tolist()], truth=truth, tolerance=10.0)
+    facts = honest(found)
+    # At the 10th step sin 2 pi 0.918 - sin 2 pi 0.9, at the 100th sin 2 pi 10.098 - sin 2 pi 9.9.
+    assert facts["backtest"] == (
+        "RMSE 0 at 1, 0.095 at 10, 1.2 at 100 steps ahead, "
+        "skill against persistence nan, 0.97, -2.93 (from 1 place)"
+    )
+    assert facts["holds for"] == (
+        "100 of 100 steps within 10 in the median; amplitude 1.00; "
+        "phase drift 2.0e-02 a period; none diverges"
+    )
+
+
+def test_honest_of_forecasts_that_diverge():
+    # Around 3, with a deviation of 1: two of the four are beyond 13.
+    found = honesty([[2.0, 4.0], [202.0, 4.0], [2.0, 4.0], [2.0, math.inf]])
+    assert honest(found)["holds for"] == (
+        "2 of 2 steps within 0.4 in the median; amplitude nan; 50% diverge"
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "skill"),
+    [(2.0, "1.00"), (0.0, "0.00"), (62.0, "-899.00"), (202.0, "-1.0e+04")],
+)
+def test_honest_says_a_large_skill_shortly(first, skill):
+    assert f"skill against persistence {skill} (" in honest(honesty([[first, 4.0]]))["backtest"]
+
+
+def test_honest_of_too_few_windows():
+    facts = honest(honesty([[2.0, 4.0]], radius=(math.inf, math.inf), coverage=(1.0, 1.0)))
+    assert facts["intervals"] == "not known: too few validation windows, or forecasts that diverge"
+
+
+def test_closing_has_what_is_honest_after_the_rollout():
+    found = honesty([[2.0, 4.0, 2.0, 4.0], [3.0, 5.0, 3.0, 5.0]])
+    facts = {
+        "rollout": "RMSE 5.00e-01 over 4 steps in closed loop, from the test span on",
+        **honest(found),
+        "training": "1.3 s",
+        "run": "runs/sine/version_0",
+    }
+    lines = [f"{name.ljust(9)}  {fact}" for name, fact in facts.items()]
+    assert closing(healthy(honesty=found)) == "\n".join([table(healthy()), "", *lines])

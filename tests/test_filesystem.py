@@ -1,0 +1,100 @@
+"""Files are the new ones or the old ones, whatever fails while they are written."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sinrnn.filesystem import write
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A file that was saved before."""
+    write(tmp_path / "file", b"old")
+    return tmp_path / "file"
+
+
+def alone(path, content):
+    """Whether a file holds this, and nothing lies beside it."""
+    return path.read_bytes() == content and list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("content", [b"", b"new", b"much longer than before" * 10_000])
+def test_write_puts_the_new_in_place_of_the_old(old, content):
+    write(str(old), content)
+    assert alone(old, content)
+
+
+def test_write_sweeps_what_a_crash_has_left(old):
+    old.with_name("file.part").write_bytes(b"half of something longer")
+    write(old, b"new")
+    assert alone(old, b"new")
+
+
+def test_write_reaches_the_disk_before_and_after_the_file_gets_its_name(old, monkeypatch):
+    fsync, seen = os.fsync, []
+
+    def watch(number):
+        fsync(number)
+        seen.append((Path(f"/proc/self/fd/{number}").resolve().name, old.read_bytes()))
+
+    monkeypatch.setattr(os, "fsync", watch)
+    write(old, b"new")
+    assert seen == [("file.part", b"old"), (old.parent.name, b"new")]
+
+
+def fail(*args):
+    raise FULL
+
+
+def tear(number):
+    os.ftruncate(number, 2)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "instead", "reason"),
+    [
+        (os, "fsync", fail, "No space left on device"),
+        (Path, "replace", fail, "No space left on device"),
+        (os, "fsync", tear, "{}.part: what was read back is not what was written"),
+    ],
+)
+def test_write_that_fails_leaves_the_old(old, monkeypatch, owner, name, instead, reason):
+    monkeypatch.setattr(owner, name, instead)
+    with pytest.raises(OSError, match="saved") as caught:
+        write(old, b"new")
+    reason = reason.format(old)
+    assert str(caught.value) == f"{old} could not be saved ({reason}); what was there is as it was"
+    assert alone(old, b"old")
+
+
+def test_write_into_no_folder_says_so(tmp_path):
+    path = tmp_path / "nowhere" / "file"
+    with pytest.raises(OSError, match=r"could not be saved \(No such file or directory\)"):
+        write(path, b"new")
+
+
+LIMITED = """
+import resource, sys
+from sinrnn.filesystem import write
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write(sys.argv[1], b"x" * 1_000_000)
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limits of that kind")
+def test_write_of_more_than_fits_leaves_the_old(old):
+    command = [sys.executable, "-c", LIMITED, str(old)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    said = f"{old} could not be saved (File too large); what was there is as it was\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
+    assert alone(old, b"old")

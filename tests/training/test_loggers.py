@@ -1,0 +1,117 @@
+"""Curves are cut where a run goes on, and training outlives a disk that is full."""
+
+import errno
+import os
+import signal
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.compat.tensorflow_stub.io.gfile import GFile
+
+from sinrnn import SinRNN
+from sinrnn.callbacks import final_report
+from sinrnn.cli import train as cli
+from sinrnn.training import loggers
+
+TABLE = "a,epoch,step\r\n0.5,,0\r\n,0,7\r\n0.25,1,14\r\n0.125,2,1423\r\n"
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A table that a run has left."""
+    path = tmp_path / "runs" / "name" / "version_0" / "metrics.csv"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(TABLE.encode())
+    return path
+
+
+def test_table_is_cut_at_the_step_and_goes_on_there(path):
+    table = loggers.loggers(path.parent, 7)[1]
+    assert path.read_bytes().decode() == "a,epoch,step\r\n0.5,,0\r\n,0,7\r\n"
+    table.log_metrics({"a": 0.75, "epoch": 1}, 14)
+    table.save()
+    assert path.read_bytes().decode() == "a,epoch,step\r\n0.5,,0\r\n,0,7\r\n0.75,1,14\r\n"
+    table.log_metrics({"b": 3}, 15)
+    table.save()
+    assert path.read_bytes().decode() == (
+        "a,b,epoch,step\r\n0.5,,,0\r\n,,0,7\r\n0.75,,1,14\r\n,3,,15\r\n"
+    )
+
+
+def test_curves_of_quick_restarts_are_read_in_order(tmp_path, monkeypatch):
+    folder = tmp_path / "runs" / "name" / "version_0"
+    for start, process in enumerate((99, 100, 7)):  # whose names would sort 100, 7, 99
+        monkeypatch.setattr(os, "getpid", lambda process=process: process)
+        events, _ = loggers.loggers(folder, 10 * start or None)
+        first = 10 * start + 1 if start else 0  # the last four are forgotten, and made again
+        for step in range(first, 10 * start + 15):
+            events.experiment.add_scalar("loss", 100 * start + step, step)
+        events.experiment.close()
+    found = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload().Scalars("loss")
+    expected = [*range(11), *range(111, 121), *range(221, 235)]
+    assert [event.step for event in found] == [value % 100 for value in expected]
+    assert [event.value for event in found] == expected
+
+
+def test_table_of_a_run_that_starts_again_is_empty(path):
+    loggers.loggers(path.parent)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("lost", range(2, 15))
+def test_table_forgets_a_row_that_a_crash_has_cut(path, lost):
+    path.write_bytes(TABLE.encode()[:-lost])
+    loggers.loggers(path.parent, 2000)
+    assert path.read_bytes().decode() == "a,epoch,step\r\n0.5,,0\r\n,0,7\r\n0.25,1,14\r\n"
+
+
+def test_table_is_never_gone(path, monkeypatch):
+    def fail(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(loggers, "write", fail)
+    with pytest.raises(OSError, match="No space left"):
+        loggers.loggers(path.parent, 7)
+    assert path.read_bytes().decode() == TABLE
+
+
+class Full(Callback):
+    """From the second epoch on the disk takes no more events."""
+
+    def __init__(self, name, patch):
+        self.name, self.patch = name, patch
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == 1:
+            self.patch.setattr(GFile, self.name, self.fail)
+
+    def fail(self, *args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("name", ["write", "flush"])
+def test_training_ends_with_the_same_weights_where_events_cannot_be_written(
+    tmp_path, monkeypatch, capsys, name
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
+    monkeypatch.setattr(final_report, "pictures", lambda *args: {})
+    short = ["--data.series.points", "120", "--trainer.max_epochs", "4"]
+    short += ["--trainer.enable_progress_bar", "false"]
+    assert cli.main(short) == 0
+    with pytest.warns(UserWarning, match="events cannot be written") as seen:
+        assert cli.main(short, [Full(name, monkeypatch)]) == 0
+    said = [str(warning.message) for warning in seen if "events" in str(warning.message)]
+    assert said == [
+        "TensorBoard's events cannot be written (No space left on device); "
+        "training goes on without them"
+    ]
+    assert "error" not in capsys.readouterr().err
+    runs = [tmp_path / "runs" / "sine" / f"version_{i}" for i in range(2)]
+    one, two = (SinRNN.load(run / "model.safetensors") for run in runs)
+    assert all(map(torch.equal, one.parameters(), two.parameters()))
+    one, two = ((run / "metrics.csv").read_bytes() for run in runs)
+    assert one == two
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
