@@ -29,8 +29,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from sinrnn import SinRNN, Windows
 from sinrnn.data.samplers import BatchOrder
-from sinrnn.evaluation.baselines import half_mse
 from sinrnn.nn import _reference
+from sinrnn.nn.functional import half_mse
 
 # (T, B, D, H), from the notebook's one window to what only arithmetic decides.
 SHAPES = [

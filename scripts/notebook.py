@@ -23,6 +23,7 @@ from sinrnn.cli.train import TrainCLI
 from sinrnn.data.readers import CONFIGS
 from sinrnn.data.windows import WindowDataModule, predict
 from sinrnn.evaluation import baselines, plots
+from sinrnn.nn.functional import half_mse
 from sinrnn.run import prepare
 from sinrnn.training.online import Ensemble
 
@@ -84,7 +85,7 @@ def best(seeds: int, precision: str) -> tuple[Tensor, float]:
             model, windows = run.cli.model, run.cli.datamodule.windows
             found.append(
                 [
-                    baselines.half_mse(predict(model, windows[name]), windows[name].targets).item()
+                    half_mse(predict(model, windows[name]), windows[name].targets).item()
                     for name in SPANS
                 ]
             )
@@ -123,7 +124,7 @@ def main() -> None:
     mean = windows["train"][1].mean()
     levels = {"mean of the training targets": [half_mean(y, mean) for _, y in windows.values()]}
     for name, baseline in baselines.baselines(*windows["train"], data.horizon).items():
-        levels[name] = [baselines.half_mse(baseline(x), y).item() for x, y in windows.values()]
+        levels[name] = [half_mse(baseline(x), y).item() for x, y in windows.values()]
     good = {precision: best(args.seeds, precision) for precision in ("32-true", "64-true")}
 
     lines = [f"{'half_mse: median (least .. largest)':42}{'train':33}val", "-" * 106]
@@ -152,7 +153,7 @@ def main() -> None:
 
 def half_mean(target: Tensor, mean: Tensor) -> float:
     """half_mse of predicting one number."""
-    return baselines.half_mse(mean.expand_as(target), target).item()
+    return half_mse(mean.expand_as(target), target).item()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ matplotlib are loaded when they are first used.
 import importlib
 from typing import TYPE_CHECKING
 
-from sinrnn.nn.bptt import tanh_rnn
+from sinrnn.nn.functional import tanh_rnn
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.nn.trace import Trace, trace
 

@@ -11,7 +11,7 @@ from sinrnn import FileSeries, SinRNN
 from sinrnn.callbacks import final_report
 from sinrnn.cli.train import CONFIGS, main
 from sinrnn.data.windows import Windows, predict
-from sinrnn.evaluation.baselines import half_mse
+from sinrnn.nn.functional import half_mse
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "forecasting.md"
 SUNSPOTS = CONFIGS / "sunspots.csv"

@@ -25,6 +25,7 @@ from sinrnn.evaluation.evaluate import (
 )
 from sinrnn.evaluation.plots import png
 from sinrnn.evaluation.results import ROUNDING, Results
+from sinrnn.nn.functional import half_mse
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.nn.trace import trace
 from sinrnn.training import options
@@ -261,7 +262,7 @@ def rivals(data: WindowDataModule) -> dict[str, float]:
     (x, y), (val_x, val_y) = (data.windows[name].sample(FITTED) for name in ("train", "val"))
     made = baselines.baselines(x[..., 0], y[:, 0], data.horizon)
     return {
-        re.sub(r"\W+", "_", name).strip("_"): baselines.half_mse(
+        re.sub(r"\W+", "_", name).strip("_"): half_mse(
             forecast(val_x[..., 0]).double(), val_y[:, 0].double()
         ).item()
         for name, forecast in made.items()

@@ -12,24 +12,6 @@ from torch import Tensor
 Baseline = Callable[[Tensor], Tensor]
 
 
-def half_mse(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error / 2, the notebook's loss.
-
-    Args:
-        prediction: Any shape.
-        target: The same shape.
-
-    Raises:
-        ValueError: The shapes differ; nothing is broadcast.
-    """
-    if prediction.shape != target.shape:
-        raise ValueError(
-            f"prediction {tuple(prediction.shape)} and target {tuple(target.shape)} must have "
-            "the same shape"
-        )
-    return (prediction - target).square().mean() / 2
-
-
 def skill(mse: float, mse_baseline: float) -> float:
     """1 - mse / mse_baseline: 1 is perfect, 0 as good as the baseline, below 0 worse.
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sinrnn.evaluation import baselines
 from sinrnn.evaluation.backtest import Honesty
+from sinrnn.nn.functional import half_mse
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.nn.trace import Trace
 
@@ -153,7 +154,7 @@ def losses(
     for span, (x, y) in windows.items():
         made = {"network": predictions[span]} | {name: r(x) for name, r in rivals.items()}
         for name, prediction in made.items():
-            found[name][span] = baselines.half_mse(prediction.double(), y.double()).item()
+            found[name][span] = half_mse(prediction.double(), y.double()).item()
     return found
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sinrnn.nn import _reference
 from sinrnn.nn._validation import check
-from sinrnn.nn.bptt import tanh_rnn
+from sinrnn.nn.functional import tanh_rnn
 
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
@@ -25,14 +25,14 @@ def states(
     depth: int | None = None,
     last_only: bool = False,
 ) -> Tensor:
-    """The states of `bptt.tanh_rnn`, each sequence's last one held to the end of the batch.
+    """The states of `functional.tanh_rnn`, each sequence's last one held to the end of the batch.
 
     `lengths` (B,) are the steps of each sequence, 1 to T: h[t] = h[lengths] for t beyond. The depth
     is counted from each sequence's own end. `last_only` gives only h[T], (B, 1, H).
 
     Raises:
-        TypeError: As in `bptt.tanh_rnn`; or lengths is not a tensor of integers.
-        ValueError: As in `bptt.tanh_rnn`; or lengths is not (B,), or not within 1 to T.
+        TypeError: As in `functional.tanh_rnn`; or lengths is not a tensor of integers.
+        ValueError: As in `functional.tanh_rnn`; or lengths is not (B,), or not within 1 to T.
     """
     check(x, h0, Wih, Whh, bh, depth)
     _check(lengths, x)

@@ -1,9 +1,9 @@
-"""Less memory for `bptt.last_output`: keep every n-th state, and compute the others once more.
+"""Less memory for `last_output`: keep every n-th state, and compute the others once more.
 
 T states in memory become T/n + n, least at n = sqrt(T); the price is a second forward pass.
 Source: Chen, Xu, Zhang and Guestrin (2016), "Training deep nets with sublinear memory cost",
-arXiv:1604.06174. torch.utils.checkpoint around chunks of `bptt.tanh_rnn` gives the same bits in 1.2
-to 2.4 times the time.
+arXiv:1604.06174. torch.utils.checkpoint around chunks of `tanh_rnn` gives the same bits in 1.2 to
+2.4 times the time.
 """
 
 from typing import Any

@@ -62,7 +62,7 @@ def states(
     *,
     depth: int | None = None,
 ) -> Tensor:
-    """The states of `bptt.tanh_rnn`, by its equations (1) and (2); same arguments, (B, T, H)."""
+    """The states of `tanh_rnn`, by equations (1) and (2) of `bptt`; same arguments, (B, T, H)."""
     steps = x.shape[1]
     cut = 0 if depth is None else max(steps - depth, 0)
     h = x.new_zeros(x.shape[0], Whh.shape[0]) if h0 is None else h0
@@ -86,7 +86,7 @@ def last_output(
     *,
     depth: int | None = None,
 ) -> Tensor:
-    """The last output alone, as `bptt.last_output` gives it: same arguments, (B, O)."""
+    """The last output alone, as `functional.last_output` gives it: same arguments, (B, O)."""
     return linear(states(x, h0, Wih, Whh, bh, depth=depth)[:, -1], Who, bo)
 
 

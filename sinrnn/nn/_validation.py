@@ -15,7 +15,7 @@ def check(
     *,
     steps: bool = True,
 ) -> None:
-    """Raise where the arguments of the recurrence misfit; shapes as in `bptt.tanh_rnn`.
+    """Raise where the arguments of the recurrence misfit; shapes as in `functional.tanh_rnn`.
 
     Without `steps`, x is one step, (B, D).
 

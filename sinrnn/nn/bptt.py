@@ -39,90 +39,9 @@ from torch.nn.functional import linear
 
 from sinrnn.nn import _reference
 from sinrnn.nn._reference import Grads
-from sinrnn.nn._validation import check
 from sinrnn.nn._workspace import Block, Lease, give, take
 
 CACHED = 2**18  # numbers of a chunk: 1 MB of float32 stays in a core's second-level cache
-
-
-def tanh_rnn(
-    x: Tensor,
-    h0: Tensor | None,
-    Wih: Tensor,
-    Whh: Tensor,
-    bh: Tensor | None = None,
-    *,
-    depth: int | None = None,
-) -> Tensor:
-    """All states h[1..T] of h[t] = tanh(Wih x[t] + Whh h[t-1] + bh).
-
-    The gradient is the hand-derived recursion above. It may be differentiated again.
-
-    Args:
-        x: Inputs (B, T, D).
-        h0: State before the first input (B, H); None is zeros.
-        Wih: Input weights (H, D).
-        Whh: Recurrent weights (H, H).
-        bh: Bias (H), or None.
-        depth: Steps that the gradient reaches back from the last one. With depth < T it is
-            exactly that of a loop that detaches h[T - depth] and every state before it: those
-            states, their inputs and h0 get zero. None, or depth >= T, gives the exact gradient.
-
-    Returns:
-        The states h[1..T], (B, T, H).
-
-    Raises:
-        TypeError: An argument is not a tensor of floating-point numbers.
-        ValueError: Shapes or dtypes do not fit each other, T is 0, or depth is below 1.
-
-    Example:
-        >>> x, Wih, Whh = torch.randn(6, 7, 2), torch.randn(5, 2), torch.eye(5, requires_grad=True)
-        >>> tanh_rnn(x, None, Wih, Whh, depth=3)[:, -1].sum().backward()  # through 3 of 7 steps
-        >>> Whh.grad.shape
-        torch.Size([5, 5])
-    """
-    if _reference.autocast(x):  # which would round what a recurrence adds up
-        with torch.autocast(x.device.type, enabled=False):
-            return tanh_rnn(x, h0, Wih, Whh, bh, depth=depth)
-    check(x, h0, Wih, Whh, bh, depth)
-    if _reference.preferred():
-        return _reference.states(x, h0, Wih, Whh, bh, depth=depth)
-    return _apply_states(x, h0, Wih, Whh, bh, depth)  # type: ignore[no-any-return, no-untyped-call]
-
-
-def last_output(
-    x: Tensor,
-    h0: Tensor | None,
-    Wih: Tensor,
-    Whh: Tensor,
-    bh: Tensor | None,
-    Who: Tensor,
-    bo: Tensor | None = None,
-    *,
-    depth: int | None = None,
-    keep_every: int | None = None,
-) -> Tensor:
-    """The last output alone, y[T] = Who h[T] (+ bo), of the same recurrence.
-
-    Many-to-one is cheaper than reading y[T] off `tanh_rnn`: one autograd node holds the cell and
-    the readout, and no more than the last `depth` states are kept; of those, with `keep_every` = n,
-    each n-th alone. Arguments and errors are those of `tanh_rnn`, and the readout's Who (O, H) and
-    bo (O) or None; the outputs are (B, O).
-    """
-    if _reference.autocast(x):
-        with torch.autocast(x.device.type, enabled=False):
-            return last_output(x, h0, Wih, Whh, bh, Who, bo, depth=depth, keep_every=keep_every)
-    check(x, h0, Wih, Whh, bh, depth, Who, bo)
-    if _reference.preferred():
-        return _reference.last_output(x, h0, Wih, Whh, bh, Who, bo, depth=depth)
-    if not torch.is_grad_enabled():
-        return _project(_skip(x.transpose(0, 1), h0, Wih, Whh, bh), Who, bo)
-    if keep_every is not None:
-        from sinrnn.nn._recompute import _Recomputed  # which knows this file
-
-        inputs = (x, h0, Wih, Whh, bh, Who, bo)
-        return _Recomputed.apply(depth, keep_every, *inputs)  # type: ignore[no-any-return, no-untyped-call]
-    return _apply_last_output(x, h0, Wih, Whh, bh, Who, bo, depth)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _project(x: Tensor, W: Tensor, b: Tensor | None, out: Tensor | None = None) -> Tensor:
@@ -236,7 +155,7 @@ def _collect(
 
 
 class _States(Function):
-    """`tanh_rnn`: keeps the states it returns, nothing else."""
+    """`functional.tanh_rnn`: keeps the states it returns, nothing else."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:
@@ -277,7 +196,7 @@ class _States(Function):
 
 
 class _LastOutput(Function):
-    """`last_output`: keeps the states that the gradient will visit."""
+    """`functional.last_output`: keeps the states that the gradient will visit."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from sinrnn.nn import _interop, _padding, _reference, bptt
+from sinrnn.nn import _interop, _padding, _reference, functional
 from sinrnn.nn._validation import check
 from sinrnn.nn.init import INITS
 
@@ -174,7 +174,7 @@ class SinRNN(nn.Module):
             h = _padding.states(*inputs[:5], lengths, depth=self.depth, last_only=True)
             y = linear(h[:, 0], Who, bo)
         else:
-            y = bptt.last_output(*inputs, depth=self.depth, keep_every=self.keep_every)
+            y = functional.last_output(*inputs, depth=self.depth, keep_every=self.keep_every)
         return y[0] if one else y
 
     def unroll(
@@ -223,13 +223,13 @@ class SinRNN(nn.Module):
         x, h0, one = self._batched(x, h0)
         Wih, Whh, bh, Who, bo = self._weights()
         if lengths is None:
-            h = bptt.tanh_rnn(x, h0, Wih, Whh, bh, depth=self.depth)
+            h = functional.tanh_rnn(x, h0, Wih, Whh, bh, depth=self.depth)
         else:
             h = _padding.states(x, h0, Wih, Whh, bh, lengths, depth=self.depth)
         if ahead:
             bias = bh if bo is None else Wih @ bo if bh is None else bh + Wih @ bo
             nothing = x.new_zeros(x.shape[0], ahead, self.input_size)
-            further = bptt.tanh_rnn(nothing, h[:, -1], Wih, Whh + Wih @ Who, bias)
+            further = functional.tanh_rnn(nothing, h[:, -1], Wih, Whh + Wih @ Who, bias)
             h = torch.cat([h, further], 1)
         y = linear(h, Who, bo)
         return (h[0], y[0]) if one else (h, y)
@@ -370,7 +370,7 @@ class SinRNN(nn.Module):
                 f"got {tuple(y.shape)}"
             )
         every = torch.eye(self.hidden_size).to(self.Wih)  # a readout that gives the states
-        h = bptt.last_output(x, None, self.Wih, self.Whh, self.bh, every)
+        h = functional.last_output(x, None, self.Wih, self.Whh, self.bh, every)
         states = h.double().cpu()
         if self.bo is not None:
             states = torch.cat([states, torch.ones_like(states[:, :1])], 1)

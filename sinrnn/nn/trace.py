@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, linear
 
-from sinrnn.evaluation.baselines import half_mse
-from sinrnn.nn.bptt import tanh_rnn
+from sinrnn.nn.functional import half_mse, tanh_rnn
 from sinrnn.nn.rnn import SinRNN
 
 

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import MeanSquaredError
 
 from sinrnn.data.windows import Batch, predict, windows_of
-from sinrnn.evaluation.baselines import half_mse
+from sinrnn.nn.functional import half_mse
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.training.checkpoint_io import CALLED, Spoilt, read
 from sinrnn.training.online import descend

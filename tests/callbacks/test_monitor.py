@@ -35,7 +35,7 @@ from sinrnn.callbacks.tensorboard import add_histogram
 from sinrnn.cli import train as cli
 from sinrnn.data.series import Series
 from sinrnn.data.windows import BatchOrder, WindowDataModule
-from sinrnn.evaluation.baselines import half_mse
+from sinrnn.nn.functional import half_mse
 from sinrnn.nn.trace import trace
 from sinrnn.training.forecaster import Forecaster, predict
 

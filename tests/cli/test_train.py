@@ -24,7 +24,7 @@ from sinrnn.cli.arguments import typed
 from sinrnn.cli.messages import one_line
 from sinrnn.cli.train import TrainCLI, main
 from sinrnn.data.windows import Windows, predict
-from sinrnn.evaluation.baselines import half_mse
+from sinrnn.nn.functional import half_mse
 from sinrnn.run import claim, claim_folder, prepare
 
 ROOT = Path(__file__).parents[2]

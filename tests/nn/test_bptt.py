@@ -25,7 +25,7 @@ from cases import (
 )
 
 from sinrnn.nn import _reference, _workspace
-from sinrnn.nn.bptt import last_output, tanh_rnn
+from sinrnn.nn.functional import last_output, tanh_rnn
 
 CASES = pytest.mark.parametrize(("function", "make"), [(tanh_rnn, cell), (last_output, network)])
 CELL = ["x", "h0", "Wih", "Whh", "bh"]

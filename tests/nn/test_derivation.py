@@ -18,7 +18,7 @@ from torch.autograd.functional import jacobian
 
 from sinrnn import SinRNN
 from sinrnn.nn import _reference, bptt
-from sinrnn.nn.bptt import last_output, tanh_rnn
+from sinrnn.nn.functional import last_output, tanh_rnn
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "derivation.md"
 EQUATION = re.compile(r"^ {4}\((\d+)\) +(.*)$", re.MULTILINE)

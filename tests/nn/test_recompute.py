@@ -1,4 +1,4 @@
-"""bptt.last_output with keep_every against itself without, which keeps every state."""
+"""functional.last_output with keep_every against itself without, which keeps every state."""
 
 import gc
 from functools import partial
@@ -8,7 +8,7 @@ import torch
 from cases import BITS, TOLERANCE, B, D, H, K, O, T, assert_close, gradients, network, refuses
 
 from sinrnn import SinRNN
-from sinrnn.nn import _workspace, bptt
+from sinrnn.nn import _workspace, functional
 
 EVERY = [1, 2, 3, T, T + 5]
 
@@ -25,42 +25,43 @@ def strided(inputs):
 @pytest.mark.parametrize("keep_every", EVERY)
 def test_output_has_the_same_bits_and_gradient(keep_every, bias, h0, depth):
     inputs = network(h0=h0, bias=bias)
-    found = partial(bptt.last_output, keep_every=keep_every)
-    same = bptt.last_output(**inputs, depth=depth)
+    found = partial(functional.last_output, keep_every=keep_every)
+    same = functional.last_output(**inputs, depth=depth)
     torch.testing.assert_close(found(**inputs, depth=depth), same, **BITS)
     with torch.no_grad():
         torch.testing.assert_close(found(**inputs, depth=depth), same.detach(), **BITS)
     assert_close(
-        gradients(found, inputs, depth=depth), gradients(bptt.last_output, inputs, depth=depth)
+        gradients(found, inputs, depth=depth),
+        gradients(functional.last_output, inputs, depth=depth),
     )
 
 
 @pytest.mark.parametrize("sizes", [(0, 3, 2, 5, 3), (1, 1, 1, 1, 1), (2, 5, 1, 1, 2)])
 def test_smallest_sizes_have_the_same_gradient(sizes):
     inputs = network(*sizes)
-    found = gradients(partial(bptt.last_output, keep_every=2), inputs)
-    assert_close(found, gradients(bptt.last_output, inputs))
+    found = gradients(partial(functional.last_output, keep_every=2), inputs)
+    assert_close(found, gradients(functional.last_output, inputs))
 
 
 def test_strided_inputs_have_the_same_gradient():
     inputs = strided(network())
-    found = gradients(partial(bptt.last_output, keep_every=3), inputs)
-    assert_close(found, gradients(bptt.last_output, inputs))
+    found = gradients(partial(functional.last_output, keep_every=3), inputs)
+    assert_close(found, gradients(functional.last_output, inputs))
 
 
 @pytest.mark.parametrize("name", ["x", "h0", "Wih", "Whh", "bh", "Who", "bo"])
 def test_gradient_does_not_depend_on_which_others_are_wanted(name):
     inputs = network()
     alone = {n: v.detach().requires_grad_(n == name) for n, v in inputs.items()}
-    found = gradients(partial(bptt.last_output, keep_every=3), alone)
-    assert_close(found[name], gradients(bptt.last_output, inputs)[name])
+    found = gradients(partial(functional.last_output, keep_every=3), alone)
+    assert_close(found[name], gradients(functional.last_output, inputs)[name])
 
 
 def test_float32_gradient_is_as_close_to_float64():
     double = network(T=60)
     single = {n: v.detach().float().requires_grad_() for n, v in double.items()}
-    found = gradients(partial(bptt.last_output, keep_every=8), single)
-    exact = gradients(bptt.last_output, double)
+    found = gradients(partial(functional.last_output, keep_every=8), single)
+    exact = gradients(functional.last_output, double)
     for name, grad in found.items():
         assert grad.dtype == torch.float32
         error = (grad.double() - exact[name]).norm() / exact[name].norm()
@@ -70,7 +71,7 @@ def test_float32_gradient_is_as_close_to_float64():
 @pytest.mark.parametrize("depth", [None, K])
 def test_second_gradient_is_that_of_the_kept_states(depth):
     inputs, second = network(), []
-    for function in (partial(bptt.last_output, keep_every=3), bptt.last_output):
+    for function in (partial(functional.last_output, keep_every=3), functional.last_output):
         first = gradients(function, inputs, create_graph=True, depth=depth)
         wanted = list(inputs.values())
         total = sum(g.sin().sum() for g in first.values())
@@ -80,7 +81,7 @@ def test_second_gradient_is_that_of_the_kept_states(depth):
 
 def test_gradient_through_a_second_backward_is_the_same():
     inputs = network()
-    y = bptt.last_output(**inputs, keep_every=3)
+    y = functional.last_output(**inputs, keep_every=3)
     again = [
         torch.autograd.grad(y.sin().sum(), list(inputs.values()), retain_graph=True)
         for _ in range(2)
@@ -90,7 +91,7 @@ def test_gradient_through_a_second_backward_is_the_same():
 
 def test_gradient_after_an_input_has_changed_is_refused():
     inputs = network()
-    y = bptt.last_output(**inputs, keep_every=3)
+    y = functional.last_output(**inputs, keep_every=3)
     with torch.no_grad():
         inputs["Whh"].mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
@@ -99,7 +100,7 @@ def test_gradient_after_an_input_has_changed_is_refused():
 
 def test_autocast_leaves_values_and_gradients_alone():
     inputs = {n: v.detach().float().requires_grad_() for n, v in network().items()}
-    found = partial(bptt.last_output, keep_every=3)
+    found = partial(functional.last_output, keep_every=3)
     plain = gradients(found, inputs)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert_close(gradients(found, inputs), plain)
@@ -117,7 +118,7 @@ def test_states_that_are_kept_are_a_few():
     steps, n = 400, 20
     inputs = network(T=steps)
     before = storages()
-    y = bptt.last_output(**inputs, keep_every=n)
+    y = functional.last_output(**inputs, keep_every=n)
     kept = sum(size for where, size in storages().items() if where not in before)
     # One state for each chunk but the first, whose h0 is given; the last one; what is returned.
     assert kept == (steps // n) * B * H + y.numel()
@@ -139,7 +140,7 @@ def test_module_with_keep_every_is_the_module_without():
 def test_module_uses_what_it_was_asked_to(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        bptt, "last_output", lambda *inputs, **options: asked.append(options) or inputs[0]
+        functional, "last_output", lambda *inputs, **options: asked.append(options) or inputs[0]
     )
     SinRNN(D, H, keep_every=9, depth=K)(torch.randn(B, T, D))
     assert asked == [{"depth": K, "keep_every": 9}]
@@ -153,12 +154,12 @@ def test_steps_below_one_are_refused():
 def test_misfit_is_refused_as_without():
     inputs = network() | {"Whh": torch.randn(H, H + 1)}
     with refuses(ValueError, f"Whh must be {(H, H)} to fit Wih {(H, D)}, got {(H, H + 1)}"):
-        bptt.last_output(**inputs, keep_every=2)
+        functional.last_output(**inputs, keep_every=2)
 
 
 def test_func_grad_is_the_gradient():
     inputs = network()
-    function = partial(bptt.last_output, keep_every=3)
+    function = partial(functional.last_output, keep_every=3)
 
     def loss(Whh):
         return function(**(inputs | {"Whh": Whh})).sin().sum()

@@ -15,7 +15,7 @@ from cases import BITS, B, D, H, K, O, T, assert_close, refuses, upstream
 
 import sinrnn
 from sinrnn import SinRNN
-from sinrnn.nn.bptt import last_output, tanh_rnn
+from sinrnn.nn.functional import last_output, tanh_rnn
 from sinrnn.nn.init import INITS
 
 BIAS = pytest.mark.parametrize("bias", [True, False])

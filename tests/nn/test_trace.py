@@ -8,7 +8,7 @@ import torch
 from cases import BITS, TOLERANCE, B, D, H, K, O, T, assert_close, refuses
 
 from sinrnn import SinRNN
-from sinrnn.evaluation.baselines import half_mse
+from sinrnn.nn.functional import half_mse
 from sinrnn.nn.trace import Trace, trace
 
 CELL = ["Wih", "Whh", "bh"]

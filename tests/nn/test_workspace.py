@@ -4,9 +4,9 @@ import pytest
 import torch
 from cases import B, D, H, K, O, T, assert_close, cell, gradients, network
 
-from sinrnn.nn import _reference, _workspace, bptt
+from sinrnn.nn import _reference, _workspace, bptt, functional
 
-FAST = {"states": bptt.tanh_rnn, "last_output": bptt.last_output}
+FAST = {"states": functional.tanh_rnn, "last_output": functional.last_output}
 PLAIN = {"states": _reference.states, "last_output": _reference.last_output}
 MAKE = {"states": cell, "last_output": network}
 

@@ -15,7 +15,7 @@ from sinrnn import SinRNN
 from sinrnn.data.samplers import TrackOrder
 from sinrnn.data.series import Series
 from sinrnn.data.windows import WindowDataModule, Windows
-from sinrnn.evaluation.baselines import half_mse
+from sinrnn.nn.functional import half_mse
 from sinrnn.training.forecaster import Forecaster
 
 BIAS = pytest.mark.parametrize("bias", [True, False])

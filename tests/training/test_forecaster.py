@@ -19,7 +19,7 @@ from sinrnn.data import windows
 from sinrnn.data.samplers import BatchOrder
 from sinrnn.data.series import Series
 from sinrnn.data.windows import WindowDataModule, Windows
-from sinrnn.evaluation.baselines import half_mse
+from sinrnn.nn.functional import half_mse
 from sinrnn.training import forecaster as module
 from sinrnn.training.checkpoint_io import Durable
 from sinrnn.training.forecaster import Forecaster, predict
