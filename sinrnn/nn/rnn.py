@@ -10,7 +10,7 @@ from torch.nn.functional import linear
 
 from sinrnn.nn import _interop, _padding, _reference, functional
 from sinrnn.nn._validation import check
-from sinrnn.nn.init import INITS
+from sinrnn.nn.init import INITS, Weights
 
 
 class SinRNN(nn.Module):
@@ -132,7 +132,7 @@ class SinRNN(nn.Module):
             True
         """
         with torch.no_grad():
-            INITS[self.init](self)
+            INITS[self.init](Weights(self.Wih, self.Whh, self.Who, self.bh, self.bo))
 
     def forward(
         self, x: Tensor, h0: Tensor | None = None, *, lengths: Tensor | None = None
