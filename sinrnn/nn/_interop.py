@@ -2,36 +2,26 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from sinrnn.filesystem import local, write
+from sinrnn.nn.init import Weights
 
-if TYPE_CHECKING:
-    from sinrnn.nn.rnn import SinRNN
-
+N = TypeVar("N")
 FORMAT = 2
 
 
-def save(net: "SinRNN", path: str | Path) -> None:
+def save(tensors: dict[str, Tensor], about: dict[str, Any], path: str | Path) -> None:
     """`SinRNN.save`: tensors as they are, the rest as JSON in the metadata, a checksum of all."""
     from safetensors.torch import save as to_bytes
 
-    about = {
-        "format": FORMAT,
-        "window": net.window,
-        "horizon": net.horizon,
-        "depth": net.depth,
-        "init": net.init,
-        "scaling": net.scaling,
-        "carries": net.carries,
-    }
-    tensors = {name: weight.detach().cpu() for name, weight in net.state_dict().items()}
-    if net.radius is not None:
-        tensors["radius"] = net.radius.cpu().contiguous()
+    about = {"format": FORMAT} | about
+    tensors = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
     about["sha256"] = checksum(tensors, about)
     write(path, to_bytes(tensors, metadata={"sinrnn": json.dumps(about)}))
 
@@ -45,8 +35,8 @@ def checksum(tensors: dict[str, Tensor], about: dict[str, Any]) -> str:
     return found.hexdigest()
 
 
-def load(cls: type["SinRNN"], path: str | Path) -> "SinRNN":
-    """`SinRNN.load`."""
+def load(path: str | Path, network: Callable[[dict[str, Tensor], dict[str, Any]], N]) -> N:
+    """`SinRNN.load`, of tensors and what is said about them; `network` makes one of both."""
     from safetensors import SafetensorError
 
     try:
@@ -55,7 +45,7 @@ def load(cls: type["SinRNN"], path: str | Path) -> "SinRNN":
         raise ValueError(error) from error
     kinds = (OSError, SafetensorError, KeyError, TypeError, ValueError, OverflowError, RuntimeError)
     try:
-        return _network(cls, *_content(path))
+        return network(*_content(path))
     except kinds as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} is not a SinRNN file: {reason}") from error
@@ -87,26 +77,6 @@ def _content(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, about
 
 
-def _network(cls: type["SinRNN"], tensors: dict[str, Tensor], about: dict[str, Any]) -> "SinRNN":
-    radius = tensors.pop("radius", None)
-    H, D = tensors["Wih"].shape
-    net = cls(
-        D,
-        H,
-        len(tensors["Who"]),
-        bias="bh" in tensors,
-        depth=about["depth"],
-        init=about["init"],
-        dtype=tensors["Wih"].dtype,
-        device="meta",  # no weights are drawn that the file's would replace at once
-    )
-    net.load_state_dict(tensors, assign=True)
-    net.to(tensors["Wih"])
-    net.window, net.horizon, net.scaling = about["window"], about["horizon"], about["scaling"]
-    net.radius, net.carries = radius, bool(about["carries"])
-    return net
-
-
 def model_file(path: str | Path) -> Path:
     """The file that `save` wrote: that of a run's folder, or the path itself.
 
@@ -117,8 +87,8 @@ def model_file(path: str | Path) -> Path:
     return Path(path) / "model.safetensors" if Path(path).is_dir() else local(path)
 
 
-def from_torch(cls: type["SinRNN"], rnn: nn.RNN, head: nn.Linear | None) -> "SinRNN":
-    """`SinRNN.from_torch`."""
+def from_torch(rnn: nn.RNN, head: nn.Linear | None) -> dict[str, Tensor]:
+    """The weights of `SinRNN.from_torch`, by name."""
     if not isinstance(rnn, nn.RNNBase):
         raise TypeError(f"rnn must be a torch.nn.RNN, got {type(rnn).__name__}")
     if head is not None and not isinstance(head, nn.Linear):
@@ -135,41 +105,31 @@ def from_torch(cls: type["SinRNN"], rnn: nn.RNN, head: nn.Linear | None) -> "Sin
     H, theirs = rnn.hidden_size, dict(rnn.named_parameters())
     if head is not None and head.in_features != H:
         raise ValueError(f"head must read the {H} hidden units, got {head.in_features}")
+    Wih, Whh = theirs["weight_ih_l0"].detach(), theirs["weight_hh_l0"].detach()
+    ours = {"Wih": Wih, "Whh": Whh, "Who": torch.eye(H).to(Whh) if head is None else head.weight}
     head_bias = None if head is None else head.bias
-    net = cls(
-        rnn.input_size,
-        H,
-        H if head is None else head.out_features,
-        bias=rnn.bias or head_bias is not None,
-        device=theirs["weight_hh_l0"].device,
-        dtype=theirs["weight_hh_l0"].dtype,
-    )
-    with torch.no_grad():
-        net.Wih.copy_(theirs["weight_ih_l0"])
-        net.Whh.copy_(theirs["weight_hh_l0"])
-        net.Who.copy_(torch.eye(H) if head is None else head.weight)
-        for bias in (net.bh, net.bo):
-            if bias is not None:
-                bias.zero_()
-        if net.bh is not None and rnn.bias:
-            net.bh.copy_(theirs["bias_ih_l0"] + theirs["bias_hh_l0"])
-        if net.bo is not None and head_bias is not None:
-            net.bo.copy_(head_bias)
-    return net
+    if rnn.bias or head_bias is not None:
+        ours |= {"bh": torch.zeros_like(Whh[0]), "bo": torch.zeros_like(ours["Who"][:, 0])}
+    if rnn.bias:
+        ours["bh"] = theirs["bias_ih_l0"] + theirs["bias_hh_l0"]
+    if head_bias is not None:
+        ours["bo"] = head_bias
+    return {name: weight.detach() for name, weight in ours.items()}
 
 
-def to_torch(net: "SinRNN") -> tuple[nn.RNN, nn.Linear]:
+def to_torch(weights: Weights) -> tuple[nn.RNN, nn.Linear]:
     """`SinRNN.to_torch`."""
-    bias = net.bh is not None
-    rnn = nn.RNN(net.input_size, net.hidden_size, bias=bias, batch_first=True).to(net.Wih)
-    head = nn.Linear(net.hidden_size, net.output_size, bias=bias).to(net.Wih)
+    Wih, Whh, Who, bh, bo = weights
+    (H, D), bias = Wih.shape, bh is not None
+    rnn = nn.RNN(D, H, bias=bias, batch_first=True).to(Wih)
+    head = nn.Linear(H, len(Who), bias=bias).to(Wih)
     with torch.no_grad():
         theirs = dict(rnn.named_parameters())
-        theirs["weight_ih_l0"].copy_(net.Wih)
-        theirs["weight_hh_l0"].copy_(net.Whh)
-        head.weight.copy_(net.Who)
-        if net.bh is not None and net.bo is not None:
-            theirs["bias_ih_l0"].copy_(net.bh)
+        theirs["weight_ih_l0"].copy_(Wih)
+        theirs["weight_hh_l0"].copy_(Whh)
+        head.weight.copy_(Who)
+        if bh is not None and bo is not None:
+            theirs["bias_ih_l0"].copy_(bh)
             theirs["bias_hh_l0"].zero_()
-            head.bias.copy_(net.bo)
+            head.bias.copy_(bo)
     return rnn, head

@@ -132,7 +132,7 @@ class SinRNN(nn.Module):
             True
         """
         with torch.no_grad():
-            INITS[self.init](Weights(self.Wih, self.Whh, self.Who, self.bh, self.bo))
+            INITS[self.init](self._named())
 
     def forward(
         self, x: Tensor, h0: Tensor | None = None, *, lengths: Tensor | None = None
@@ -328,6 +328,9 @@ class SinRNN(nn.Module):
         except KeyError:  # one is parametrized, or was replaced by a tensor
             return self.Wih, self.Whh, self.bh, self.Who, self.bo
 
+    def _named(self) -> Weights:
+        return Weights(self.Wih, self.Whh, self.Who, self.bh, self.bo)
+
     def _batched(self, x: Tensor, h0: Tensor | None) -> tuple[Tensor, Tensor | None, bool]:
         """X and h0 with a batch dimension, and whether it was added."""
         if not isinstance(x, Tensor) or x.dim() != 2:
@@ -432,7 +435,14 @@ class SinRNN(nn.Module):
             >>> torch.allclose(net(x), head(rnn(x)[0][:, -1]), atol=1e-6)
             True
         """
-        return _interop.from_torch(cls, rnn, head)  # type: ignore[return-value]
+        weights = _interop.from_torch(rnn, head)
+        (H, D), O = weights["Wih"].shape, len(weights["Who"])  # noqa: E741 - the design's names
+        like = weights["Whh"]
+        net = cls(D, H, O, bias="bh" in weights, device=like.device, dtype=like.dtype)
+        with torch.no_grad():
+            for name, weight in weights.items():
+                getattr(net, name).copy_(weight)
+        return net
 
     def to_torch(self) -> tuple[nn.RNN, nn.Linear]:
         """The same function as torch modules.
@@ -445,7 +455,7 @@ class SinRNN(nn.Module):
             >>> rnn, head
             (RNN(2, 8, batch_first=True), Linear(in_features=8, out_features=3, bias=True))
         """
-        return _interop.to_torch(self)
+        return _interop.to_torch(self._named())
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file: weights, sizes, scaling, window, horizon, intervals.
@@ -461,7 +471,10 @@ class SinRNN(nn.Module):
             >>> SinRNN.load("net.safetensors")
             SinRNN(1, 8, 1, bias=False, depth=None, init='orthogonal')
         """
-        _interop.save(self, path)
+        names = ("window", "horizon", "depth", "init", "scaling", "carries")
+        radius = {} if self.radius is None else {"radius": self.radius.contiguous()}
+        about = {name: getattr(self, name) for name in names}
+        _interop.save(self.state_dict() | radius, about, path)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -480,4 +493,24 @@ class SinRNN(nn.Module):
             >>> SinRNN.load("net.safetensors").Whh.shape
             torch.Size([50, 50])
         """
-        return _interop.load(cls, path)  # type: ignore[return-value]
+        return _interop.load(path, cls._loaded)
+
+    @classmethod
+    def _loaded(cls, tensors: dict[str, Tensor], about: dict[str, Any]) -> Self:
+        radius = tensors.pop("radius", None)
+        H, D = tensors["Wih"].shape
+        net = cls(
+            D,
+            H,
+            len(tensors["Who"]),
+            bias="bh" in tensors,
+            depth=about["depth"],
+            init=about["init"],
+            dtype=tensors["Wih"].dtype,
+            device="meta",  # no weights are drawn that the file's would replace at once
+        )
+        net.load_state_dict(tensors, assign=True)
+        net.to(tensors["Wih"])
+        net.window, net.horizon, net.scaling = about["window"], about["horizon"], about["scaling"]
+        net.radius, net.carries = radius, bool(about["carries"])
+        return net
