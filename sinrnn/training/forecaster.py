@@ -113,7 +113,15 @@ class Forecaster(pl.LightningModule):
         self.readout_epoch, self.readout_cutoff = readout_epoch, readout_cutoff
         self.updates, self.loss, self.growth = updates, loss, growth
         self.carry_state, self.input_noise = carry_state, input_noise
-        check_alone(self)
+        check_alone(
+            loss=loss,
+            updates=updates,
+            growth=growth,
+            input_noise=input_noise,
+            readout_epoch=readout_epoch,
+            readout_cutoff=readout_cutoff,
+            bias=bias,
+        )
         self.before: Tensor | None = None
         self.after: Tensor | None = None
         self.register_buffer("mean", torch.zeros(()))
@@ -157,7 +165,13 @@ class Forecaster(pl.LightningModule):
         if self.updates == "window":
             check_trainer(self.trainer)
         if data is not None:
-            check_data(self, data)
+            check_data(
+                data,
+                loss=self.loss,
+                updates=self.updates,
+                carry_state=self.carry_state,
+                input_noise=self.input_noise,
+            )
             self.net.window, self.net.horizon = data.window, data.horizon
             self.net.carries = self.carry_state or data.steps > 1
             self.mean.fill_(data.scaling.mean)

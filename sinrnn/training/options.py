@@ -1,26 +1,31 @@
 """Options of training that make no sense, alone or together, and the sentence for each."""
 
 import math
-from typing import TYPE_CHECKING
 
 import lightning.pytorch as pl
 import torch
 from torch.optim import SGD, Optimizer
 
-if TYPE_CHECKING:
-    from sinrnn.data.windows import WindowDataModule
-    from sinrnn.training.forecaster import Forecaster
+from sinrnn.data.windows import WindowDataModule
 
 
-def check_alone(model: "Forecaster") -> None:
-    """Refuse what the model cannot be.
+def check_alone(
+    *,
+    loss: str,
+    updates: str,
+    growth: int,
+    input_noise: float,
+    readout_epoch: int | None,
+    readout_cutoff: float,
+    bias: bool,
+) -> None:
+    """Refuse what a model cannot be; all are arguments of `Forecaster`.
 
     Raises:
         ValueError: An option is out of its range, or contradicts another of the model.
     """
-    noise, epoch, cutoff = model.input_noise, model.readout_epoch, model.readout_cutoff
-    loss, updates, growth = model.loss, model.updates, model.growth
-    bias = updates == "window" and model.net.bh is not None
+    noise, epoch, cutoff = input_noise, readout_epoch, readout_cutoff
+    bias = updates == "window" and bias
     _refuse(
         (not 0 <= noise < math.inf, f"input_noise must be at least 0 and finite, got {noise}"),
         (loss not in ("last", "every"), f"loss must be last or every, got {loss!r}"),
@@ -49,15 +54,17 @@ def check_trainer(trainer: pl.Trainer) -> None:
     )
 
 
-def check_data(model: "Forecaster", data: "WindowDataModule") -> None:
-    """Refuse a model and data that do not go together.
+def check_data(
+    data: WindowDataModule, *, loss: str, updates: str, carry_state: bool, input_noise: float
+) -> None:
+    """Refuse data, and a model of these arguments, that do not go together.
 
     Raises:
         ValueError: Options of the two contradict each other.
     """
-    every, carry, horizon = model.loss == "every", model.carry_state, data.horizon
+    every, carry, horizon = loss == "every", carry_state, data.horizon
     ahead, tracks = data.steps > 1, data.tracks
-    more = ahead or tracks > 0 or every or model.input_noise > 0
+    more = ahead or tracks > 0 or every or input_noise > 0
     _refuse(
         (
             horizon != 1 and (every or carry or ahead),
@@ -68,7 +75,7 @@ def check_data(model: "Forecaster", data: "WindowDataModule") -> None:
             f"model.carry_state and data.tracks need each other, got {carry} and {tracks}",
         ),
         (
-            model.updates == "window" and more,
+            updates == "window" and more,
             "updates: window learns the last output alone: data.steps must be 1, "
             "data.tracks 0, model.loss last and model.input_noise 0",
         ),
