@@ -31,6 +31,14 @@ def preferred(grad: Tensor | None = None) -> bool:
     )
 
 
+def hooked() -> bool:
+    """Whether saved-tensor hooks decide what is kept: torch.utils.checkpoint, save_on_cpu.
+
+    They must see all that is kept, to free it or to put it elsewhere.
+    """
+    return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+
+
 def autocast(x: Tensor) -> bool:
     """Whether torch.autocast is on where x is."""
     return (

@@ -196,7 +196,10 @@ class _States(Function):
 
 
 class _LastOutput(Function):
-    """`functional.last_output`: keeps the states that the gradient will visit."""
+    """`functional.last_output`: keeps the states that the gradient will visit.
+
+    They are in a block that is used again, unless saved-tensor hooks decide what is kept.
+    """
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:
@@ -207,28 +210,36 @@ class _LastOutput(Function):
         if cut:
             before, steps = _skip(steps[:cut], h0, Wih, Whh, bh), steps[cut:]
         steps_x = steps.reshape((T - cut) * B, D)
-        h = take(T - cut, B, len(Whh), x)
+        hooked = _reference.hooked()
+        h = Block(x.new_empty(T - cut, B, len(Whh))) if hooked else take(T - cut, B, len(Whh), x)
         _project(steps_x, Wih, bh, h.flat)
         last = _advance(h.steps, before, _transposed(Whh, T - cut))
-        ctx.save_for_backward(x, h0, Wih, Whh, bh, Who, bo)
-        ctx.depth, ctx.steps_x, ctx.before, ctx.lease = depth, steps_x, before, Lease(h)
+        ctx.depth, ctx.held = depth, None if hooked else (Lease(h), before, steps_x)
+        seen = (before, h.block) if hooked else ()
+        ctx.save_for_backward(x, h0, Wih, Whh, bh, Who, bo, *seen)
         return _project(last, Who, bo)
 
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor) -> Grads:
-        x, h0, Wih, Whh, bh, Who, bo = ctx.saved_tensors
+        x, h0, Wih, Whh, bh, Who, bo, *seen = ctx.saved_tensors
         if _reference.autocast(x):
             with torch.autocast(x.device.type, enabled=False):
                 return _LastOutput.backward(ctx, grad_y)
         if torch.is_grad_enabled() or _reference.preferred(grad_y):
             inputs = (x, h0, Wih, Whh, bh, Who, bo)
             return (*_reference.gradient(_reference.last_output, inputs, ctx.depth, grad_y), None)
-        needs, h = ctx.needs_input_grad, ctx.lease.block
+        needs = ctx.needs_input_grad
+        if ctx.held is None:
+            before, h = seen[0], Block(seen[1])
+            steps_x = x[:, x.shape[1] - len(h.steps) :].transpose(0, 1).flatten(0, 1)
+        else:
+            lease, before, steps_x = ctx.held
+            h = lease.block
         grad_Who = torch.mm(grad_y.t(), h.steps[-1]) if needs[5] else None
         grad_bo = grad_y.sum(0) if needs[6] else None
         grad_a = take(len(h.steps), len(x), len(Whh), h.block)
         _pull_back(grad_a, h, (torch.mm(grad_y, Who),), Whh)
-        cell = _collect(needs, grad_a, h, ctx.before, x, ctx.steps_x, Wih, Whh)
+        cell = _collect(needs, grad_a, h, before, x, steps_x, Wih, Whh)
         give(grad_a)
         return (*cell, grad_Who, grad_bo, None)
 

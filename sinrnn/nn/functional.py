@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from sinrnn.nn import _reference, bptt
-from sinrnn.nn._recompute import _Recomputed
 from sinrnn.nn._validation import check
 
 
@@ -63,26 +62,21 @@ def last_output(
     bo: Tensor | None = None,
     *,
     depth: int | None = None,
-    keep_every: int | None = None,
 ) -> Tensor:
     """The last output alone, y[T] = Who h[T] (+ bo), of the same recurrence.
 
     Many-to-one is cheaper than reading y[T] off `tanh_rnn`: one autograd node holds the cell and
-    the readout, and no more than the last `depth` states are kept; of those, with `keep_every` = n,
-    each n-th alone. Arguments and errors are those of `tanh_rnn`, and the readout's Who (O, H) and
-    bo (O) or None; the outputs are (B, O).
+    the readout, and no more than the last `depth` states are kept. Arguments and errors are those
+    of `tanh_rnn`, and the readout's Who (O, H) and bo (O) or None; the outputs are (B, O).
     """
     if _reference.autocast(x):
         with torch.autocast(x.device.type, enabled=False):
-            return last_output(x, h0, Wih, Whh, bh, Who, bo, depth=depth, keep_every=keep_every)
+            return last_output(x, h0, Wih, Whh, bh, Who, bo, depth=depth)
     check(x, h0, Wih, Whh, bh, depth, Who, bo)
     if _reference.preferred():
         return _reference.last_output(x, h0, Wih, Whh, bh, Who, bo, depth=depth)
     if not torch.is_grad_enabled():
         return bptt._project(bptt._skip(x.transpose(0, 1), h0, Wih, Whh, bh), Who, bo)
-    if keep_every is not None:
-        inputs = (x, h0, Wih, Whh, bh, Who, bo)
-        return _Recomputed.apply(depth, keep_every, *inputs)  # type: ignore[no-any-return, no-untyped-call]
     return bptt._apply_last_output(x, h0, Wih, Whh, bh, Who, bo, depth)  # type: ignore[no-any-return, no-untyped-call]
 
 

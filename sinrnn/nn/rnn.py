@@ -30,8 +30,6 @@ class SinRNN(nn.Module):
             a state; the rest as torch), "linear" (Wih so small that the cell is nearly linear),
             "torch" (uniform in +-1/sqrt(hidden_size)), "notebook" (uniform in [0, 0.99): it
             saturates every unit, and is here to show that).
-        keep_every: For long windows: `forward` keeps only each n-th state for the gradient and
-            computes the others again. Memory is T/n + n states, time 1.4 times; None keeps all.
         device: Where the weights live.
         dtype: The floating-point type of the weights.
 
@@ -50,8 +48,7 @@ class SinRNN(nn.Module):
         scaling: The mean and scale that `rescaled` has folded into the weights.
 
     Raises:
-        ValueError: A size, depth or keep_every is below 1, init is unknown, or dtype is not
-            floating-point.
+        ValueError: A size or depth is below 1, init is unknown, or dtype is not floating-point.
 
     Example:
         >>> wave = torch.sin(torch.arange(13) * 0.2)
@@ -75,7 +72,6 @@ class SinRNN(nn.Module):
         bias: bool = False,
         depth: int | None = None,
         init: str = "orthogonal",
-        keep_every: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -84,15 +80,14 @@ class SinRNN(nn.Module):
         for name, size in sizes.items():
             if size < 1:
                 raise ValueError(f"{name} must be at least 1, got {size}")
-        for name, steps in {"depth": depth, "keep_every": keep_every}.items():
-            if steps is not None and steps < 1:
-                raise ValueError(f"{name} must be at least 1 step or None, got {steps}")
+        if depth is not None and depth < 1:
+            raise ValueError(f"depth must be at least 1 step or None, got {depth}")
         if dtype is not None and not dtype.is_floating_point:
             raise ValueError(f"dtype must be a floating-point type, got {dtype}")
         if init not in INITS:
             raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}")
         self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, output_size
-        self.depth, self.init, self.keep_every = depth, init, keep_every
+        self.depth, self.init = depth, init
         self.window: int | None = None
         self.carries = False
         self.radius: Tensor | None = None
@@ -152,7 +147,7 @@ class SinRNN(nn.Module):
             TypeError: x or h0 is not a tensor of floating-point numbers, or lengths not one of
                 integers.
             ValueError: Shapes or dtypes do not fit; the message names both. Or lengths are not
-                within 1 to T, or given where keep_every is set.
+                within 1 to T.
 
         Example:
             >>> net, x = SinRNN(), torch.randn(2, 7, 1)
@@ -165,16 +160,11 @@ class SinRNN(nn.Module):
         x, h0, one = self._batched(x, h0)
         inputs = (x, h0, *self._weights())
         if lengths is not None:
-            if self.keep_every is not None:
-                raise ValueError(
-                    "lengths cannot be used with keep_every, which keeps no state at a window's "
-                    "own end: set keep_every to None"
-                )
             Who, bo = inputs[5:]
             h = _padding.states(*inputs[:5], lengths, depth=self.depth, last_only=True)
             y = linear(h[:, 0], Who, bo)
         else:
-            y = functional.last_output(*inputs, depth=self.depth, keep_every=self.keep_every)
+            y = functional.last_output(*inputs, depth=self.depth)
         return y[0] if one else y
 
     def unroll(

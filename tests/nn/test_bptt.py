@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import reference
 import torch
+import torch.utils.checkpoint
 from cases import (
     BITS,
     B,
@@ -24,6 +25,7 @@ from cases import (
     upstream,
 )
 
+from sinrnn import SinRNN
 from sinrnn.nn import _reference, _workspace
 from sinrnn.nn.functional import last_output, tanh_rnn
 
@@ -373,6 +375,69 @@ def test_last_output_keeps_no_more_states_than_its_depth():
     kept = sum(size for where, size in memory().items() if where not in before)
     # The states of K steps, the one that they follow, their inputs, what is returned, small change.
     assert kept < ((K + 1) * B * H + K * B * D + y.numel() + B * H) * y.element_size()
+
+
+def checkpointed(net, x):
+    """The last output of a module, with nothing kept of it but what it reads."""
+    return torch.utils.checkpoint.checkpoint(net, x, use_reentrant=False)
+
+
+class TorchNet(torch.nn.Module):
+    """The last output of the same network as torch's own modules compute it."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.rnn, self.head = net.to_torch()
+
+    def forward(self, x):
+        return self.head(self.rnn(x)[0][:, -1])
+
+
+@pytest.mark.parametrize("depth", [None, 30])
+def test_checkpoint_frees_the_states_as_it_does_for_torch(depth):
+    net, x = SinRNN(D, H, O, depth=depth), torch.randn(B, 50, D)
+    kept = []
+    for module in (TorchNet(net), net):
+        before = memory()
+        y = checkpointed(module, x)
+        _workspace._idle.clear()
+        gc.collect()
+        kept.append(sum(size for where, size in memory().items() if where not in before))
+        del y
+    assert kept[1] <= kept[0] + B * H * 8  # far from the 50 states
+
+
+@pytest.mark.parametrize("T", [1, T, 50])
+@pytest.mark.parametrize("depth", [None, K])
+def test_checkpoint_on_chunks_gives_the_same_gradient(T, depth):
+    inputs = network(T=T)
+
+    def chunk(*cell):
+        return tanh_rnn(*cell)[:, -1]
+
+    def chunks(x, h0, Wih, Whh, bh, Who, bo):
+        for part in x.split(8, 1):
+            h0 = torch.utils.checkpoint.checkpoint(
+                chunk, part, h0, Wih, Whh, bh, use_reentrant=False
+            )
+        return torch.nn.functional.linear(h0, Who, bo)
+
+    assert_close(gradients(chunks, inputs), gradients(last_output, inputs))
+    net, x = SinRNN(D, H, O, bias=True, depth=depth), inputs["x"]
+    assert_close(gradients(partial(checkpointed, net), {"x": x}), gradients(net, {"x": x}))
+
+
+def test_save_on_cpu_gives_the_same_gradient_and_sees_the_states():
+    inputs, seen = network(), []
+
+    def pack(kept):
+        seen.append(tuple(kept.shape))
+        return kept.clone()
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda kept: kept):
+        found = gradients(last_output, inputs)
+    assert (T, B, H) in seen
+    assert_close(found, gradients(last_output, inputs))
 
 
 def memory():

@@ -20,7 +20,6 @@ WEIGHTS = ("Wih", "Whh", "bh", "Who", "bo")
 CALLS = {
     "forward": lambda net, x, h0: net(x, h0),
     "forward, depth": lambda net, x, h0: net(x, h0),
-    "forward, keep_every": lambda net, x, h0: net(x, h0),
     "forward, lengths": lambda net, x, h0: net(x, h0, lengths=torch.tensor([3, 7, 1, 5, 4, 6])),
     "unroll": lambda net, x, h0: torch.cat(net.unroll(x, h0), -1),
     "step": lambda net, x, h0: torch.cat(net.step(x[:, 0], h0), -1),
@@ -37,7 +36,6 @@ def given(call, device, dtype=torch.float64):
     outputs = D if call == "rollout" else O
     net = SinRNN(D, H, outputs, bias=True, init="torch", device=device, dtype=dtype)
     net.depth = K if call.endswith("depth") else None
-    net.keep_every = 3 if call.endswith("keep_every") else None
     x, h0 = torch.randn(B, T, D), torch.randn(B, H)
     return net, x.to(net.Wih), h0.to(net.Wih)
 

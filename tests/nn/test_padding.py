@@ -223,10 +223,3 @@ def test_misfit_is_refused_as_without_lengths():
     net, x, _ = net_and_inputs()
     with refuses(ValueError, "x must be (B, T, 2) with T >= 1 to fit Wih (5, 2), got (6, 7, 1)"):
         net(x[..., :1], lengths=LENGTHS)
-
-
-def test_lengths_and_keep_every_are_refused_together():
-    net, x, h0 = net_and_inputs(keep_every=3)
-    message = "lengths cannot be used with keep_every, which keeps no state at a window's own end"
-    with refuses(ValueError, f"{message}: set keep_every to None"):
-        net(x, h0, lengths=LENGTHS)
