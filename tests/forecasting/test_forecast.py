@@ -18,8 +18,9 @@ from cases import BITS, assert_close, refuses
 from sinrnn import SinRNN
 from sinrnn.callbacks import final_report
 from sinrnn.cli import train as cli
+from sinrnn.cli.forecast import main
 from sinrnn.evaluation import plots
-from sinrnn.forecasting.forecast import Forecast, forecast, main
+from sinrnn.forecasting.forecast import Forecast, forecast
 
 ROOT = Path(__file__).parents[2]
 NAN, INF = math.nan, math.inf
