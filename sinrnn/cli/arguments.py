@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sinrnn.data.readers import CONFIGS, shipped
+from sinrnn.filesystem import CONFIGS, shipped
 
 TRUST = "Let configs name this module of your own, too; it is imported, and runs."
 
