@@ -166,6 +166,22 @@ class TrainCLI(LightningCLI):
         """Leave the trainer until there is a folder for it."""
         return None  # type: ignore[return-value]
 
+    def parsed(self, text: str) -> dict[str, Any]:
+        """The settings in a config's text, by name.
+
+        Raises:
+            ValueError: It cannot be read.
+        """
+        try:
+            return dict(self.parser.parse_string(text).items())
+        except ArgumentError as error:
+            raise ValueError(one_line(str(error))) from error
+
+    def again(self, folder: Path) -> str:
+        """What to type to go on with the run in a folder."""
+        trust = [f"--trust={module}" for module in self.trusted]
+        return shlex.join([*command(), "--resume", str(folder), *trust])
+
 
 def main(argv: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()) -> int:
     """Train as the arguments say and print what came out; returns the exit status.
