@@ -270,7 +270,7 @@ def configured(name: str, *args: str) -> Any:
     """Model, data and settings of a shipped config, without Lightning's remarks."""
     from sinrnn.cli.messages import quiet
     from sinrnn.cli.train import TrainCLI
-    from sinrnn.data.readers import CONFIGS
+    from sinrnn.filesystem import CONFIGS
 
     quiet()
     return TrainCLI(["--config", str(CONFIGS / f"{name}.yaml"), *args])

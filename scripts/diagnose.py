@@ -1,6 +1,6 @@
 """Say what is wrong with a finished run, and what to try: python scripts/diagnose.py RUN."""
 
-from sinrnn.evaluation.diagnosis.checks import main
+from sinrnn.cli.diagnose import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

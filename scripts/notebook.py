@@ -20,9 +20,9 @@ from tqdm import trange
 from sinrnn import SinRNN
 from sinrnn.cli.messages import quiet
 from sinrnn.cli.train import TrainCLI
-from sinrnn.data.readers import CONFIGS
 from sinrnn.data.windows import WindowDataModule, predict
 from sinrnn.evaluation import baselines, plots
+from sinrnn.filesystem import CONFIGS
 from sinrnn.nn.functional import half_mse
 from sinrnn.run import prepare
 from sinrnn.training.online import Ensemble

@@ -1,8 +1,19 @@
-"""Local files: found or refused in one sentence, written whole or not at all."""
+"""Local files: shipped, found or refused in one sentence; written whole or not at all."""
 
 import os
 from contextlib import suppress
 from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+# In a wheel the configs lie inside the package, in a checkout beside it.
+CONFIGS = next(p for p in (PACKAGE / "configs", PACKAGE.parent / "configs") if p.is_dir())
+
+
+def shipped(path: str) -> str:
+    """The path, or where there is no file configs/NAME, that of the one that comes with sinrnn."""
+    folder, _, name = path.rpartition("/")
+    own = CONFIGS / name
+    return str(own) if folder == "configs" and not Path(path).exists() and own.is_file() else path
 
 
 def refuse_url(text: str) -> None:

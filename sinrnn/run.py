@@ -3,14 +3,13 @@
 import copy
 import math
 import os
-import shlex
+import re
 import shutil
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
-from jsonargparse import ArgumentError
 from lightning.fabric.utilities.rank_zero import _get_rank
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -18,16 +17,11 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from sinrnn.callbacks.final_report import Closing
 from sinrnn.callbacks.progress_bar import Progress
-from sinrnn.cli.arguments import command, folder_name
-from sinrnn.cli.messages import one_line
 from sinrnn.filesystem import write
 from sinrnn.training.checkpoint_io import Checkpoints, Durable, read
 from sinrnn.training.forecaster import Forecaster
 from sinrnn.training.loggers import forgive, loggers
 from sinrnn.training.signals import Signals
-
-if TYPE_CHECKING:
-    from sinrnn.cli.train import TrainCLI
 
 try:
     import fcntl
@@ -51,6 +45,34 @@ FREE = (
 )
 
 
+class Job(Protocol):
+    """What is to be trained, and how, as the command line gives it.
+
+    Attributes:
+        parser: Turns settings into a config's text.
+        config: The settings, by name.
+        config_init: The same, with objects in place of what names them.
+        model: A `Forecaster`.
+        datamodule: A `WindowDataModule`.
+    """
+
+    parser: Any
+    config: Any
+    config_init: Any
+    model: Any
+    datamodule: Any
+
+    def parsed(self, text: str) -> dict[str, Any]:
+        """The settings in a config's text, by name.
+
+        Raises:
+            ValueError: It cannot be read.
+        """
+
+    def again(self, folder: Path) -> str:
+        """What to type to go on with the run in a folder."""
+
+
 class Run:
     """One training run in its own folder.
 
@@ -65,13 +87,12 @@ class Run:
     lock = -1
 
     def __init__(
-        self, cli: "TrainCLI", folder: Path, config: str, checkpoint: Path | None, step: int | None
+        self, cli: Job, folder: Path, config: str, checkpoint: Path | None, step: int | None
     ) -> None:
         monitor = cli.config_init.monitor
         self.cli, self.checkpoint = cli, checkpoint
         self.closing = Closing(folder, monitor, cli.config.keep)
-        trust = [f"--trust={module}" for module in cli.trusted]
-        self.command = shlex.join([*command(), "--resume", str(folder), *trust])
+        self.command = cli.again(folder)
         self.signals = Signals(f"stopped at once; go on with: {self.command}")
         given = dict(cli.config_init.trainer)
         checkpoints = Checkpoints(folder / "checkpoints", config, self.signals)
@@ -112,7 +133,7 @@ def _listed(given: Any) -> list[Any]:
     return given if isinstance(given, list) else [] if given is None else [given]
 
 
-def prepare(cli: "TrainCLI") -> Run:
+def prepare(cli: Job) -> Run:
     """Raise now what would come up during training; claim a folder and make the trainer.
 
     Args:
@@ -167,12 +188,12 @@ def _origin(resume: str | None, ckpt_path: str | None) -> tuple[Path | None, Pat
     return resumed, last if last.exists() else None  # killed before its first save
 
 
-def _refuse_changes(cli: "TrainCLI", text: str, checkpoint: Path | None) -> None:
+def _refuse_changes(cli: Job, text: str, checkpoint: Path | None) -> None:
     """Raise where a checkpoint would silently override what is asked for now."""
     try:
-        before = dict(cli.parser.parse_string(text).items())
-    except ArgumentError as error:
-        raise ValueError(f"{checkpoint}: {one_line(str(error))}") from error
+        before = cli.parsed(text)
+    except ValueError as error:
+        raise ValueError(f"{checkpoint}: {error}") from error
     now = dict(cli.config.items())
     for key in dict.fromkeys([*before, *now]):
         was, asked = before.get(key), now.get(key)
@@ -231,6 +252,21 @@ def _remove(folder: Path) -> None:
     with suppress(OSError):  # somebody else's runs are in it
         for made in (folder.parent, folder.parent.parent):
             made.rmdir()
+
+
+def folder_name(name: str) -> str:
+    """The name, if it is that of a folder in runs/ and of none elsewhere.
+
+    Raises:
+        ValueError: It is not.
+    """
+    fits = name == name.strip() and name.isprintable() and len(name.encode()) <= 200
+    if name in ("", ".", "..") or not fits or re.search(r"[/\\:]", name):
+        raise ValueError(
+            f"name must be that of a folder within runs, without / and at most 200 bytes long, "
+            f"got {name[:40]!r}"
+        )
+    return name
 
 
 def claim(folder: Path) -> int:

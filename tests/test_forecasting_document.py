@@ -9,8 +9,9 @@ import torch
 
 from sinrnn import FileSeries, SinRNN
 from sinrnn.callbacks import final_report
-from sinrnn.cli.train import CONFIGS, main
+from sinrnn.cli.train import main
 from sinrnn.data.windows import Windows, predict
+from sinrnn.filesystem import CONFIGS
 from sinrnn.nn.functional import half_mse
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "forecasting.md"

@@ -18,9 +18,8 @@ import yaml
 
 from sinrnn import Forecaster, SinRNN
 from sinrnn.callbacks import final_report
+from sinrnn.cli import diagnose, forecast
 from sinrnn.cli import train as cli
-from sinrnn.evaluation.diagnosis import checks
-from sinrnn.forecasting import forecast
 from sinrnn.training.checkpoint_io import MARK, TRAILER, Durable, Spoilt, pack, read
 
 MUTANTS = 2_000
@@ -350,7 +349,7 @@ def test_pickled_call_in_place_of_a_model_or_a_series_is_refused(refused, traine
     theirs = song.with_name("theirs")
     shutil.copytree(trained, theirs)
     torch.save(touch(song), theirs / "model.safetensors")
-    refused(str(theirs), main=checks.main)
+    refused(str(theirs), main=diagnose.main)
     refused(str(theirs), "--steps", "3", main=forecast.main)
     np.save(song.with_name("theirs.npy"), np.array([touch(song)]), allow_pickle=True)
     refused("--data.series", "FileSeries", "--data.series.path", "theirs.npy")
@@ -422,7 +421,7 @@ def test_config_of_a_finished_run_is_held_to_the_list(refused, trained, song):
     config = (trained / "config.yaml").read_text()
     (theirs / "config.yaml").write_text(changed(config, ["data", "series"], BIRD))
     for said in (
-        refused(str(theirs), main=checks.main),
+        refused(str(theirs), main=diagnose.main),
         refused(str(theirs), "--steps", "3", main=forecast.main),
         refused("--resume", str(theirs)),
     ):

@@ -16,6 +16,7 @@ import pytest
 from sinrnn import FileSeries
 from sinrnn.cli import arguments
 from sinrnn.cli import train as cli
+from sinrnn.filesystem import CONFIGS
 
 ROOT = Path(__file__).parent.parent
 
@@ -152,7 +153,7 @@ def test_shipped_config_is_found_where_there_is_none_of_that_name(tmp_path, monk
     monkeypatch.chdir(tmp_path)
     args = form.format("configs/best.yaml").split()
     series = ["--data.series.path", "configs/sunspots.csv"]
-    shipped = form.format(cli.CONFIGS / "best.yaml").split()
+    shipped = form.format(CONFIGS / "best.yaml").split()
     assert cli.with_config([*args, *series]) == [*shipped, *series]
     unknown = form.format("configs/nope.yaml").split()
     assert cli.with_config(unknown) == unknown

@@ -1,13 +1,12 @@
 """What was typed: which configs, which run, which modules are trusted."""
 
 import argparse
-import re
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sinrnn.data.readers import CONFIGS, shipped
+from sinrnn.filesystem import CONFIGS, shipped
 
 TRUST = "Let configs name this module of your own, too; it is imported, and runs."
 
@@ -67,18 +66,3 @@ def configs(args: Sequence[str]) -> list[str]:
     parser.add_argument("-c", "--config", action="append", default=[], nargs="?")
     found: list[str | None] = parser.parse_known_args(args)[0].config
     return [path for path in found if path is not None]
-
-
-def folder_name(name: str) -> str:
-    """The name, if it is that of a folder in runs/ and of none elsewhere.
-
-    Raises:
-        ValueError: It is not.
-    """
-    fits = name == name.strip() and name.isprintable() and len(name.encode()) <= 200
-    if name in ("", ".", "..") or not fits or re.search(r"[/\\:]", name):
-        raise ValueError(
-            f"name must be that of a folder within runs, without / and at most 200 bytes long, "
-            f"got {name[:40]!r}"
-        )
-    return name

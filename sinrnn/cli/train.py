@@ -18,9 +18,8 @@ from sinrnn.callbacks.monitor import Monitor
 from sinrnn.cli import config
 from sinrnn.cli.arguments import TRUST, command, configs, take_trusted, with_config
 from sinrnn.cli.messages import one_line, quiet, refuse
-from sinrnn.data.readers import CONFIGS
 from sinrnn.data.windows import WindowDataModule
-from sinrnn.filesystem import refuse_url
+from sinrnn.filesystem import CONFIGS, refuse_url
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.run import Run, prepare
 from sinrnn.training.forecaster import Forecaster
@@ -166,6 +165,22 @@ class TrainCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Leave the trainer until there is a folder for it."""
         return None  # type: ignore[return-value]
+
+    def parsed(self, text: str) -> dict[str, Any]:
+        """The settings in a config's text, by name.
+
+        Raises:
+            ValueError: It cannot be read.
+        """
+        try:
+            return dict(self.parser.parse_string(text).items())
+        except ArgumentError as error:
+            raise ValueError(one_line(str(error))) from error
+
+    def again(self, folder: Path) -> str:
+        """What to type to go on with the run in a folder."""
+        trust = [f"--trust={module}" for module in self.trusted]
+        return shlex.join([*command(), "--resume", str(folder), *trust])
 
 
 def main(argv: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()) -> int:

@@ -11,20 +11,9 @@ from torch import Tensor
 
 from sinrnn.data import _text
 from sinrnn.data._columns import Column, Values, beside_time, chosen, undecided, unreadable
-from sinrnn.filesystem import local
-
-PACKAGE = Path(__file__).parent.parent
-# In a wheel the configs lie inside the package, in a checkout beside it.
-CONFIGS = next(p for p in (PACKAGE / "configs", PACKAGE.parent / "configs") if p.is_dir())
+from sinrnn.filesystem import local, shipped
 
 CHUNK = 2**22  # values that are looked at together, 32 MB
-
-
-def shipped(path: str) -> str:
-    """The path, or where there is no file configs/NAME, that of the one that comes with sinrnn."""
-    folder, _, name = path.rpartition("/")
-    own = CONFIGS / name
-    return str(own) if folder == "configs" and not Path(path).exists() and own.is_file() else path
 
 
 def read(path: str | Path, column: Column = None) -> Tensor:

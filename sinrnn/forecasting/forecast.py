@@ -1,21 +1,13 @@
 """A forecast: a trained network goes on where a series ends."""
 
-import argparse
 import csv
 import io
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from sinrnn.cli.arguments import TRUST
-from sinrnn.cli.messages import refuse
-from sinrnn.data.series import FileSeries, Series
-from sinrnn.filesystem import check_other, check_target, write
-from sinrnn.nn._interop import model_file
 from sinrnn.nn.rnn import SinRNN
 
 FAR = 10  # deviations of the training span: nothing is learnt of what lies beyond
@@ -84,77 +76,3 @@ def forecast(net: SinRNN, values: Tensor, steps: int) -> Forecast:
         known = net.radius[:steps].to(radius)
         radius[: len(known)] = known.where(known.isfinite(), math.nan)
     return Forecast(len(values), read, made, radius)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Forecast as the arguments say, write it, and say where; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description="Go on where a series ends, in its own units, with intervals that hold 90 %."
-    )
-    parser.add_argument("model", help="A run's folder, or a model.safetensors.")
-    parser.add_argument("--steps", type=int, required=True, help="Predictions to make.")
-    parser.add_argument(
-        "--input",
-        help="File whose end is read: .csv, .tsv, .txt, .npy, .parquet; "
-        "by default the series of the run.",
-    )
-    parser.add_argument("--column", help="Column of that file, by name or index from 0.")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        help="CSV to write, with a picture beside it; by default forecast.csv beside the model.",
-    )
-    parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help=TRUST)
-    args = parser.parse_args(argv)
-    try:
-        print(_written(args))  # noqa: T201
-    except (ValueError, TypeError, OSError) as error:
-        return refuse(error)
-    return 0
-
-
-def _written(args: argparse.Namespace) -> str:
-    """Write table and picture; returns what is to be said of them."""
-    model = model_file(args.model)
-    table = args.output or model.parent / "forecast.csv"
-    check_target("--output", table, ".csv")
-    if args.steps < 1:
-        raise ValueError(f"--steps must be at least 1, got {args.steps}")
-    net = SinRNN.load(model)
-    series = _series(args, model.parent, net)
-    if isinstance(series, FileSeries):
-        check_other("--output", table, series.path, "the input")
-    values = series.values()
-    made = forecast(net, values, args.steps)
-
-    from sinrnn.evaluation import plots  # matplotlib is slow to come
-
-    before = values[-max(3 * len(made.read), args.steps) :].double()
-    picture = table.with_suffix(".png")
-    drawn = plots.png(plots.forecast(before, made))
-    write(table, made.csv().encode())
-    write(picture, drawn)
-    known = int(made.radius.isfinite().sum())
-    intervals = "for all of them" if known == args.steps else f"for the first {known}"
-    return (
-        f"forecast   {args.steps:,} steps from sample {made.start} on, "
-        f"after reading the last {len(made.read)}\n"
-        f"intervals  {f'90%, {intervals}' if known else 'none: the model has none'}\n"
-        f"table      {table}\npicture    {picture}"
-    )
-
-
-def _series(args: argparse.Namespace, folder: Path, net: SinRNN) -> Series:
-    """The series that the arguments name, or else that of the run in the model's folder."""
-    if args.input is not None:
-        return FileSeries(args.input, args.column)
-    if args.column is not None:
-        raise ValueError("--column is for a file: name it with --input")
-    if not (folder / "config.yaml").is_file():
-        raise ValueError(
-            f"{args.model} lies in no run's folder: name the file of the series with --input"
-        )
-    from sinrnn.cli.train import configured  # Lightning is slow to come
-
-    series: Series = configured(folder, net, args.trust).datamodule.series
-    return series

@@ -13,8 +13,9 @@ import torch
 
 from sinrnn import SinRNN
 from sinrnn.callbacks import final_report
-from sinrnn.cli.train import CONFIGS, main
-from sinrnn.evaluation.diagnosis.checks import main as diagnose
+from sinrnn.cli.diagnose import main as diagnose
+from sinrnn.cli.train import main
+from sinrnn.filesystem import CONFIGS
 
 ROOT = Path(__file__).parents[2]
 CHECKS = ["saturation", "gradient flow", "clipping", "constant output", "last value"]

@@ -24,6 +24,7 @@ from sinrnn.cli.arguments import typed
 from sinrnn.cli.messages import one_line
 from sinrnn.cli.train import TrainCLI, main
 from sinrnn.data.windows import Windows, predict
+from sinrnn.filesystem import CONFIGS
 from sinrnn.nn.functional import half_mse
 from sinrnn.run import claim, claim_folder, prepare
 
@@ -246,7 +247,7 @@ WINDOWED = {
 
 @pytest.mark.parametrize("arguments", WINDOWED)
 def test_updates_by_window_refuse_in_one_line_and_leave_nothing(at_hand, tmp_path, arguments):
-    config = str(cli.CONFIGS / "notebook.yaml")
+    config = str(CONFIGS / "notebook.yaml")
     status, out, err = at_hand("--config", config, *arguments.split())
     assert (status, out, err) == (2, "", f"error: {WINDOWED[arguments]}\n")
     assert not list(tmp_path.glob("runs/*/*"))
@@ -259,12 +260,12 @@ def test_exploding_loss_stops_with_what_to_change(at_hand):
     assert re.fullmatch(r"error: the loss became (nan|inf) at step \d+: lower .*\n", err)
 
 
-@pytest.mark.parametrize("config", sorted(path.name for path in cli.CONFIGS.glob("*.yaml")))
+@pytest.mark.parametrize("config", sorted(path.name for path in CONFIGS.glob("*.yaml")))
 def test_every_config_trains(at_hand, tmp_path, config):
     short = ["--config", f"configs/{config}", "--trainer.max_epochs", "2"]
     status, out, err = at_hand(*short)
     assert (status, err) == (0, "")
-    name = yaml.safe_load((cli.CONFIGS / config).read_text())["name"]
+    name = yaml.safe_load((CONFIGS / config).read_text())["name"]
     saved = yaml.safe_load((tmp_path / "runs" / name / "version_0" / "config.yaml").read_text())
     assert saved["trainer"]["max_epochs"] == 2
     assert "in closed loop" in out
@@ -526,7 +527,7 @@ def test_best_config_holds_what_it_promises(tmp_path, monkeypatch, no_pictures, 
     for seed in range(5):
         arguments = ["--seed_everything", str(seed), "--trainer.precision", precision]
         arguments += ["--trainer.enable_progress_bar", "false"]
-        made = prepare(TrainCLI(["--config", str(cli.CONFIGS / "best.yaml"), *arguments]))
+        made = prepare(TrainCLI(["--config", str(CONFIGS / "best.yaml"), *arguments]))
         text = made.train()
         said = re.search(r"^network +(\S+) +(\S+)", text, re.MULTILINE)
         for name, value in zip(found, said.groups(), strict=True):

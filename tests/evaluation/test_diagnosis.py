@@ -13,13 +13,14 @@ from torch.optim import LBFGS, SGD
 
 from sinrnn import Sine, SinRNN
 from sinrnn.callbacks.monitor import Monitor
-from sinrnn.cli.train import CONFIGS, TrainCLI, quiet
+from sinrnn.cli.train import TrainCLI, quiet
 from sinrnn.data.series import Series
 from sinrnn.data.windows import WindowDataModule
 from sinrnn.evaluation.diagnosis.checks import Check, diagnose, illnesses, letter
 from sinrnn.evaluation.evaluate import examine, predictions
 from sinrnn.evaluation.report import times
 from sinrnn.evaluation.results import History, Results, Rollout
+from sinrnn.filesystem import CONFIGS
 from sinrnn.nn.functional import half_mse
 from sinrnn.nn.trace import Trace
 from sinrnn.training.forecaster import Forecaster

@@ -18,8 +18,10 @@ from cases import BITS, assert_close, refuses
 from sinrnn import SinRNN
 from sinrnn.callbacks import final_report
 from sinrnn.cli import train as cli
+from sinrnn.cli.forecast import main
 from sinrnn.evaluation import plots
-from sinrnn.forecasting.forecast import Forecast, forecast, main
+from sinrnn.filesystem import CONFIGS
+from sinrnn.forecasting.forecast import Forecast, forecast
 
 ROOT = Path(__file__).parents[2]
 NAN, INF = math.nan, math.inf
@@ -165,11 +167,11 @@ def test_csv_keeps_every_bit():
 def trained(tmp_path_factory):
     """A series, the folder of a run on it, and its model in a folder of its own."""
     home = tmp_path_factory.mktemp("home")
-    shutil.copy(cli.CONFIGS / "sunspots.csv", home)
+    shutil.copy(CONFIGS / "sunspots.csv", home)
     with contextlib.chdir(home), pytest.MonkeyPatch.context() as patch:
         patch.setattr(final_report, "pictures", lambda *args: {})  # most of a run's time
         short = ["--trainer.max_epochs", "3", "--data.series.path", "sunspots.csv"]
-        assert cli.main(["--config", str(cli.CONFIGS / "series.yaml"), *short]) == 0
+        assert cli.main(["--config", str(CONFIGS / "series.yaml"), *short]) == 0
         Path("runs/series/version_0").rename("run")
         shutil.rmtree("runs")
         Path("alone").mkdir()

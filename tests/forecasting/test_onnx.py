@@ -14,6 +14,7 @@ from cases import BITS, B, D, H, O, T, refuses
 
 import sinrnn
 from sinrnn import SinRNN
+from sinrnn.cli.export import main
 from sinrnn.forecasting import onnx
 
 onnx_package = pytest.importorskip("onnx", reason="ONNX files need onnx: sinrnn[onnx]")
@@ -264,7 +265,7 @@ def test_process_writes_what_the_model_computes(place):
     ],
 )
 def test_file_holds_what_the_model_computes(place, capsys, arguments, path, said):
-    assert onnx.main(arguments) == 0
+    assert main(arguments) == 0
     out, err = capsys.readouterr()
     size = Path(path).stat().st_size / 1000
     assert err == ""
@@ -316,7 +317,7 @@ def files(folder):
 
 def refused(capsys, arguments, said):
     """The script ends in this sentence, of which a space says that more follows."""
-    assert onnx.main(arguments.split()) == 2
+    assert main(arguments.split()) == 2
     out, err = capsys.readouterr()
     assert out == ""
     more = "[^\n]+" if said.endswith(" ") else ""
@@ -325,7 +326,7 @@ def refused(capsys, arguments, said):
 
 def test_help_explains(capsys):
     with pytest.raises(SystemExit) as left:
-        onnx.main(["--help"])
+        main(["--help"])
     assert left.value.code == 0
     text = capsys.readouterr().out
     for option in ("model", "--onnx ONNX"):

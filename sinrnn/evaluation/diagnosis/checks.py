@@ -4,13 +4,9 @@ Each check looks at the results of a run, says what it measured, and, where that
 what is wrong and what to try.
 """
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-from sinrnn.cli.arguments import TRUST
-from sinrnn.cli.messages import refuse
 from sinrnn.evaluation.diagnosis.forecast_checks import constant, extrapolation, last_value, rollout
 from sinrnn.evaluation.diagnosis.training_checks import (
     clipping,
@@ -18,8 +14,7 @@ from sinrnn.evaluation.diagnosis.training_checks import (
     overfitting,
     saturation,
 )
-from sinrnn.evaluation.results import History, Results
-from sinrnn.nn.rnn import SinRNN
+from sinrnn.evaluation.results import Results
 
 
 class Check(NamedTuple):
@@ -68,32 +63,3 @@ def letter(checks: Sequence[Check]) -> str:
     if not found:
         return "\n".join([*lines, "", "Nothing is wrong with this run."])
     return "\n".join([*lines, "", "What is wrong, and what to try:", *found])
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Examine a run's folder and print what was measured; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description="What is wrong with a finished run, and what to try."
-    )
-    parser.add_argument("run", type=Path, help="The run's folder.")
-    parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help=TRUST)
-    args = parser.parse_args(argv)
-    try:
-        print(letter(diagnose(_examined(args.run, args.trust))))  # noqa: T201
-    except (ValueError, TypeError, OSError) as error:
-        return refuse(error)
-    return 0
-
-
-def _examined(folder: Path, trusted: Sequence[str]) -> Results:
-    """The results of the run in a folder."""
-    from sinrnn.cli.train import configured  # which knows this file
-    from sinrnn.evaluation.evaluate import examine, predictions
-
-    net = SinRNN.load(folder / "model.safetensors")
-    cli = configured(folder, net, trusted)
-    data = cli.datamodule
-    data.setup()
-    history = History.read(folder / "metrics.csv")
-    clip = cli.config.trainer.gradient_clip_val
-    return examine(net, data, predictions(net, data), history, clip)

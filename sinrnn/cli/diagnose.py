@@ -1,0 +1,40 @@
+"""What is wrong with a finished run, and what to try."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from sinrnn.cli.arguments import TRUST
+from sinrnn.cli.messages import refuse
+from sinrnn.evaluation.diagnosis.checks import diagnose, letter
+from sinrnn.evaluation.results import History, Results
+from sinrnn.nn.rnn import SinRNN
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Examine a run's folder and print what was measured; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description="What is wrong with a finished run, and what to try."
+    )
+    parser.add_argument("run", type=Path, help="The run's folder.")
+    parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help=TRUST)
+    args = parser.parse_args(argv)
+    try:
+        print(letter(diagnose(_examined(args.run, args.trust))))  # noqa: T201
+    except (ValueError, TypeError, OSError) as error:
+        return refuse(error)
+    return 0
+
+
+def _examined(folder: Path, trusted: Sequence[str]) -> Results:
+    """The results of the run in a folder."""
+    from sinrnn.cli.train import configured  # Lightning is slow to come
+    from sinrnn.evaluation.evaluate import examine, predictions
+
+    net = SinRNN.load(folder / "model.safetensors")
+    cli = configured(folder, net, trusted)
+    data = cli.datamodule
+    data.setup()
+    history = History.read(folder / "metrics.csv")
+    clip = cli.config.trainer.gradient_clip_val
+    return examine(net, data, predictions(net, data), history, clip)

@@ -1,0 +1,43 @@
+"""A trained network for other programs."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from sinrnn.cli.messages import refuse
+from sinrnn.filesystem import check_other, check_target
+from sinrnn.forecasting import onnx
+from sinrnn.nn._interop import model_file
+from sinrnn.nn.rnn import SinRNN
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Export as the arguments say, and say what was written; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Write a trained network for other programs.")
+    parser.add_argument("model", help="A run's folder, or a model.safetensors.")
+    parser.add_argument(
+        "--onnx", type=Path, help="ONNX file to write; by default model.onnx beside the model."
+    )
+    args = parser.parse_args(argv)
+    try:
+        print(_written(args))  # noqa: T201
+    except (ImportError, ValueError, OSError) as error:
+        return refuse(error)
+    return 0
+
+
+def _written(args: argparse.Namespace) -> str:
+    """Write the file; returns what is to be said of it."""
+    source = model_file(args.model)
+    path: Path = args.onnx or source.parent / "model.onnx"
+    net = SinRNN.load(source)
+    check_other("--onnx", path, source, "the model")
+    check_target("--onnx", path, ".onnx")
+    onnx.save(net, path)
+    D, H, O = net.input_size, net.hidden_size, net.output_size  # noqa: E741
+    kind = str(net.Wih.dtype).removeprefix("torch.")
+    rounded = "" if kind == "float32" else f" (the {kind} weights are rounded to float32)"
+    return (
+        f"{path}: {path.stat().st_size / 1000:.1f} kB, reads x (batch, time, {D}) and "
+        f"h0 (batch, {H}), gives y (batch, {O}) and h_n (batch, {H}){rounded}"
+    )
