@@ -58,7 +58,7 @@ KINDS = {
     ],
     "closed loop, rare validation": [
         *ADAM,
-        *["--data.batch_size", "32", "--data.steps", "10", "--model.growth", "20"],
+        *["--data.batch_size", "32", "--data.steps", "10"],
         *["--trainer.max_epochs", "40", "--trainer.check_val_every_n_epoch", "3"],
     ],
 }

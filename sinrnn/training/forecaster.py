@@ -60,7 +60,6 @@ class Forecaster(pl.LightningModule):
         loss: "last" compares the last output of a window with its target; "every" compares each
             output with the value after it. Both go on over the predictions in closed loop that
             data.steps asks for.
-        growth: Epochs over which those predictions grow to data.steps; 0 has them all at once.
         carry_state: Whether a batch starts from the state that the one before it ended with,
             detached from it, with data.tracks; an epoch starts from zeros.
         input_noise: Standard deviation of the noise that is added to what the network reads in
@@ -102,7 +101,6 @@ class Forecaster(pl.LightningModule):
         readout_cutoff: float = 1e-10,
         updates: Literal["batch", "window"] = "batch",
         loss: Literal["last", "every"] = "last",
-        growth: int = 0,
         carry_state: bool = False,
         input_noise: float = 0.0,
     ) -> None:
@@ -111,12 +109,11 @@ class Forecaster(pl.LightningModule):
         self.net = SinRNN(input_size, hidden_size, output_size, bias=bias, depth=depth, init=init)
         self.optimizer, self.scheduler = optimizer, scheduler
         self.readout_epoch, self.readout_cutoff = readout_epoch, readout_cutoff
-        self.updates, self.loss, self.growth = updates, loss, growth
+        self.updates, self.loss = updates, loss
         self.carry_state, self.input_noise = carry_state, input_noise
         check_alone(
             loss=loss,
             updates=updates,
-            growth=growth,
             input_noise=input_noise,
             readout_epoch=readout_epoch,
             readout_cutoff=readout_cutoff,
@@ -239,8 +236,6 @@ class Forecaster(pl.LightningModule):
         read = self._noisy(x, batch_idx) if self.input_noise else x
         if self.loss == "last" and y.shape[1] == 1 and not self.carry_state:
             return self.net(read), y
-        if self.growth:
-            y = y[:, : max(1, (self.current_epoch + 1) * y.shape[1] // self.growth)]
         steps = x.shape[1]
         before = self.before if self.carry_state else None
         h, out = self.net.unroll(read, before, ahead=y.shape[1] - 1)

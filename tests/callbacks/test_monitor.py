@@ -434,7 +434,7 @@ def test_hparams_tell_one_run_from_another(tmp_path):
     model |= {"init": "orthogonal", "readout_epoch": "none", "readout_cutoff": 1e-10}
     data = {"series": "Wave", "window": 4, "horizon": 1, "batch_size": 16, "standardise": "true"}
     rest = {"optimizer": "SGD", "lr": LR, "max_epochs": 3, "gradient_clip_val": 0.9, "seed": 5}
-    rest |= {"updates": "batch", "loss": "last", "growth": 0, "carry_state": "false"}
+    rest |= {"updates": "batch", "loss": "last", "carry_state": "false"}
     assert hparams(run) == model | data | rest | {"input_noise": 0.0}
 
 

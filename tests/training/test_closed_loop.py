@@ -245,32 +245,6 @@ def test_loss_covers_the_predictions_in_closed_loop(loss, K):
     torch.testing.assert_close(found, expected / (2 * count))
 
 
-@pytest.mark.parametrize(
-    ("growth", "steps", "counts"),
-    [
-        (0, 6, [6, 6]),
-        (1, 6, [6, 6]),
-        (3, 6, [2, 4, 6, 6]),
-        (4, 6, [1, 3, 4, 6, 6]),
-        (9, 3, [1, 1, 1, 1, 1, 2, 2, 2, 3, 3]),
-        (3, 1, [1, 1, 1]),
-    ],
-)
-def test_predictions_that_count_grow_with_the_epochs(growth, steps, counts, monkeypatch):
-    model, found = small(growth=growth), []
-    unroll = model.net.unroll
-    monkeypatch.setattr(
-        model.net, "unroll", lambda *a, **o: found.append(o["ahead"] + 1) or unroll(*a, **o)
-    )
-    step, seen = model._compared, []
-    monkeypatch.setattr(
-        model, "_compared", lambda *a: seen.append(step(*a)[1].shape[1]) or step(*a)
-    )
-    fit(model, wave(batch_size=0, steps=steps), max_epochs=len(counts))
-    assert seen == counts
-    assert found[::2] == (counts if steps > 1 else [])
-
-
 # The state carried on
 
 
@@ -463,7 +437,6 @@ def test_settings_that_do_not_go_together(model, options, message):
         ({"input_noise": -0.1}, "input_noise must be at least 0 and finite, got -0.1"),
         ({"input_noise": math.inf}, "input_noise must be at least 0 and finite, got inf"),
         ({"input_noise": math.nan}, "input_noise must be at least 0 and finite, got nan"),
-        ({"growth": -1}, "growth must be at least 0 epochs, got -1"),
         ({"loss": "first"}, "loss must be last or every, got 'first'"),
         ({"updates": "sample"}, "updates must be batch or window, got 'sample'"),
     ],
@@ -479,7 +452,7 @@ def test_forecaster_refuses(options, message):
         ({}, {}, False),
         ({}, {"horizon": 2}, False),
         ({"loss": "every"}, {}, False),
-        ({"input_noise": 0.1, "growth": 3}, {}, False),
+        ({"input_noise": 0.1}, {}, False),
         ({"updates": "window"}, {}, False),
         ({}, {"steps": 2}, True),
         ({"carry_state": True}, {"tracks": 3}, True),

@@ -425,7 +425,6 @@ def test_checkpoint_is_plain_and_loads_without_running_code(tmp_path, plugins):
         "readout_cutoff": 1e-10,
         "updates": "batch",
         "loss": "last",
-        "growth": 0,
         "carry_state": False,
         "input_noise": 0.0,
     }
