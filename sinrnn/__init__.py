@@ -7,6 +7,7 @@ matplotlib are loaded when they are first used.
 import importlib
 from typing import TYPE_CHECKING
 
+from sinrnn._version import __version__
 from sinrnn.nn.functional import tanh_rnn
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.nn.trace import Trace, trace
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     )
     from sinrnn.data.windows import WindowDataModule, Windows
     from sinrnn.training.forecaster import Forecaster
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Chirp",
