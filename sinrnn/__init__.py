@@ -13,13 +13,12 @@ from sinrnn.nn.rnn import SinRNN
 from sinrnn.nn.trace import Trace, trace
 
 if TYPE_CHECKING:
-    from sinrnn.data.series import (
+    from sinrnn.data.series import FileSeries, Series
+    from sinrnn.data.synthetic import (
         Chirp,
         Damped,
-        FileSeries,
         Generated,
         MackeyGlass,
-        Series,
         Sine,
         Square,
         SumOfSines,
@@ -47,18 +46,28 @@ __all__ = [
     "trace",
 ]
 
+_LAZY = {
+    "Chirp": "data.synthetic",
+    "Damped": "data.synthetic",
+    "FileSeries": "data.series",
+    "Forecaster": "training.forecaster",
+    "Generated": "data.synthetic",
+    "MackeyGlass": "data.synthetic",
+    "Series": "data.series",
+    "Sine": "data.synthetic",
+    "Square": "data.synthetic",
+    "SumOfSines": "data.synthetic",
+    "WindowDataModule": "data.windows",
+    "Windows": "data.windows",
+}
 
 if not TYPE_CHECKING:  # else every misspelt name would have a type
 
     def __getattr__(name: str) -> object:
-        """Import the module behind a lazily loaded public name, the lightest first."""
-        for home in (
-            ("data.series", "data.windows", "training.forecaster") if name in __all__ else ()
-        ):
-            module = importlib.import_module(f"sinrnn.{home}")
-            if name in vars(module):
-                return getattr(module, name)
-        raise AttributeError(f"module 'sinrnn' has no attribute {name!r}")
+        """Import the module behind a lazily loaded public name."""
+        if name not in _LAZY:
+            raise AttributeError(f"module 'sinrnn' has no attribute {name!r}")
+        return getattr(importlib.import_module(f"sinrnn.{_LAZY[name]}"), name)
 
 
 def __dir__() -> list[str]:

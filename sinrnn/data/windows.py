@@ -11,7 +11,8 @@ from torch.nn import Module
 from torch.utils.data import DataLoader, Dataset
 
 from sinrnn.data.samplers import BatchOrder, TrackOrder
-from sinrnn.data.series import Series, Sine
+from sinrnn.data.series import Series
+from sinrnn.data.synthetic import Sine
 
 Batch = tuple[Tensor, Tensor]
 LARGEST = 1e15  # squares of so large values sum to less than 3e38 over 1e8 windows, in float32

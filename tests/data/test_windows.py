@@ -8,7 +8,7 @@ from cases import refuses
 from ramp import Given, Ramp, data, same
 
 from sinrnn.data.samplers import BatchOrder, TrackOrder
-from sinrnn.data.series import Sine
+from sinrnn.data.synthetic import Sine
 from sinrnn.data.windows import Scaling, WindowDataModule, Windows
 
 NOTEBOOK = {"train": [0, 0.25], "val": [0.375, 0.625], "test": [0.75, 1]}
