@@ -13,6 +13,7 @@ from sinrnn.nn.rnn import SinRNN
 from sinrnn.nn.trace import Trace, trace
 
 if TYPE_CHECKING:
+    from sinrnn.data.datamodule import WindowDataModule
     from sinrnn.data.series import FileSeries, Series
     from sinrnn.data.synthetic import (
         Chirp,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
         Square,
         SumOfSines,
     )
-    from sinrnn.data.windows import WindowDataModule, Windows
+    from sinrnn.data.windows import Windows
     from sinrnn.training.forecaster import Forecaster
 
 __all__ = [
@@ -57,7 +58,7 @@ _LAZY = {
     "Sine": "data.synthetic",
     "Square": "data.synthetic",
     "SumOfSines": "data.synthetic",
-    "WindowDataModule": "data.windows",
+    "WindowDataModule": "data.datamodule",
     "Windows": "data.windows",
 }
 

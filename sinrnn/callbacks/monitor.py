@@ -12,7 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from sinrnn.callbacks import tensorboard
 from sinrnn.callbacks._time_budget import Allowance
-from sinrnn.data.windows import WindowDataModule, windows_of
+from sinrnn.data.datamodule import WindowDataModule, windows_of
 from sinrnn.evaluation import baselines
 from sinrnn.evaluation.evaluate import (
     examine,

@@ -8,7 +8,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from sinrnn.data.windows import Batch, WindowDataModule, Windows, predict
+from sinrnn.data.datamodule import WindowDataModule
+from sinrnn.data.windows import Batch, Windows, predict
 from sinrnn.evaluation import plots, results
 from sinrnn.evaluation.results import History, Results, Rollout
 from sinrnn.nn.rnn import SinRNN

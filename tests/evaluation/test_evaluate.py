@@ -9,8 +9,9 @@ from cases import BITS, H, assert_close
 from matplotlib.figure import Figure
 
 from sinrnn import SinRNN
+from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.series import Series
-from sinrnn.data.windows import WindowDataModule, Windows
+from sinrnn.data.windows import Windows
 from sinrnn.evaluation import evaluate
 from sinrnn.evaluation.results import History
 from sinrnn.nn.trace import trace
