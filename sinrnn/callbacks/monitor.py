@@ -18,11 +18,11 @@ from sinrnn.evaluation.evaluate import (
     examine,
     excerpt,
     few,
-    pictures,
     predictions,
     saturated,
     spectral_radius,
 )
+from sinrnn.evaluation.figures import pictures
 from sinrnn.evaluation.plots import png
 from sinrnn.evaluation.results import ROUNDING, Results
 from sinrnn.nn.functional import half_mse
