@@ -20,7 +20,8 @@ from tqdm import trange
 from sinrnn import SinRNN
 from sinrnn.cli.messages import quiet
 from sinrnn.cli.train import TrainCLI
-from sinrnn.data.windows import WindowDataModule, predict
+from sinrnn.data.datamodule import WindowDataModule
+from sinrnn.data.windows import predict
 from sinrnn.evaluation import baselines, plots
 from sinrnn.filesystem import CONFIGS
 from sinrnn.nn.functional import half_mse

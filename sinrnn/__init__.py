@@ -7,26 +7,25 @@ matplotlib are loaded when they are first used.
 import importlib
 from typing import TYPE_CHECKING
 
+from sinrnn._version import __version__
 from sinrnn.nn.functional import tanh_rnn
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.nn.trace import Trace, trace
 
 if TYPE_CHECKING:
-    from sinrnn.data.series import (
+    from sinrnn.data.datamodule import WindowDataModule
+    from sinrnn.data.series import FileSeries, Series
+    from sinrnn.data.synthetic import (
         Chirp,
         Damped,
-        FileSeries,
         Generated,
         MackeyGlass,
-        Series,
         Sine,
         Square,
         SumOfSines,
     )
-    from sinrnn.data.windows import WindowDataModule, Windows
+    from sinrnn.data.windows import Windows
     from sinrnn.training.forecaster import Forecaster
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Chirp",
@@ -48,18 +47,28 @@ __all__ = [
     "trace",
 ]
 
+_LAZY = {
+    "Chirp": "data.synthetic",
+    "Damped": "data.synthetic",
+    "FileSeries": "data.series",
+    "Forecaster": "training.forecaster",
+    "Generated": "data.synthetic",
+    "MackeyGlass": "data.synthetic",
+    "Series": "data.series",
+    "Sine": "data.synthetic",
+    "Square": "data.synthetic",
+    "SumOfSines": "data.synthetic",
+    "WindowDataModule": "data.datamodule",
+    "Windows": "data.windows",
+}
 
 if not TYPE_CHECKING:  # else every misspelt name would have a type
 
     def __getattr__(name: str) -> object:
-        """Import the module behind a lazily loaded public name, the lightest first."""
-        for home in (
-            ("data.series", "data.windows", "training.forecaster") if name in __all__ else ()
-        ):
-            module = importlib.import_module(f"sinrnn.{home}")
-            if name in vars(module):
-                return getattr(module, name)
-        raise AttributeError(f"module 'sinrnn' has no attribute {name!r}")
+        """Import the module behind a lazily loaded public name."""
+        if name not in _LAZY:
+            raise AttributeError(f"module 'sinrnn' has no attribute {name!r}")
+        return getattr(importlib.import_module(f"sinrnn.{_LAZY[name]}"), name)
 
 
 def __dir__() -> list[str]:

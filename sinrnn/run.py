@@ -15,10 +15,11 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from sinrnn.callbacks.checkpoint import Checkpoints
 from sinrnn.callbacks.final_report import Closing
 from sinrnn.callbacks.progress_bar import Progress
 from sinrnn.filesystem import write
-from sinrnn.training.checkpoint_io import Checkpoints, Durable, read
+from sinrnn.training.checkpoint_io import Durable, read
 from sinrnn.training.forecaster import Forecaster
 from sinrnn.training.loggers import forgive, loggers
 from sinrnn.training.signals import Signals

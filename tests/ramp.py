@@ -6,8 +6,8 @@ Ramp's values are their own indices, so that a window says where it came from.
 import torch
 from cases import BITS
 
+from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.series import Series
-from sinrnn.data.windows import WindowDataModule
 
 
 class Given(Series):

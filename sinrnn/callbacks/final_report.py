@@ -9,7 +9,8 @@ from sinrnn.callbacks.monitor import Monitor
 from sinrnn.evaluation import report
 from sinrnn.evaluation.backtest import judge
 from sinrnn.evaluation.diagnosis import checks
-from sinrnn.evaluation.evaluate import examine, pictures, predictions
+from sinrnn.evaluation.evaluate import examine, predictions
+from sinrnn.evaluation.figures import pictures
 from sinrnn.evaluation.plots import png
 from sinrnn.evaluation.results import History
 from sinrnn.nn.rnn import SinRNN

@@ -12,17 +12,17 @@ from torch.utils.tensorboard import SummaryWriter
 
 from sinrnn.callbacks import tensorboard
 from sinrnn.callbacks._time_budget import Allowance
-from sinrnn.data.windows import WindowDataModule, windows_of
+from sinrnn.data.datamodule import WindowDataModule, windows_of
 from sinrnn.evaluation import baselines
 from sinrnn.evaluation.evaluate import (
     examine,
     excerpt,
     few,
-    pictures,
     predictions,
     saturated,
     spectral_radius,
 )
+from sinrnn.evaluation.figures import pictures
 from sinrnn.evaluation.plots import png
 from sinrnn.evaluation.results import ROUNDING, Results
 from sinrnn.nn.functional import half_mse

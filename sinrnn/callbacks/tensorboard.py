@@ -12,7 +12,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from sinrnn.data.windows import windows_of
+from sinrnn.data.datamodule import windows_of
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.training.forecaster import Forecaster
 

@@ -18,7 +18,7 @@ from sinrnn.callbacks.monitor import Monitor
 from sinrnn.cli import config
 from sinrnn.cli.arguments import TRUST, command, configs, take_trusted, with_config
 from sinrnn.cli.messages import one_line, quiet, refuse
-from sinrnn.data.windows import WindowDataModule
+from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.filesystem import CONFIGS, refuse_url
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.run import Run, prepare

@@ -1,28 +1,14 @@
-"""Sliding windows over a series, and the data module that serves them in batches."""
+"""Sliding windows over a series."""
 
-import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
 
-import lightning.pytorch as pl
 import torch
 from torch import Tensor
 from torch.nn import Module
-from torch.utils.data import DataLoader, Dataset
-
-from sinrnn.data.samplers import BatchOrder, TrackOrder
-from sinrnn.data.series import Series, Sine
+from torch.utils.data import Dataset
 
 Batch = tuple[Tensor, Tensor]
-LARGEST = 1e15  # squares of so large values sum to less than 3e38 over 1e8 windows, in float32
 EVAL_BATCH = 4096  # windows: large enough that overhead is small, small enough for any memory
-
-
-class Scaling(NamedTuple):
-    """Mean and scale of the training span; (0, 1) where nothing is standardised."""
-
-    mean: float = 0.0
-    scale: float = 1.0
 
 
 class Windows(Dataset[Batch]):
@@ -53,7 +39,7 @@ class Windows(Dataset[Batch]):
     """
 
     def __init__(self, span: Tensor, window: int, horizon: int = 1, steps: int = 1) -> None:
-        _check_steps(window, horizon, steps)
+        check_steps(window, horizon, steps)
         needed = window + horizon + steps - 1
         if needed > len(span):
             more = (
@@ -107,186 +93,12 @@ def predict(net: Module, windows: Windows) -> Tensor:
     return torch.cat([net(x.to(like))[:, 0].double().cpu() for x, _ in windows])
 
 
-class WindowDataModule(pl.LightningDataModule):
-    """Windows of one series for training, validation and test, in time order.
-
-    The spans are cut first and windows are made within each, so no window reaches over an edge
-    and no target of one span is an input of another.
-
-    Args:
-        series: The series; `Sine` by default.
-        window: Samples that the network reads, T.
-        horizon: Steps from a window's end to the value to predict.
-        train: Span to learn from, as fractions of the series.
-        val: Span that chooses the best weights.
-        test: Span that is looked at once, at the end.
-        batch_size: Windows per step; 0 takes all of them at once.
-        shuffle: Whether training windows come in a new order each epoch.
-        steps: Values after each training window that are to be predicted in closed loop, K; 1 is
-            the next value alone.
-        tracks: Above 0, training windows come in time order and without overlap, on that many
-            tracks side by side, for model.carry_state; batch_size and shuffle then say nothing.
-        standardise: Whether the network works in units of the training span's mean and standard
-            deviation; losses and predictions stay in the series' own units.
-        seed: Fixes, with the epoch, the order of the training windows.
-
-    Attributes:
-        windows: After `setup`, the `Windows` of "train", "val" and "test".
-        scaling: After `setup`, mean and scale of the training span; (0, 1) unless standardised.
+def check_steps(window: int, horizon: int, steps: int) -> None:
+    """Refuse numbers of steps that are below 1.
 
     Raises:
-        ValueError: A size is below 1, or spans leave [0, 1], overlap or are out of order.
-
-    Example:
-        >>> data = WindowDataModule(Sine(points=100), window=4)
-        >>> data.setup()
-        >>> {name: len(windows) for name, windows in data.windows.items()}
-        {'train': 56, 'val': 16, 'test': 16}
+        ValueError: One is.
     """
-
-    def __init__(
-        self,
-        series: Series = Sine(),  # noqa: B008, nothing changes it
-        window: int = 4,
-        horizon: int = 1,
-        train: tuple[float, float] = (0.0, 0.6),
-        val: tuple[float, float] = (0.6, 0.8),
-        test: tuple[float, float] = (0.8, 1.0),
-        batch_size: int = 32,
-        shuffle: bool = True,
-        steps: int = 1,
-        tracks: int = 0,
-        standardise: bool = False,
-        seed: int = 0,
-    ) -> None:
-        super().__init__()
-        _check_steps(window, horizon, steps)
-        if tracks < 0:
-            raise ValueError(f"tracks must be at least 1, or 0 for none, got {tracks}")
-        if batch_size < 0:
-            raise ValueError(f"batch_size must be at least 1, or 0 for all, got {batch_size}")
-        if seed < 0:
-            raise ValueError(f"seed must be at least 0, got {seed}")
-        self.series = series
-        self.window, self.horizon = window, horizon
-        self.steps, self.tracks = steps, tracks
-        self.spans = {"train": train, "val": val, "test": test}
-        _check_spans(self.spans)
-        self.batch_size, self.shuffle, self.standardise = batch_size, shuffle, standardise
-        self.seed = seed
-        self.scaling = Scaling()
-        self.windows: dict[str, Windows] = {}
-
-    def setup(self, stage: str | None = None) -> None:
-        """Cut the spans and make their windows; `windows` then holds them by name.
-
-        Args:
-            stage: As Lightning calls it; all spans are made whatever it is.
-
-        Raises:
-            ValueError: A span is too short for one window, or constant and to be standardised.
-        """
-        self.values = self.series.values()
-        for name, span in self.spans.items():
-            first, last = self.edges(name)
-            try:
-                self.windows[name] = Windows(self.values[first:last], self.window, self.horizon)
-                if name == "train":
-                    self.learnt = Windows(
-                        self.windows[name].span, self.window, self.horizon, self.steps
-                    )
-                    self._order()  # refuses tracks that are too short
-                self._check_size(self.windows[name].span)
-            except ValueError as error:
-                raise ValueError(f"the {name} span {list(span)}: {error}") from error
-        if self.standardise:
-            train = self.windows["train"].span.double()
-            if train.min() == train.max():
-                raise ValueError("standardise: the train span is constant, its deviation is 0")
-            self.scaling = Scaling(train.mean().item(), train.std(correction=0).item())
-            if self.scaling.scale < 1 / LARGEST**2:
-                raise ValueError(
-                    f"standardise: the train span's deviation is {self.scaling.scale:.3g}, too "
-                    "small for float32: give the series in a smaller unit"
-                )
-
-    def _check_size(self, span: Tensor) -> None:
-        """Refuse values whose loss no float32 can hold."""
-        largest = max(abs(end.item()) for end in span.aminmax())
-        most = LARGEST**2 if self.standardise else LARGEST
-        if not math.isfinite(largest):
-            raise ValueError(f"its values must be finite, got {largest}: check the series")
-        if largest > most:
-            instead = "" if self.standardise else ", or set data.standardise"
-            raise ValueError(
-                f"its values must be at most {most:.0e}, got {largest:.3g}: give the series in a "
-                f"larger unit{instead}"
-            )
-
-    def edges(self, name: str) -> tuple[int, int]:
-        """First point of a span, and the first after it, as indices into the series.
-
-        Args:
-            name: "train", "val" or "test"; `setup` has been called.
-
-        Returns:
-            Both indices, in samples.
-        """
-        first, last = (round(fraction * len(self.values)) for fraction in self.spans[name])
-        return first, last
-
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches of training windows in the epoch's order; resumed within it, those to come."""
-        order = self._order()
-        if self.trainer is not None:
-            order.rank, order.processes = self.trainer.global_rank, self.trainer.world_size
-            loop = self.trainer.fit_loop
-            epochs: Any = loop.epoch_progress.total
-            if epochs.started > epochs.processed:
-                batches: Any = loop.epoch_loop.batch_progress.current
-                order.first = batches.processed
-        return DataLoader(self.learnt, sampler=order, batch_size=None)
-
-    def _order(self) -> BatchOrder | TrackOrder:
-        count = len(self.learnt)
-        if self.tracks:
-            return TrackOrder(count, self.window, self.tracks)
-        size = self.batch_size or count
-        return BatchOrder(count, size, self.seed, self.shuffle and size < count)
-
-    def val_dataloader(self) -> list[DataLoader[Batch]]:
-        """Validation windows, then the training windows: both losses, with the same weights."""
-        return [self._in_order("val"), self._in_order("train")]
-
-    def test_dataloader(self) -> DataLoader[Batch]:
-        """Test windows in time order."""
-        return self._in_order("test")
-
-    def _in_order(self, name: str) -> DataLoader[Batch]:
-        windows = self.windows[name]
-        order = BatchOrder(len(windows), EVAL_BATCH, shuffle=False)
-        return DataLoader(windows, sampler=order, batch_size=None)
-
-
-def windows_of(trainer: pl.Trainer) -> WindowDataModule | None:
-    """The data module, where the trainer was given one of ours."""
-    data = getattr(trainer, "datamodule", None)
-    return data if isinstance(data, WindowDataModule) else None
-
-
-def _check_steps(window: int, horizon: int, steps: int) -> None:
     for name, value in {"window": window, "horizon": horizon, "steps": steps}.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1 step, got {value}")
-
-
-def _check_spans(spans: dict[str, tuple[float, float]]) -> None:
-    before, end = "", 0.0
-    for name, (first, last) in spans.items():
-        if not 0 <= first < last <= 1:
-            raise ValueError(f"{name} must be [a, b] with 0 <= a < b <= 1, got {[first, last]}")
-        if before and first < end:
-            raise ValueError(
-                f"{name} {[first, last]} must start at or after the end of {before}, {end}"
-            )
-        before, end = name, last

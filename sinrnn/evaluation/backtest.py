@@ -11,7 +11,7 @@ from torch import Tensor
 from sinrnn.nn.rnn import SinRNN
 
 if TYPE_CHECKING:
-    from sinrnn.data.windows import WindowDataModule
+    from sinrnn.data.datamodule import WindowDataModule
 
 ORIGINS = 200  # as many forecasts as a figure needs; more would only take time
 TOLERANCE = 0.4  # standard deviations of the training span

@@ -1,15 +1,14 @@
-"""A trained network on its data: what it is worth, what is wrong with it, and pictures of both."""
+"""A trained network on its data: what it is worth, and what the doctor wants to know."""
 
 import copy
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from sinrnn.data.windows import Batch, WindowDataModule, Windows, predict
-from sinrnn.evaluation import plots, results
+from sinrnn.data.datamodule import WindowDataModule
+from sinrnn.data.windows import Batch, Windows, predict
+from sinrnn.evaluation import results
 from sinrnn.evaluation.results import History, Results, Rollout
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.nn.trace import trace
@@ -104,58 +103,6 @@ def lag(windows: Windows, predicted: Tensor) -> int:
     }
     found: int = min(errors, key=lambda late: float(errors[late]))
     return found if errors[found] < 0.8 * errors[0] else 0
-
-
-def pictures(
-    data: WindowDataModule,
-    predicted: dict[str, Tensor],
-    results: Results,
-    readout_epoch: int | None = None,
-) -> dict[str, Callable[[], Figure]]:
-    """All pictures of a network and, where there is a history, of its run: what draws each."""
-    rivals = {name: row["val"] for name, row in results.half_mse.items() if name != "network"}
-    found: dict[str, Callable[[], Figure]] = {
-        "windows": partial(plots.sample_windows, _samples(data, predicted), data.horizon)
-    }
-    history = results.history
-    if history is not None and history.epochs:
-        found["losses"] = partial(
-            plots.loss_curves, history.epochs, history.losses, rivals, readout_epoch
-        )
-    targets = {name: data.windows[name].targets.double() for name in ("val", "train")}
-    for name, target in targets.items():
-        first = data.edges(name)[0] + data.window + data.horizon - 1
-        found[f"predictions_{name}"] = partial(
-            plots.predictions, name, first, data.horizon, target, predicted[name]
-        )
-    errors = {name: predicted[name] - targets[name] for name in ("train", "val")}
-    found["residuals"] = partial(plots.residuals, errors)
-    if results.trace is not None:
-        found["gradient_flow"] = partial(plots.gradient_flow, results.trace, results.depth)
-    if results.rollout is not None:
-        found["rollout"] = partial(plots.rollout, results.rollout)
-    if results.honesty is not None:
-        found["backtest"] = partial(plots.backtest, results.honesty)
-    return found
-
-
-def _samples(
-    data: WindowDataModule, predicted: dict[str, Tensor], count: int = 4
-) -> dict[str, list[tuple[int, Tensor, float, float]]]:
-    """A few windows of both spans: index of the first sample, window, target, prediction."""
-    samples = {}
-    for name in ("train", "val"):
-        windows = data.windows[name]
-        # Golden-section places: spread, but never in step with a period of the series.
-        parts = torch.arange(min(count, len(windows)), dtype=torch.float64)
-        places = ((parts + 0.5) * (5**0.5 - 1) / 2) % 1
-        chosen = (places.sort().values * len(windows)).long()
-        x, y = windows[chosen]
-        samples[name] = [
-            (data.edges(name)[0] + int(i), x[row, :, 0], y[row].item(), predicted[name][i].item())
-            for row, i in enumerate(chosen)
-        ]
-    return samples
 
 
 def excerpt(data: WindowDataModule, most: int) -> WindowDataModule:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from sinrnn._version import __version__
 from sinrnn.filesystem import write
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ def model(net: "SinRNN") -> "onnx.ModelProto":
         from onnx import helper
     except ImportError as error:
         raise ImportError("ONNX files need onnx: pip install onnx") from error
-
-    from sinrnn import __version__
 
     made = helper.make_model(
         _graph(_weights(net)),

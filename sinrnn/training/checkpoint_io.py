@@ -4,21 +4,16 @@ A checkpoint is what torch.save writes, followed by its SHA-256: torch.load take
 `read` notices every flipped bit.
 """
 
-import copy
 import hashlib
 import io
-import time
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins import CheckpointIO
-from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
 from sinrnn.filesystem import local, write
-from sinrnn.training.signals import Interrupted, Signals
 
 MARK = b"sinrnn-sha256:"
 TRAILER = len(MARK) + hashlib.sha256().digest_size
@@ -75,7 +70,12 @@ def read(path: str | Path, device: Any = "cpu", *, checked: bool = True) -> Cont
     return found
 
 
-def _finite(weights: Content) -> None:
+def refuse_infinite(weights: Content) -> None:
+    """Refuse to save weights that are not finite.
+
+    Raises:
+        FloatingPointError: One is not finite.
+    """
     for name, weight in weights.items():
         if isinstance(weight, Tensor) and not torch.isfinite(weight).all():
             raise FloatingPointError(
@@ -108,7 +108,7 @@ class Durable(CheckpointIO):
         Raises:
             FloatingPointError: A weight is not finite.
         """
-        _finite(checkpoint["state_dict"])
+        refuse_infinite(checkpoint["state_dict"])
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write(path, pack(checkpoint))
 
@@ -124,129 +124,3 @@ class Durable(CheckpointIO):
     def remove_checkpoint(self, path: str | Path) -> None:
         """Remove a file that is no longer wanted."""
         Path(path).unlink(missing_ok=True)
-
-
-class Checkpoints(Checkpoint):
-    """Keeps best.ckpt and last.ckpt, and stops where a signal asks for it.
-
-    Epochs may be shorter than a save: what each leaves is kept in memory, and written about once a
-    second, at the end, and when anything goes wrong; long epochs are saved within, too. Whenever
-    the process is killed, last.ckpt leads to the same weights and curves, bit by bit.
-
-    Args:
-        folder: Where to.
-        config: What a run that is resumed must not change, as text.
-        signals: Asked before each batch whether to stop.
-        every: Seconds between two saves, at least.
-        within: Seconds between two saves within an epoch.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        config: str = "",
-        signals: Signals | None = None,
-        every: float = 1.0,
-        within: float = 30.0,
-    ) -> None:
-        self.folder, self.config, self.signals = folder, config, signals
-        self.every, self.within = every, within
-        self.score = float("inf")
-        self.best: Content | None = None
-        self.last: Content | None = None
-        self.between = False
-        self.saved = time.monotonic()
-
-    def state_dict(self) -> dict[str, Any]:
-        """The best validation loss so far."""
-        return {"score": self.score}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from it, unless what it is of lies in another folder."""
-        if (self.folder / "best.ckpt").exists():
-            self.score = state_dict["score"]
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Make the folder, and sweep what a crash has left there."""
-        if trainer.is_global_zero:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for part in self.folder.glob("*.part"):
-                part.unlink()
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the signals back, and forget the batch that was only ready."""
-        if self.signals is not None:
-            self.signals.arm()
-        batches: Any = trainer.fit_loop.epoch_loop.batch_progress.total
-        batches.ready = batches.completed
-
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Content
-    ) -> None:
-        """Add the config, and say rightly how many steps were made."""
-        checkpoint["config"] = self.config
-        # Lightning, resuming within an epoch, counts a step that it takes for lost.
-        if self.between and not trainer.fit_loop.epoch_loop._should_accumulate():
-            checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Between two steps: save if it is time, and stop if that is asked.
-
-        Raises:
-            Interrupted: After a signal, when all is saved.
-        """
-        if batch_idx % trainer.accumulate_grad_batches:
-            return  # half of a step's gradient is in no checkpoint
-        stop = self.signals is not None and self.signals.stop(trainer)
-        if stop or time.monotonic() - self.saved >= self.within:
-            self.between = True
-            self.last = self._state(trainer)
-            self.between = False
-            self._write(trainer)
-        if stop and self.signals is not None:
-            raise Interrupted(self.signals.number)
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep what the epoch has left, and whether it is the best."""
-        score = trainer.callback_metrics.get("half_mse/val")
-        better = score is not None and float(score) < self.score
-        if better:
-            self.score = float(score)  # type: ignore[arg-type]
-        self.last = self._state(trainer)
-        if better:
-            self.best = self.last
-        if time.monotonic() - self.saved >= self.every:
-            self._write(trainer)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write what is still in memory."""
-        self._write(trainer)
-
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        """Write what is still in memory: the last epoch that went well."""
-        if not isinstance(exception, OSError):  # which this would only repeat
-            self._write(trainer)
-
-    def _state(self, trainer: pl.Trainer) -> Content:
-        """A copy of all that training goes on from."""
-        state: Content = copy.deepcopy(trainer._checkpoint_connector.dump_checkpoint(False))
-        _finite(state["state_dict"])
-        return state
-
-    def _write(self, trainer: pl.Trainer) -> None:
-        """Best first: whoever reads last.ckpt takes it that the best so far lies beside it."""
-        if trainer.is_global_zero and self.last is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            for logger in trainer.loggers:
-                logger.save()  # curves reach at least as far as the checkpoint
-            last = pack(self.last)
-            if self.best is not None:
-                write(
-                    self.folder / "best.ckpt", last if self.best is self.last else pack(self.best)
-                )
-            write(self.folder / "last.ckpt", last)
-        self.best = self.last = None
-        self.saved = time.monotonic()

@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import MeanSquaredError
 
-from sinrnn.data.windows import Batch, predict, windows_of
+from sinrnn.data.datamodule import windows_of
+from sinrnn.data.windows import Batch, predict
 from sinrnn.nn.functional import half_mse
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.training.checkpoint_io import CALLED, Spoilt, read

@@ -6,7 +6,7 @@ import lightning.pytorch as pl
 import torch
 from torch.optim import SGD, Optimizer
 
-from sinrnn.data.windows import WindowDataModule
+from sinrnn.data.datamodule import WindowDataModule
 
 
 def check_alone(

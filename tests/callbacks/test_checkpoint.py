@@ -18,11 +18,11 @@ from lightning.pytorch import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sinrnn import SinRNN
-from sinrnn.callbacks import final_report
+from sinrnn.callbacks import checkpoint, final_report
+from sinrnn.callbacks.checkpoint import Checkpoints
 from sinrnn.cli import train as cli
 from sinrnn.filesystem import write
-from sinrnn.training import checkpoint_io
-from sinrnn.training.checkpoint_io import MARK, Checkpoints, Durable, Spoilt, pack, read
+from sinrnn.training.checkpoint_io import MARK, Durable, Spoilt, pack, read
 
 # The rate grows tenfold each epoch: the first two are the best so far, and no later one is.
 WORSE = """
@@ -356,7 +356,7 @@ def test_crashed_runs_end_in_the_bits_of_an_undisturbed_one(main, runs, monkeypa
     assert main(given) == 0
     with monkeypatch.context() as patch:
         if within:  # every batch seems to take a minute
-            patch.setattr(checkpoint_io.time, "monotonic", count(step=60).__next__)
+            patch.setattr(checkpoint.time, "monotonic", count(step=60).__next__)
         with pytest.raises(RuntimeError, match="unforeseen"):
             main(given, [Crash(batches + 5)])
     found = read(runs[1] / "checkpoints" / "last.ckpt")["loops"]["fit_loop"]
@@ -443,7 +443,7 @@ def test_disk_that_is_full_ends_training_with_one_line(main, train, monkeypatch,
     whole = train(3)["last"].parents[1]
     with monkeypatch.context() as patch:
         if slow:  # every epoch is saved
-            patch.setattr(checkpoint_io.time, "monotonic", count(step=10).__next__)
+            patch.setattr(checkpoint.time, "monotonic", count(step=10).__next__)
         args = ["--config", "worse.yaml", "--trainer.max_epochs", "3"]
         assert main(args, [Full(patch)]) == 2
     folder = whole.with_name("version_1")

@@ -33,8 +33,9 @@ from sinrnn.callbacks.monitor import Monitor
 from sinrnn.callbacks.progress_bar import Progress
 from sinrnn.callbacks.tensorboard import add_histogram
 from sinrnn.cli import train as cli
+from sinrnn.data.datamodule import WindowDataModule
+from sinrnn.data.samplers import BatchOrder
 from sinrnn.data.series import Series
-from sinrnn.data.windows import BatchOrder, WindowDataModule
 from sinrnn.nn.functional import half_mse
 from sinrnn.nn.trace import trace
 from sinrnn.training.forecaster import Forecaster, predict

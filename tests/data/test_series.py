@@ -14,16 +14,8 @@ from cases import BITS, assert_close, refuses
 
 from sinrnn.callbacks import final_report
 from sinrnn.cli import train as cli
-from sinrnn.data.series import (
-    Chirp,
-    Damped,
-    FileSeries,
-    MackeyGlass,
-    Series,
-    Sine,
-    Square,
-    SumOfSines,
-)
+from sinrnn.data.series import FileSeries, Series
+from sinrnn.data.synthetic import Chirp, Damped, MackeyGlass, Sine, Square, SumOfSines
 
 
 def wave(count, points, stop, divisor):

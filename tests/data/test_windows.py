@@ -7,9 +7,10 @@ import torch
 from cases import refuses
 from ramp import Given, Ramp, data, same
 
+from sinrnn.data.datamodule import Scaling, WindowDataModule
 from sinrnn.data.samplers import BatchOrder, TrackOrder
-from sinrnn.data.series import Sine
-from sinrnn.data.windows import Scaling, WindowDataModule, Windows
+from sinrnn.data.synthetic import Sine
+from sinrnn.data.windows import Windows
 
 NOTEBOOK = {"train": [0, 0.25], "val": [0.375, 0.625], "test": [0.75, 1]}
 
@@ -349,7 +350,7 @@ def test_training_loader_goes_on_within_an_epoch_alone(options, started, process
 
 
 def test_evaluation_loaders_give_val_then_train_and_test_in_order_of_time(monkeypatch):
-    monkeypatch.setattr("sinrnn.data.windows.EVAL_BATCH", 9)
+    monkeypatch.setattr("sinrnn.data.datamodule.EVAL_BATCH", 9)
     found = data(Ramp(100), batch_size=2)
     loaders = [*found.val_dataloader(), found.test_dataloader()]
     for loader, first, last in zip(loaders, (64, 4, 84), (80, 60, 100), strict=True):

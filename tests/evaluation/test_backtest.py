@@ -8,8 +8,8 @@ import torch
 from cases import BITS, assert_close, refuses
 
 from sinrnn import SinRNN
+from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.series import Series
-from sinrnn.data.windows import WindowDataModule
 from sinrnn.evaluation.backtest import ORIGINS, Backtest, backtest, conformal, judge, phase_drift
 
 NAN, INF = math.nan, math.inf

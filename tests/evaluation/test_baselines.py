@@ -7,7 +7,7 @@ import pytest
 import torch
 from cases import assert_close
 
-from sinrnn.data.series import Sine
+from sinrnn.data.synthetic import Sine
 from sinrnn.data.windows import Windows
 from sinrnn.evaluation.baselines import (
     autoregression,

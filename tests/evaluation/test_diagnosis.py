@@ -14,8 +14,8 @@ from torch.optim import LBFGS, SGD
 from sinrnn import Sine, SinRNN
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.cli.train import TrainCLI, quiet
+from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.series import Series
-from sinrnn.data.windows import WindowDataModule
 from sinrnn.evaluation.diagnosis.checks import Check, diagnose, illnesses, letter
 from sinrnn.evaluation.evaluate import examine, predictions
 from sinrnn.evaluation.report import times

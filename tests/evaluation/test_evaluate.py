@@ -9,9 +9,10 @@ from cases import BITS, H, assert_close
 from matplotlib.figure import Figure
 
 from sinrnn import SinRNN
+from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.series import Series
-from sinrnn.data.windows import WindowDataModule, Windows
-from sinrnn.evaluation import evaluate
+from sinrnn.data.windows import Windows
+from sinrnn.evaluation import evaluate, figures
 from sinrnn.evaluation.results import History
 from sinrnn.nn.trace import trace
 
@@ -219,7 +220,7 @@ def drawn(horizon=1, run=HISTORY, readout_epoch=None):
     """All pictures, and what they show."""
     net, data, predicted = made(horizon)
     results = evaluate.examine(net, data, predicted, run)
-    return evaluate.pictures(data, predicted, results, readout_epoch), data, predicted, results
+    return figures.pictures(data, predicted, results, readout_epoch), data, predicted, results
 
 
 def lines(axis):
@@ -233,7 +234,7 @@ def test_pictures_are_all_that_there_is_something_to_draw_of(horizon, run):
     there = {"losses": run is HISTORY, "rollout": horizon == 1}
     assert list(found) == [name for name in PICTURES.split() if there.get(name, True)]
     assert all(isinstance(draw(), Figure) for draw in found.values())
-    without = evaluate.pictures(data, predicted, replace(results, trace=None))
+    without = figures.pictures(data, predicted, replace(results, trace=None))
     assert set(found) - set(without) == {"gradient_flow"}
 
 
@@ -280,7 +281,7 @@ def test_picture_of_windows_stands_where_they_are_in_the_series(horizon):
 def test_picture_of_windows_shows_each_of_fewer_than_four_once():
     _, data, predicted, results = drawn()
     made = {name: values[:3] for name, values in predicted.items()}
-    axes = evaluate.pictures(evaluate.excerpt(data, 3), made, results)["windows"]().axes
+    axes = figures.pictures(evaluate.excerpt(data, 3), made, results)["windows"]().axes
     assert [lines(axis)["window, read"][0][0] for axis in axes] == [0, 1, 2, 50, 51, 52]
 
 

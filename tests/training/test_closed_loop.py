@@ -12,9 +12,10 @@ from ramp import Ramp, data, same
 from test_forecaster import LR, fit, pytestmark, small, wave  # noqa: F401, marks this too
 
 from sinrnn import SinRNN
+from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.samplers import TrackOrder
 from sinrnn.data.series import Series
-from sinrnn.data.windows import WindowDataModule, Windows
+from sinrnn.data.windows import Windows
 from sinrnn.nn.functional import half_mse
 from sinrnn.training.forecaster import Forecaster
 

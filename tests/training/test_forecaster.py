@@ -16,9 +16,10 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.data import windows
+from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.samplers import BatchOrder
 from sinrnn.data.series import Series
-from sinrnn.data.windows import WindowDataModule, Windows
+from sinrnn.data.windows import Windows
 from sinrnn.nn.functional import half_mse
 from sinrnn.training import forecaster as module
 from sinrnn.training.checkpoint_io import Durable
@@ -247,7 +248,8 @@ def test_scheduler_is_stepped_once_an_epoch(scheduler, factor):
 def test_logged_losses_are_those_over_all_windows_in_the_series_units(
     eval_batch, standardise, monkeypatch
 ):
-    monkeypatch.setattr(windows, "EVAL_BATCH", eval_batch)  # 56, 16 and 16 windows: uneven
+    # 56, 16 and 16 windows: uneven
+    monkeypatch.setattr("sinrnn.data.datamodule.EVAL_BATCH", eval_batch)
     model, data = small(), wave(100.0, 5.0, standardise=standardise)
     done = fit(model, data)
     found = {name: done.callback_metrics[f"half_mse/{name}"].item() for name in ("train", "val")}

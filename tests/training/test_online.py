@@ -9,7 +9,7 @@ import torch
 from cases import BITS, B, D, H, K, O, T, assert_close
 
 from sinrnn import Sine, SinRNN
-from sinrnn.data.windows import WindowDataModule
+from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.training.online import Ensemble
 
 NAMES = ("Wih", "Whh", "Who")
