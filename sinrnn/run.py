@@ -16,6 +16,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from sinrnn import config
 from sinrnn.arguments import command, folder_name
 from sinrnn.checkpoint import Checkpoints, Durable, read
 from sinrnn.closing import Closing
@@ -130,7 +131,7 @@ def prepare(cli: "TrainCLI") -> Run:
             undo.callback(os.close, lock)
         content = read(checkpoint) if checkpoint is not None else {}
         if content:
-            _refuse_changes(cli, content.get("config", ""), checkpoint)
+            _refuse_changes(cli, str(content.get("config", "")), checkpoint)
         cli.datamodule.setup()
         rehearse(cli.model)
         config = cli.config.clone()
@@ -170,6 +171,7 @@ def _origin(resume: str | None, ckpt_path: str | None) -> tuple[Path | None, Pat
 def _refuse_changes(cli: "TrainCLI", text: str, checkpoint: Path | None) -> None:
     """Raise where a checkpoint would silently override what is asked for now."""
     try:
+        config.check_text(text, f"the config in {checkpoint}")
         before = dict(cli.parser.parse_string(text).items())
     except ArgumentError as error:
         raise ValueError(f"{checkpoint}: {one_line(str(error))}") from error
