@@ -152,7 +152,7 @@ def prepare(cli: Job) -> Run:
             undo.callback(os.close, lock)
         content = read(checkpoint) if checkpoint is not None else {}
         if content:
-            _refuse_changes(cli, content.get("config", ""), checkpoint)
+            _refuse_changes(cli, str(content.get("config", "")), checkpoint)
         cli.datamodule.setup()
         rehearse(cli.model)
         config = cli.config.clone()

@@ -17,6 +17,7 @@ from sinrnn.cli.train import main
 
 ROOT = Path(__file__).parent.parent
 pytestmark = [
+    pytest.mark.extra,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
     pytest.mark.skipif(
         importlib.util.find_spec("playwright") is None,

@@ -1,24 +1,39 @@
 """Files from strangers: none runs code or imports what is not listed; none is read spoilt."""
 
+import contextlib
+import functools
 import hashlib
+import importlib
+import inspect
 import json
 import os
+import pkgutil
 import random
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import typing
+from collections.abc import Callable
 from pathlib import Path
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
 import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+from lightning.pytorch.accelerators import Accelerator
+from lightning.pytorch.plugins import Precision
+from lightning.pytorch.profilers import Profiler
+from lightning.pytorch.strategies import Strategy
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from sinrnn import Forecaster, SinRNN
+from sinrnn import Forecaster, Series, SinRNN
 from sinrnn.callbacks import final_report
-from sinrnn.cli import diagnose, forecast
+from sinrnn.cli import allowed, diagnose, forecast
 from sinrnn.cli import train as cli
 from sinrnn.training.checkpoint_io import MARK, TRAILER, Durable, Spoilt, pack, read
 
@@ -143,7 +158,7 @@ UNLISTED = [
     ("model.optimizer", "canary.sing", "canary.sing"),
     ("model.optimizer", SING | {"init_args": {"command": "ls"}}, "canary.sing"),
     ("model.optimizer", "os.system", "os.system"),
-    ("model.optimizer", "sinrnn.run.os.system", f"{os.name}.system"),
+    ("model.optimizer", "sinrnn.run.os.system", "sinrnn.run.os.system"),
     ("model.optimizer", "builtins.eval", "builtins.eval"),
     ("model.scheduler", BIRD, "canary.Bird"),
     ("model.scheduler", {"class_path": BY_RATE, "init_args": {"lr_lambda": "canary.sing"}}, ""),
@@ -217,7 +232,7 @@ def test_tags_of_yaml_are_refused(refused, tmp_path, tagged, key):
         ("strategy", "lightning.pytorch.strategies.SingleDeviceStrategy"),
         ("accelerator", "lightning.pytorch.accelerators.CPUAccelerator"),
         ("plugins", "lightning.pytorch.plugins.DoublePrecision"),
-        ("plugins", "lightning.pytorch.plugins.environments.LightningEnvironment"),
+        ("callbacks", "lightning.pytorch.callbacks.ModelCheckpoint"),
         ("profiler", "lightning.pytorch.profilers.SimpleProfiler"),
         ("callbacks", "lightning.pytorch.callbacks.LearningRateMonitor"),
     ],
@@ -229,6 +244,160 @@ def test_class_on_the_list_is_made(song, tmp_path, key, listed):
     made = cli.TrainCLI(["--config", "mine.yaml"]).config_init.trainer[key]
     made = made[0] if isinstance(made, list) else made
     assert type(made).__name__ == listed.rpartition(".")[2]
+
+
+# Functions, methods and instances, at each place of a config that can name something
+
+LISTED = ["sinrnn", "torch.optim", "lightning.fabric.plugins"]
+LISTED += [f"lightning.pytorch.{name}" for name in ("accelerators", "callbacks", "plugins")]
+LISTED += ["lightning.pytorch.profilers", "lightning.pytorch.strategies"]
+MODEL, TRAINER = (typing.get_type_hints(cls.__init__) for cls in (Forecaster, pl.Trainer))
+PLACES = {
+    "data.series": Series,
+    "model.optimizer": MODEL["optimizer"],
+    "model.scheduler": MODEL["scheduler"],
+    **{f"trainer.{name}": TRAINER[name] for name in ("accelerator", "callbacks", "plugins")},
+    **{f"trainer.{name}": TRAINER[name] for name in ("logger", "profiler", "strategy")},
+    "a callback's hook": typing.get_type_hints(pl.callbacks.LambdaCallback.__init__)["setup"],
+    "a scheduler's function": Callable[[float], float] | None,
+}
+
+
+def modules():
+    """All modules at and below those whose classes a config may name."""
+    for name in LISTED:
+        module = importlib.import_module(name)
+        yield module
+        for found in pkgutil.walk_packages(module.__path__, f"{name}."):
+            yield importlib.import_module(found.name)
+
+
+def reachable():
+    """(module, name, object) for all that can be called by a name within those modules, once."""
+    seen = set()
+    for module in modules():
+        for name, value in vars(module).items():
+            if callable(value) and not name.startswith("__") and id(value) not in seen:
+                seen.add(id(value))
+                yield module, name, value
+
+
+def parsers():
+    """A parser for each place, of the type that stands there."""
+    allowed.restrict()
+    for place, kind in PLACES.items():
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_argument("--x", type=kind, default=None)
+        yield place, parser
+
+
+def made(parser, value):
+    """What comes of a value, or None where it is refused."""
+    try:
+        return parser.instantiate(parser.parse_object({"x": value})).x
+    except ArgumentError:
+        return None
+    except TypeError:  # a class without what it needs
+        return None
+
+
+def test_nothing_but_listed_classes_is_called_at_any_place(monkeypatch):
+    """A canary takes the place of each function and class in turn, under its name."""
+    listed, called, tried = allowed.named(), [], 0
+
+    def canary(original):
+        @functools.wraps(original)
+        def sing(*args, **options):
+            called.append(original)
+
+        return sing
+
+    places = list(parsers())
+    for module, name, value in list(reachable()):
+        path = f"{module.__name__}.{name}"
+        if path in listed:
+            continue
+        tried += 1
+        with monkeypatch.context() as patch:
+            if not inspect.isclass(value):
+                patch.setattr(module, name, canary(value))
+            for _, parser in places:
+                for form in (path, {"class_path": path}, [path]):
+                    given = made(parser, form)
+                    assert given is None or given in (path, [path]), (
+                        path
+                    )  # a text, where one may be
+    assert not called
+    assert tried > 600
+
+
+def test_nothing_that_a_class_holds_can_be_named():
+    """Methods, properties and what they hold in turn, of the classes on the list and of ours."""
+    found = {f"{m.__name__}.{n}": v for m, n, v in reachable() if inspect.isclass(v)}
+    ours = {path: cls for path, cls in found.items() if path.startswith("sinrnn")}
+    parser, tried = dict(parsers())["a callback's hook"], 0  # which takes any function
+    for path, cls in (allowed.named() | ours).items():
+        for name in {*dir(cls), *dir(type)}:
+            tried += 1
+            assert made(parser, f"{path}.{name}") is None, f"{path}.{name}"
+    assert made(parser, "sinrnn.Sine.values.__call__") is None
+    assert tried > 10_000
+
+
+def test_listed_classes_are_made_where_their_kind_belongs_and_nowhere_else():
+    kinds = {
+        "data.series": Series,
+        "model.optimizer": Optimizer,
+        "model.scheduler": (LRScheduler, ReduceLROnPlateau),
+        "trainer.accelerator": Accelerator,
+        "trainer.callbacks": pl.Callback,
+        "trainer.plugins": Precision,
+        "trainer.profiler": Profiler,
+        "trainer.strategy": Strategy,
+    }
+    for place, parser in parsers():
+        for path, cls in allowed.named().items():
+            with contextlib.suppress(ArgumentError):
+                parser.parse_object(
+                    {"x": [path] if place == "trainer.callbacks" else {"class_path": path}}
+                )
+                assert issubclass(cls, kinds[place]), (place, path)
+
+
+PAYLOADS = [
+    {"class_path": "sinrnn.run._remove", "init_args": {"folder": "precious"}},
+    {"class_path": "sinrnn.filesystem.write", "init_args": {"path": "precious/a", "content": b"x"}},
+    {"class_path": "sinrnn.cli.train.main", "init_args": {"argv": ["--trust", "canary"]}},
+    {"class_path": "sinrnn.Sine.values"},
+    {"class_path": "torch.optim.Adam.add_param_group"},
+    {"class_path": LAMBDA, "init_args": {"setup": "sinrnn.run._remove"}},
+]
+
+
+@pytest.fixture
+def precious(song):
+    """A folder that must stay as it is."""
+    folder = song.with_name("precious")
+    folder.mkdir()
+    (folder / "a").write_text("mine")
+    yield folder
+    assert [path.read_text() for path in folder.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("payload", PAYLOADS, ids=lambda payload: payload["class_path"])
+@pytest.mark.parametrize("key", [key for key in PLACES if "." in key])
+def test_stranger_s_config_and_run_folder_call_nothing(trained, precious, capsys, key, payload):
+    value = [payload] if key in ("trainer.callbacks", "trainer.plugins") else payload
+    theirs = precious.with_name("theirs")
+    shutil.copytree(trained, theirs)
+    config = changed((trained / "config.yaml").read_text(), key.split("."), value)
+    (theirs / "config.yaml").write_text(config)
+    assert cli.main(["--config", "theirs/config.yaml"]) == 2
+    assert cli.main(["--resume", "theirs"]) == 2
+    expected = 2 if key == "data.series" else 0  # nothing else is read
+    assert forecast.main(["theirs", "--steps", "3"]) == expected
+    assert diagnose.main(["theirs"]) == expected
+    assert "Traceback" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--data.series.help", "--model.optimizer.help"])
@@ -252,6 +421,44 @@ def test_module_is_trusted_by_the_command_line_alone(song, tmp_path):
 def test_what_cannot_be_trusted_is_refused(refused, module):
     refused("--config", "small.yaml", "--trust", module)
     refused("--trust")
+
+
+# Files that a config names as a part of itself, and configs that grow
+
+PARTS = ["data.series", "model.optimizer", "model.scheduler", "trainer.callbacks"]
+PARTS += ["trainer.strategy", "trainer.plugins", "trainer.profiler", "config", "data", "trainer"]
+
+
+@pytest.mark.parametrize("key", PARTS)
+def test_file_that_a_config_names_is_not_read(refused, tmp_path, key):
+    (tmp_path / "private.yaml").write_text("class_path: my secret\nsecret: 5\n")
+    for value in ("private.yaml", ["private.yaml"], str(tmp_path / "private.yaml")):
+        (tmp_path / "theirs.yaml").write_text(changed(SMALL, key.split("."), value))
+        assert "secret" not in refused("--config", "theirs.yaml")
+
+
+@pytest.mark.parametrize("merged", ["", "<<: "])
+def test_aliases_that_repeat_one_another_are_counted_and_not_written_out(refused, merged):
+    """Eight levels of nine are 43 million values."""
+    lines = ["a0: &a0 {x: 1}"]
+    for level in range(1, 9):
+        inner = ", ".join([f"*a{level - 1}"] * 9)
+        lines.append(
+            f"a{level}: &a{level} {{{merged}[{inner}]}}"
+            if merged
+            else f"a{level}: &a{level} [{inner}]"
+        )
+    Path("theirs.yaml").write_text("\n".join(lines) + "\n")
+    assert "as its aliases repeat one another" in refused("--config", "theirs.yaml")
+
+
+@pytest.mark.parametrize("lie", ["config: small.yaml", "a: http://x", "a: [1, &a {b: *a}]", "- 1"])
+def test_config_within_a_checkpoint_is_looked_at_like_a_file(refused, trained, song, lie):
+    content = read(trained / "checkpoints" / "last.ckpt") | {"config": lie}
+    path = song.with_name("theirs.ckpt")
+    path.write_bytes(pack(content))
+    said = refused("--config", "small.yaml", "--ckpt_path", str(path))
+    assert said.startswith(f"{path}: its config")
 
 
 # Files that are not here

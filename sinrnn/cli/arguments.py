@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sinrnn.cli.config import SECTIONS
 from sinrnn.filesystem import CONFIGS, shipped
 
 TRUST = "Let configs name this module of your own, too; it is imported, and runs."
@@ -61,8 +62,9 @@ def take_trusted(args: list[str]) -> list[str]:
 
 
 def configs(args: Sequence[str]) -> list[str]:
-    """The config files that the arguments name."""
+    """The config files that the arguments name, those of one section among them."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("-c", "--config", action="append", default=[], nargs="?")
+    options = [f"--{section}" for section in SECTIONS]
+    parser.add_argument("-c", "--config", *options, action="append", default=[], nargs="?")
     found: list[str | None] = parser.parse_known_args(args)[0].config
     return [path for path in found if path is not None]

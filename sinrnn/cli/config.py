@@ -4,7 +4,11 @@ from pathlib import Path
 
 import yaml
 
+from sinrnn.filesystem import local, refuse_url
+
 SECTIONS = ("data", "model", "monitor", "trainer")
+LONGEST = 10**6  # characters
+MOST_NODES = 100_000  # that a config may stand for; a dumped one has about 200
 
 
 def check(path: str) -> None:
@@ -13,21 +17,40 @@ def check(path: str) -> None:
     A file that is not there is left to the parser.
 
     Raises:
-        ValueError: The file is not YAML of keys and values, or gives a key twice.
+        ValueError: As `check_text`; or the file is not UTF-8 text.
+        OSError: It is no regular file, or may not be read.
     """
     if not path.strip():
         raise ValueError(f"config must name a file, got {path!r}")
-    if not Path(path).is_file():
+    if not Path(path).exists():
         return
     try:
-        root = yaml.compose(Path(path).read_text("utf-8"), yaml.SafeLoader)
+        text = local(path).read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} cannot be read as UTF-8 text, write it again: {error}") from error
+    check_text(text, path)
+
+
+def check_text(text: str, path: str) -> None:
+    """Refuse a config that no parser should see.
+
+    Args:
+        text: The config.
+        path: Where it stands.
+
+    Raises:
+        ValueError: It is not YAML of keys and values, gives a key twice, names a URL or another
+            config, or stands for more than a config ever holds.
+    """
+    if len(text) > LONGEST:
+        raise ValueError(f"{path} must have at most {LONGEST:,} characters, got {len(text):,}")
+    try:
+        root = yaml.compose(text, yaml.SafeLoader)
         if root is None or not isinstance(root, yaml.MappingNode):
             raise ValueError(
                 f"{path} must hold keys and values like 'name: run', got {_kind(root)}"
             )
-        _check_keys(path, root, [], set())
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} cannot be read as UTF-8 text, write it again: {error}") from error
+        nodes = _check_nodes(path, root, [], {})
     except RecursionError as error:
         raise ValueError(f"{path} is nested too deeply: write it again") from error
     except yaml.MarkedYAMLError as error:
@@ -37,7 +60,17 @@ def check(path: str) -> None:
         raise ValueError(f"{path}{line} is not YAML: {error.problem}{tabs}") from error
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if nodes > MOST_NODES:
+        raise ValueError(
+            f"{path} stands for {nodes:,} values, as its aliases repeat one another: it must be at "
+            f"most {MOST_NODES:,}"
+        )
     for key, value in root.value:
+        if key.value == "config":
+            raise ValueError(
+                f"{path}, line {key.start_mark.line + 1}: a config cannot name another: give both "
+                "on the command line, --config ONE --config TWO"
+            )
         if key.value in SECTIONS and not isinstance(value, yaml.MappingNode):
             raise ValueError(
                 f"{path}, line {key.start_mark.line + 1}: {key.value} must hold keys and values, "
@@ -45,13 +78,19 @@ def check(path: str) -> None:
             )
 
 
-def _check_keys(path: str, node: yaml.Node, above: list[yaml.Node], done: set[int]) -> None:
+def _check_nodes(path: str, node: yaml.Node, above: list[yaml.Node], done: dict[int, int]) -> int:
+    """Refuse a node for what is in it; gives the nodes that it stands for, aliases written out."""
+    line = node.start_mark.line + 1
     if node in above:
-        line = node.start_mark.line + 1
         raise ValueError(f"{path}, line {line}: what stands there holds itself: write it out")
-    if id(node) in done or isinstance(node, yaml.ScalarNode):
-        return
-    done.add(id(node))
+    if id(node) in done:
+        return done[id(node)]
+    if isinstance(node, yaml.ScalarNode):
+        try:
+            refuse_url(node.value)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {line}: {error}") from error
+        return 1
     children = list(node.value)
     if isinstance(node, yaml.MappingNode):
         lines: dict[object, int] = {}
@@ -63,12 +102,12 @@ def _check_keys(path: str, node: yaml.Node, above: list[yaml.Node], done: set[in
                     f"{lines[key.value]}: remove one of them"
                 )
             lines[key.value if isinstance(key, yaml.ScalarNode) else id(key)] = line
-        children = [value for _, value in node.value]
-    for child in children:
-        _check_keys(path, child, [*above, node], done)
+        children = [part for pair in node.value for part in pair]
+    done[id(node)] = 1 + sum(_check_nodes(path, child, [*above, node], done) for child in children)
+    return done[id(node)]
 
 
 def _kind(node: yaml.Node | None) -> str:
     if isinstance(node, yaml.SequenceNode):
         return "a list"
-    return repr(node.value) if isinstance(node, yaml.ScalarNode) and node.value else "nothing"
+    return repr(node.value[:40]) if isinstance(node, yaml.ScalarNode) and node.value else "nothing"

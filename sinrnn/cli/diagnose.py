@@ -28,13 +28,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _examined(folder: Path, trusted: Sequence[str]) -> Results:
     """The results of the run in a folder."""
-    from sinrnn.cli.train import configured  # Lightning is slow to come
+    from sinrnn.cli import stored  # Lightning is slow to come
     from sinrnn.evaluation.evaluate import examine, predictions
 
-    net = SinRNN.load(folder / "model.safetensors")
-    cli = configured(folder, net, trusted)
-    data = cli.datamodule
+    net, config = SinRNN.load(folder / "model.safetensors"), stored.read(folder)
+    data = stored.data(folder, config, net, trusted)
     data.setup()
     history = History.read(folder / "metrics.csv")
-    clip = cli.config.trainer.gradient_clip_val
-    return examine(net, data, predictions(net, data), history, clip)
+    return examine(net, data, predictions(net, data), history, stored.clip(folder, config))

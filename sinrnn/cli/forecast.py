@@ -81,7 +81,6 @@ def _series(args: argparse.Namespace, folder: Path, net: SinRNN) -> Series:
         raise ValueError(
             f"{args.model} lies in no run's folder: name the file of the series with --input"
         )
-    from sinrnn.cli.train import configured  # Lightning is slow to come
+    from sinrnn.cli import stored  # Lightning is slow to come
 
-    series: Series = configured(folder, net, args.trust).datamodule.series
-    return series
+    return stored.data(folder, stored.read(folder), net, args.trust).series

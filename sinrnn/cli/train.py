@@ -9,33 +9,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jsonargparse import ArgumentError, set_parsing_settings
+from jsonargparse import ArgumentError
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from sinrnn.callbacks.monitor import Monitor
-from sinrnn.cli import config
+from sinrnn.cli import allowed, config
 from sinrnn.cli.arguments import TRUST, command, configs, take_trusted, with_config
 from sinrnn.cli.messages import one_line, quiet, refuse
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.filesystem import CONFIGS, refuse_url
-from sinrnn.nn.rnn import SinRNN
 from sinrnn.run import Run, prepare
 from sinrnn.training.forecaster import Forecaster
 from sinrnn.training.signals import Interrupted
 
-# All that a config may name: what is not here is refused without being imported.
-LISTED = [
-    "sinrnn",
-    "torch.optim",
-    "lightning.pytorch.accelerators",
-    "lightning.pytorch.callbacks",
-    "lightning.pytorch.plugins",
-    "lightning.pytorch.profilers",
-    "lightning.pytorch.strategies",
-    "lightning.fabric.plugins",  # where some of the plugins are defined
-]
 SHIPPED = (
     "Where you have no file configs/NAME, that name is one that comes with sinrnn: --config "
     f"{', '.join(f'configs/{path.name}' for path in sorted(CONFIGS.glob('*.yaml')))}."
@@ -64,6 +52,15 @@ BOUNDS = {
 }
 
 
+class Parser(LightningArgumentParser):
+    """A parser for which no value is a file to read another part of the config from."""
+
+    def add_class_arguments(self, *args: Any, **options: Any) -> list[str]:
+        """Add them, each to be given as a value."""
+        added: list[str] = super().add_class_arguments(*args, **options | {"sub_configs": False})
+        return added
+
+
 class TrainCLI(LightningCLI):
     """LightningCLI with a run folder of its own for each run.
 
@@ -74,15 +71,7 @@ class TrainCLI(LightningCLI):
 
     def __init__(self, args: Sequence[str], trusted: Sequence[str] = ()) -> None:
         self.trusted = trusted
-        if trusted:  # which may lie in the folder one is in, as for python -m
-            sys.path.append(str(Path.cwd()))
-        set_parsing_settings(
-            import_path_denylist=["*"],
-            import_path_allowlist=[*LISTED, *trusted],
-            instantiate_subclass_spec_in_any=False,
-            config_read_mode_urls_enabled=False,
-            config_read_mode_fsspec_enabled=False,
-        )
+        allowed.restrict(trusted)
         with warnings.catch_warnings():
             # Lightning 2.6.6 uses names that jsonargparse 4.49 renamed.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -90,6 +79,7 @@ class TrainCLI(LightningCLI):
                 Forecaster,
                 WindowDataModule,
                 args=list(args),
+                parser_class=Parser,
                 run=False,
                 save_config_callback=None,
                 auto_configure_optimizers=False,
@@ -140,6 +130,7 @@ class TrainCLI(LightningCLI):
         for path in configs(args):
             config.check(path)
         self.config = parser.parse_args(args)
+        allowed.check_paths(self.config.as_dict().get("trainer"), "trainer")
         for key, value in parser.get_defaults().items():
             # The parser takes null for any type.
             key = key.removesuffix(".class_path")
@@ -172,6 +163,7 @@ class TrainCLI(LightningCLI):
         Raises:
             ValueError: It cannot be read.
         """
+        config.check_text(text, "its config")
         try:
             return dict(self.parser.parse_string(text).items())
         except ArgumentError as error:
@@ -230,32 +222,3 @@ def _train(run: Run) -> int:
     if text:
         print(f"\n{text}")  # noqa: T201
     return 0
-
-
-def configured(folder: Path, net: SinRNN, trusted: Sequence[str] = ()) -> TrainCLI:
-    """A finished run's config, with model and data as it says, for the network that it trained.
-
-    Args:
-        folder: The run's.
-        net: What it trained.
-        trusted: Modules that the config may name beside those that are listed.
-
-    Raises:
-        FileNotFoundError: The folder has no config.
-        ValueError: The config cannot be read, or is not the network's.
-    """
-    config = folder / "config.yaml"
-    if not config.is_file():
-        raise FileNotFoundError(f"{config} does not exist")
-    quiet()
-    try:
-        cli = TrainCLI(["--config", str(config)], trusted)
-    except ArgumentError as error:
-        raise ValueError(f"{config}: {one_line(str(error))}") from error
-    data = cli.datamodule
-    if (net.window, net.horizon) != (data.window, data.horizon):
-        raise ValueError(
-            f"{folder}: model.safetensors has window {net.window} and horizon {net.horizon}, "
-            f"config.yaml {data.window} and {data.horizon}"
-        )
-    return cli

@@ -462,6 +462,7 @@ def parquet(folder, **columns):
     return path
 
 
+@pytest.mark.extra
 @pytest.mark.parametrize("column", [None, "wave", 1])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_parquet_is_read_in_its_floats(tmp_path, column, dtype):
@@ -470,11 +471,13 @@ def test_parquet_is_read_in_its_floats(tmp_path, column, dtype):
     torch.testing.assert_close(read(path, column), torch.from_numpy(values), **BITS)
 
 
+@pytest.mark.extra
 def test_parquet_of_integers_is_float64(tmp_path):
     path = parquet(tmp_path, day=["mon", "tue"], wave=np.array([5, -6], np.int16))
     torch.testing.assert_close(read(path), torch.tensor([5.0, -6.0]), **BITS)
 
 
+@pytest.mark.extra
 def test_parquet_beside_even_steps(tmp_path):
     path = parquet(tmp_path, a=[0, 2, 4], b=[5.0, 9.0, 6.0])
     torch.testing.assert_close(read(path), torch.tensor([5.0, 9.0, 6.0]), **BITS)
@@ -499,6 +502,7 @@ FRAMES = {
 }
 
 
+@pytest.mark.extra
 @pytest.mark.parametrize("case", FRAMES)
 def test_parquet_is_refused(tmp_path, case):
     columns, column, message = FRAMES[case]
@@ -507,6 +511,7 @@ def test_parquet_is_refused(tmp_path, case):
         read(path, column)
 
 
+@pytest.mark.extra
 @pytest.mark.parametrize("damage", [slice(0, 40), slice(-40, None)])
 def test_damaged_parquet_is_refused_in_one_sentence(tmp_path, damage):
     path = parquet(tmp_path, wave=np.arange(99.0))

@@ -64,7 +64,7 @@ def test_continued_sine_follows_the_formula(points):
     sine = Sine(40, 6.0, 0.7)
     found = sine.continued(points)
     assert_close(found, wave(points, 40, 6.0, 0.7))
-    torch.testing.assert_close(found[:40], sine.values()[:points], **BITS)
+    assert_close(found[:40], sine.values()[:points])
 
 
 @pytest.mark.parametrize(("points", "known"), [(2, 2), (3, 3), (9, 3)])
@@ -128,7 +128,7 @@ def test_generated_series_matches_numpy(case):
     series, expected = FORMULAS[case]
     assert_close(series.continued(90), torch.from_numpy(expected))
     torch.testing.assert_close(series.truth(90), series.continued(90), **BITS)
-    torch.testing.assert_close(series.values(), series.continued(40), **BITS)
+    assert_close(series.values(), series.continued(40))
 
 
 def test_chirp_sweeps_from_its_first_period_to_its_last():
@@ -188,9 +188,9 @@ def test_first_samples_do_not_depend_on_how_many_are_asked_for(noise):
         longest = series.continued(170)
         assert longest.dtype == torch.float64
         for points in (1, 2, 49, 50, 51, 169):
-            torch.testing.assert_close(series.continued(points), longest[:points], **BITS)
-            torch.testing.assert_close(series.truth(points), series.truth(170)[:points], **BITS)
-        torch.testing.assert_close(series.values(), longest[:50], **BITS)
+            assert_close(series.continued(points), longest[:points])
+            assert_close(series.truth(points), series.truth(170)[:points])
+        assert_close(series.values(), longest[:50])
 
 
 def test_truth_is_the_series_of_the_same_name_without_noise():

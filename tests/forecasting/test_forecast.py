@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cases import BITS, assert_close, refuses
+from cases import BITS, TOLERANCE, assert_close, refuses
 
 from sinrnn import SinRNN
 from sinrnn.callbacks import final_report
@@ -235,9 +235,8 @@ def test_process_goes_on_where_the_series_ends(place):
     assert net.radius.shape == (34,)
     index, prediction, lower, upper = table("run/forecast.csv")
     assert index.tolist() == list(range(309, 359))
-    torch.testing.assert_close(prediction, expected, **BITS)
-    torch.testing.assert_close(lower, expected - radius, equal_nan=True, **BITS)
-    torch.testing.assert_close(upper, expected + radius, equal_nan=True, **BITS)
+    found, wanted = (prediction, lower, upper), (expected, expected - radius, expected + radius)
+    torch.testing.assert_close(found, wanted, equal_nan=True, **TOLERANCE[torch.float32])
 
 
 @pytest.mark.parametrize("model", ["alone", "alone/model.safetensors"])

@@ -20,6 +20,7 @@ from sinrnn.forecasting import onnx
 onnx_package = pytest.importorskip("onnx", reason="ONNX files need onnx: sinrnn[onnx]")
 runtime = pytest.importorskip("onnxruntime", reason="they are run by onnxruntime: sinrnn[onnx]")
 
+pytestmark = pytest.mark.extra
 ROOT = Path(__file__).parents[2]
 STEPS = 1000
 NEAR = {"rtol": 0, "atol": 1e-6}  # some roundings of float32 at values up to 1

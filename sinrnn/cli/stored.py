@@ -1,0 +1,72 @@
+"""What a finished run's config says of its data: plain values, and one series of ours."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from sinrnn.cli import allowed, config
+from sinrnn.cli.messages import one_line, quiet
+from sinrnn.data.datamodule import WindowDataModule
+from sinrnn.filesystem import local
+from sinrnn.nn.rnn import SinRNN
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """A run's config, as plain values.
+
+    Raises:
+        OSError: The folder has none, or it may not be read.
+        ValueError: It cannot be a config.
+    """
+    path = local(folder / "config.yaml")
+    config.check(str(path))
+    found: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
+    return found
+
+
+def data(
+    folder: Path, content: dict[str, Any], net: SinRNN, trusted: Sequence[str] = ()
+) -> WindowDataModule:
+    """The data that a run was trained on; nothing that its config names is made but the series.
+
+    Args:
+        folder: The run's.
+        content: Its config.
+        net: What it trained.
+        trusted: Modules of the user's own that the series may be of.
+
+    Raises:
+        ValueError: The data cannot be as the config says, or is not the network's.
+    """
+    quiet()
+    allowed.restrict(trusted)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(WindowDataModule, "data", fail_untyped=False, sub_configs=False)
+    try:
+        parsed = parser.parse_object({"data": content.get("data", {})})
+        found: WindowDataModule = parser.instantiate(parsed).data
+    except ArgumentError as error:
+        raise ValueError(f"{folder / 'config.yaml'}: {one_line(str(error))}") from error
+    if (net.window, net.horizon) != (found.window, found.horizon):
+        raise ValueError(
+            f"{folder}: model.safetensors has window {net.window} and horizon {net.horizon}, "
+            f"config.yaml {found.window} and {found.horizon}"
+        )
+    return found
+
+
+def clip(folder: Path, content: dict[str, Any]) -> float | None:
+    """Where gradients were clipped, or None.
+
+    Raises:
+        ValueError: The config has no number there.
+    """
+    found = content.get("trainer", {}).get("gradient_clip_val")
+    if found is None or (isinstance(found, int | float) and not isinstance(found, bool)):
+        return found
+    raise ValueError(
+        f"{folder / 'config.yaml'}: trainer.gradient_clip_val must be a number, got {found!r}"
+    )
