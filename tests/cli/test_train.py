@@ -186,7 +186,6 @@ BAD = {
     "--model.optimizer.lr .nan": "model.optimizer or model.scheduler: Invalid learning rate: nan",
     "--model.optimizer.lr -1": "model.optimizer or model.scheduler: Invalid learning rate: -1.0",
     "--model.optimizer torch.optim.Nope": "model.optimizer names torch.optim.Nope, which is not on",
-    "that name can be used there",
     "--model.output_size 2": "model.output_size must be 1 for windows of one series, got 2",
     "--model.foo 3": "unrecognized arguments: --model.foo 3",
     "--data.window 0": "window must be at least 1 step, got 0",
