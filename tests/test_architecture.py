@@ -1,0 +1,219 @@
+"""The package is built as it was drawn: who may import whom, and what stands where.
+
+Imports are read from the source, so that those within functions and those for types alone count,
+too. Where the code does not keep a rule yet, the exceptions are listed here, each as it is: a list
+may get shorter, and nothing may be added to it.
+"""
+
+import ast
+import graphlib
+import importlib
+import inspect
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "sinrnn"
+FILES = {
+    path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text())
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+# A file may import from its own folder and from the layers below; those of one layer do not know
+# each other.
+LAYERS = [
+    ["__init__.py", "__main__.py"],
+    ["cli"],
+    ["run.py"],
+    ["callbacks"],
+    ["training", "evaluation"],
+    ["forecasting"],
+    ["nn", "data"],
+    ["filesystem.py", "_version.py"],
+]
+HEIGHT = {part: -i for i, layer in enumerate(LAYERS) for part in layer}
+
+# Where what is slow to import, or to be kept out of a program that embeds the network, may stand.
+HEAVY = {
+    "lightning": ("data/datamodule.py", "training/", "callbacks/", "run.py", "cli/"),
+    "torchmetrics": ("training/",),
+    "matplotlib": ("evaluation/plots.py", "evaluation/figures.py"),
+    "jsonargparse": ("cli/",),
+    "tensorboard": ("callbacks/", "training/loggers.py"),
+    "torch.utils.tensorboard": ("callbacks/", "training/loggers.py"),
+}
+# These are imported where a file or an object of theirs is read, within the function.
+AT_USE = ("pandas", "polars", "onnx", "safetensors")
+
+# Names that torch, Lightning or TensorBoard keep to themselves. They belong in one file together.
+PRIVATE = {
+    "callbacks/checkpoint.py": {"_checkpoint_connector", "_should_accumulate"},
+    "callbacks/tensorboard.py": {"_get_file_writer"},
+    "nn/_reference.py": {
+        "_C",
+        "_are_functorch_transforms_active",
+        "_current_level",
+        "_functorch",
+        "_is_any_autocast_enabled",
+        "_is_tracing",
+    },
+    "nn/rnn.py": {"_parameters"},
+    "run.py": {"_get_rank"},
+    "training/forecaster.py": {"_batches_that_stepped", "_foreach_norm", "_trainer"},
+    "training/loggers.py": {
+        "_async_writer",
+        "_check_log_dir_exists",
+        "_experiment",
+        "_get_file_writer",
+        "_record_writer",
+        "_rewrite_with_new_header",
+        "_worker",
+        "_writer",
+    },
+}
+
+MOST = 300
+# Files that are longer, and how long they may be.
+LONG = {
+    "evaluation/plots.py": 304,
+    "nn/rnn.py": 516,
+    "run.py": 308,
+    "training/forecaster.py": 375,
+}
+
+
+def part(file):
+    """The folder or, at the top, the file that a file belongs to."""
+    return file.partition("/")[0]
+
+
+def imported(tree):
+    """Dotted names that a file imports: modules, and what is taken from them."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            dots = "." * node.level  # which no file of ours has, and no rule knows
+            yield from (f"{dots}{node.module}.{alias.name}" for alias in node.names)
+
+
+def file_of(name):
+    """The file of ours that an imported name stands in, or None where it is not ours."""
+    if name.partition(".")[0] != "sinrnn":
+        return None
+    places = name.split(".")[1:]
+    while True:
+        stem = "/".join(places)
+        for file in (f"{stem}.py", f"{stem}/__init__.py" if stem else "__init__.py"):
+            if file in FILES:
+                return file
+        places.pop()
+
+
+ARROWS = {
+    file: {found for found in map(file_of, imported(tree)) if found} - {file}
+    for file, tree in FILES.items()
+}
+
+
+def test_every_part_of_the_package_has_its_layer():
+    assert {part(file) for file in FILES} == set(HEIGHT)
+
+
+def test_imports_are_absolute():
+    assert not [file for file, tree in FILES.items() if any(n[0] == "." for n in imported(tree))]
+
+
+def test_files_import_from_their_own_folder_and_from_below():
+    wrong = [
+        f"{file} imports {other}"
+        for file, others in ARROWS.items()
+        for other in sorted(others)
+        if part(file) != part(other) and HEIGHT[part(file)] <= HEIGHT[part(other)]
+    ]
+    assert not wrong
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    cycle = []
+    try:
+        graphlib.TopologicalSorter(ARROWS).prepare()
+    except graphlib.CycleError as error:
+        cycle = error.args[1]
+    assert not cycle
+
+
+@pytest.mark.parametrize("library", HEAVY)
+def test_heavy_library_stays_in_its_place(library):
+    found = [
+        file
+        for file, tree in FILES.items()
+        if any(f"{name}.".startswith(f"{library}.") for name in imported(tree))
+    ]
+    assert found
+    assert not [file for file in found if not file.startswith(HEAVY[library])]
+
+
+@pytest.mark.parametrize("library", AT_USE)
+def test_optional_library_is_imported_where_it_is_used(library):
+    for file, tree in FILES.items():
+        first = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        names = imported(ast.Module(first, []))
+        assert not [name for name in names if name.partition(".")[0] == library], file
+
+
+def own_names():
+    """Every private name that the package gives to something of its own."""
+    for tree in FILES.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                yield node.name
+            elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+                if isinstance(node, ast.Name):
+                    yield node.id
+                elif isinstance(node.value, ast.Name) and node.value.id == "self":
+                    yield node.attr
+
+
+def is_private(name):
+    return name.startswith("_") and not name.startswith("__")
+
+
+def overridden(file):
+    """Private methods of a file's classes that take the place of another library's."""
+    name = "sinrnn." + file.removesuffix(".py").replace("/", ".")
+    for cls in vars(importlib.import_module(name)).values():
+        if inspect.isclass(cls) and cls.__module__ == name:
+            theirs = [base for base in cls.__mro__ if not base.__module__.startswith("sinrnn")]
+            for method, value in vars(cls).items():
+                if inspect.isfunction(value) and any(method in vars(base) for base in theirs):
+                    yield method
+
+
+def private_names(file):
+    """Other libraries' private names in a file: imported, looked up, set or overridden."""
+    for node in ast.walk(FILES[file]):
+        if isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in OURS:
+            of = node.value
+            if not (isinstance(of, ast.Name) and of.id in sys.stdlib_module_names):
+                yield node.attr
+    for name in imported(FILES[file]):
+        if file_of(name) is None:
+            yield from filter(is_private, name.split("."))
+    yield from filter(is_private, overridden(file))
+
+
+OURS = set(own_names())
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_private_names_of_other_libraries_are_those_that_are_known(file):
+    assert set(private_names(file)) == PRIVATE.get(file, set())
+
+
+def test_files_are_short_enough_to_be_read():
+    lines = {file: (PACKAGE / file).read_text().count("\n") for file in FILES}
+    too_long = {file: count for file, count in lines.items() if count > MOST}
+    assert set(too_long) == set(LONG)
+    assert not [file for file, count in too_long.items() if count > LONG[file]]
