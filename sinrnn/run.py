@@ -13,6 +13,7 @@ import torch
 from jsonargparse import ArgumentError
 from lightning.fabric.utilities.rank_zero import _get_rank
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
@@ -77,7 +78,14 @@ class Run:
         checkpoints = Checkpoints(folder / "checkpoints", config, self.signals)
         progress = [] if given["enable_progress_bar"] is False else [Progress()]
         own = [*progress, monitor, checkpoints, self.closing]
-        given["callbacks"] = [*(given["callbacks"] or []), *own]
+        theirs = _listed(given["callbacks"])
+        for callback in theirs:
+            if isinstance(callback, ModelCheckpoint) and callback.save_last == "link":
+                raise ValueError(
+                    "ModelCheckpoint cannot have save_last: link, which removes whatever has the "
+                    "link's name: set it to true"
+                )
+        given["callbacks"] = [*theirs, *own]
         given["plugins"] = [*_listed(given["plugins"]), Durable()]
         self.loggers = [] if _get_rank() else loggers(folder, step)
         given["logger"] = self.loggers or False

@@ -236,8 +236,10 @@ def test_code_in_a_checkpoint_never_runs(main, tmp_path, monkeypatch, capsys, pa
 
 
 def test_checkpoint_is_removed_and_one_that_is_gone_is_no_error(path):
+    kept = Durable()
+    kept.save_checkpoint(content(), path)
     for _ in range(2):
-        Durable().remove_checkpoint(path)
+        kept.remove_checkpoint(path)
         assert not path.exists()
 
 

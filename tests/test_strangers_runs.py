@@ -1,0 +1,114 @@
+"""Run folders from strangers, and runs that others reach into: nothing foreign is touched."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from sinrnn import cli, closing
+from sinrnn.checkpoint import Durable, pack, read
+
+ROOT = Path(__file__).parent.parent
+SMALL = """
+name: small
+data: {series: {class_path: sinrnn.Sine, init_args: {points: 120}}, batch_size: 32}
+model: {hidden_size: 5, optimizer: {class_path: torch.optim.Adam, init_args: {lr: 0.01}}}
+trainer: {max_epochs: 1, accelerator: cpu, enable_progress_bar: false}
+"""
+RUN = Path("runs/small/version_0")
+LAST = RUN / "checkpoints" / "last.ckpt"
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty folder with a small config, in which training draws no pictures."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
+    monkeypatch.setattr(closing, "pictures", lambda *args: {})  # most of a run's time
+    (tmp_path / "small.yaml").write_text(SMALL)
+    return tmp_path
+
+
+@pytest.fixture
+def train(home, capsys):
+    """Train: (arguments) -> status, stdout, stderr."""
+
+    def call(*args):
+        capsys.readouterr()
+        return cli.main(list(args)), *capsys.readouterr()
+
+    return call
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def changed(text, keys, value):
+    """A config with one value in place of another."""
+    config = inner = yaml.safe_load(text)
+    for key in keys[:-1]:
+        inner = inner.setdefault(key, {})
+    inner[keys[-1]] = value
+    return yaml.safe_dump(config)
+
+
+# Paths in a checkpoint
+
+
+def keeping(**arguments):
+    """The small config with a ModelCheckpoint of Lightning's."""
+    given = {"dirpath": "kept", "filename": "{step}"} | arguments
+    callback = {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": given}
+    return changed(SMALL, ["trainer", "callbacks"], [callback])
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory:UserWarning")
+@pytest.mark.parametrize("named", ["kept/../notes.txt", "kept/notes.txt"])
+@pytest.mark.parametrize("monitor", ["half_mse/val", None])
+def test_paths_in_a_checkpoint_are_never_removed(train, home, named, monitor):
+    (home / "small.yaml").write_text(keeping(monitor=monitor))
+    assert train("--config", "small.yaml")[0] == 0
+    notes = f"{home}/{named}"
+    Path(notes).write_text("mine")
+    content = read(LAST)
+    (state,) = [value for key, value in content["callbacks"].items() if "ModelC" in key]
+    bad = torch.tensor(1e9)
+    state |= {"best_k_models": {notes: bad}, "kth_best_model_path": notes, "kth_value": bad}
+    state |= {"best_model_path": notes, "last_model_path": notes}
+    LAST.write_bytes(pack(content))
+    assert train("--resume", str(RUN), "--trainer.max_epochs", "2")[0] == 0
+    assert len(list((home / "kept").glob("*.ckpt"))) == 2  # it went on
+    assert Path(notes).read_text() == "mine"
+
+
+def test_only_what_was_written_is_removed(tmp_path):
+    kept, mine, theirs = Durable(), tmp_path / "mine.ckpt", tmp_path / "theirs.ckpt"
+    kept.save_checkpoint({"state_dict": {}}, mine)
+    Durable().save_checkpoint({"state_dict": {}}, theirs)
+    (tmp_path / "link").symlink_to(tmp_path)
+    kept.remove_checkpoint(theirs)
+    assert theirs.exists()
+    kept.remove_checkpoint(tmp_path / "link" / "mine.ckpt")
+    assert not mine.exists()
+    mine.write_text("somebody else's by now")
+    kept.remove_checkpoint(mine)
+    assert mine.exists()
+
+
+def test_link_that_would_replace_whatever_lies_there_is_refused(train, home):
+    (home / "small.yaml").write_text(keeping(save_last="link"))
+    (home / "kept" / "last.ckpt").mkdir(parents=True)
+    before = list(home.rglob("*"))
+    said = (
+        "error: ModelCheckpoint cannot have save_last: link, which removes whatever has the "
+        "link's name: set it to true\n"
+    )
+    assert train("--config", "small.yaml") == (2, "", said)
+    assert list(home.rglob("*")) == before
