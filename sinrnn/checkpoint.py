@@ -147,6 +147,7 @@ class Checkpoints(Checkpoint):
     Args:
         folder: Where to.
         config: What a run that is resumed must not change, as text.
+        series: The `digest` of what is learnt.
         signals: Asked before each batch whether to stop.
         every: Seconds between two saves, at least.
         within: Seconds between two saves within an epoch.
@@ -156,11 +157,12 @@ class Checkpoints(Checkpoint):
         self,
         folder: Path,
         config: str = "",
+        series: dict[str, Any] | None = None,
         signals: Signals | None = None,
         every: float = 1.0,
         within: float = 30.0,
     ) -> None:
-        self.folder, self.config, self.signals = folder, config, signals
+        self.folder, self.config, self.series, self.signals = folder, config, series, signals
         self.every, self.within = every, within
         self.score = float("inf")
         self.best: Content | None = None
@@ -194,8 +196,8 @@ class Checkpoints(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Content
     ) -> None:
-        """Add the config, and say rightly how many steps were made."""
-        checkpoint["config"] = self.config
+        """Add what must not change, and say rightly how many steps were made."""
+        checkpoint |= {"config": self.config, "series": self.series}
         # Lightning, resuming within an epoch, counts a step that it takes for lost.
         if self.between and not trainer.fit_loop.epoch_loop._should_accumulate():
             checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1

@@ -26,6 +26,7 @@ from sinrnn.interrupt import Signals
 from sinrnn.loggers import forgive, loggers
 from sinrnn.messages import one_line
 from sinrnn.progress import Progress
+from sinrnn.series import digest
 
 if TYPE_CHECKING:
     from sinrnn.cli import TrainCLI
@@ -59,6 +60,7 @@ class Run:
         cli: The parsed arguments, with model and data.
         folder: The run's folder.
         config: The whole configuration, as text.
+        series: The series' digest.
         checkpoint: Where it goes on from, or None.
         step: Steps made when that was saved, where the folder has its curves already.
     """
@@ -66,7 +68,13 @@ class Run:
     lock = -1
 
     def __init__(
-        self, cli: "TrainCLI", folder: Path, config: str, checkpoint: Path | None, step: int | None
+        self,
+        cli: "TrainCLI",
+        folder: Path,
+        config: str,
+        series: dict[str, Any],
+        checkpoint: Path | None,
+        step: int | None,
     ) -> None:
         monitor = cli.config_init.monitor
         self.cli, self.checkpoint = cli, checkpoint
@@ -75,7 +83,7 @@ class Run:
         self.command = shlex.join([*command(), "--resume", str(folder), *trust])
         self.signals = Signals(f"stopped at once; go on with: {self.command}")
         given = dict(cli.config_init.trainer)
-        checkpoints = Checkpoints(folder / "checkpoints", config, self.signals)
+        checkpoints = Checkpoints(folder / "checkpoints", config, series, self.signals)
         progress = [] if given["enable_progress_bar"] is False else [Progress()]
         own = [*progress, monitor, checkpoints, self.closing]
         theirs = _listed(given["callbacks"])
@@ -140,6 +148,8 @@ def prepare(cli: "TrainCLI") -> Run:
         if content:
             _refuse_changes(cli, content.get("config", ""), checkpoint)
         cli.datamodule.setup()
+        series = digest(cli.datamodule.values)
+        _refuse_other_series(series, content.get("series"), checkpoint)
         rehearse(cli.model)
         config = cli.config.clone()
         config.resume = config.ckpt_path = None
@@ -151,7 +161,7 @@ def prepare(cli: "TrainCLI") -> Run:
             lock = claim(folder)
             undo.callback(os.close, lock)
         step = content.get("global_step") if resumed is not None else None
-        run = Run(cli, folder, text, checkpoint, step)
+        run = Run(cli, folder, text, series, checkpoint, step)
         run.lock = lock
         cli.model.trainer = run.trainer
         run.trainer.datamodule = cli.datamodule  # type: ignore[attr-defined]
@@ -189,6 +199,22 @@ def _refuse_changes(cli: "TrainCLI", text: str, checkpoint: Path | None) -> None
                 f"{key} is {was} in {checkpoint} and cannot become {asked} where a run goes "
                 "on: leave it, or start a new run"
             )
+
+
+def _refuse_other_series(now: Any, before: Any, checkpoint: Path | None) -> None:
+    """Raise where a checkpoint is of another series, of which its config knows only the name."""
+    if not isinstance(before, dict) or now == before:
+        return
+    if now["points"] != before.get("points"):
+        differs = f"it has {now['points']} points and had {before.get('points')}"
+    elif now["dtype"] != before.get("dtype"):
+        differs = f"it is {now['dtype']} and was {before.get('dtype')}"
+    else:
+        differs = "its values differ"
+    raise ValueError(
+        f"the series is another than that of {checkpoint}: {differs}: restore it, or start a new "
+        "run"
+    )
 
 
 def rehearse(model: Forecaster) -> None:

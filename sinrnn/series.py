@@ -1,5 +1,6 @@
 """Where the numbers come from: a series is one value per time step, in time order."""
 
+import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections import deque
@@ -375,6 +376,19 @@ class MackeyGlass(Generated):
             halfway.append(now + h / 24 * (5 * k1 + 4 * k2 + 4 * k3 - k4))
             x.popleft(), halfway.popleft()
         return torch.tensor(found[left_out:], dtype=torch.float64)
+
+
+def digest(values: Tensor) -> dict[str, Any]:
+    """What tells one series from another: points, dtype, and SHA-256 of the values' bytes.
+
+    Args:
+        values: The series, (points,); one that maps a file is read in parts.
+    """
+    found = hashlib.sha256()
+    for part in values.detach().split(files.CHUNK):
+        found.update(part.cpu().contiguous().view(torch.uint8).numpy().data)
+    dtype = str(values.dtype).removeprefix("torch.")
+    return {"points": len(values), "dtype": dtype, "sha256": found.hexdigest()}
 
 
 def _above(least: float, name: str, samples: float) -> float:

@@ -1,5 +1,6 @@
 """Series against NumPy: formulas, their noise, what follows their end; a file as a series."""
 
+import hashlib
 import math
 import os
 import subprocess
@@ -12,7 +13,7 @@ import torch
 import yaml
 from cases import BITS, assert_close, refuses
 
-from sinrnn import cli, closing
+from sinrnn import cli, closing, files
 from sinrnn.series import (
     Chirp,
     Damped,
@@ -22,6 +23,7 @@ from sinrnn.series import (
     Sine,
     Square,
     SumOfSines,
+    digest,
 )
 
 
@@ -342,3 +344,18 @@ def test_network_trains_on_a_generated_series_that_the_command_line_names(train)
 def test_bad_file_ends_in_one_line_and_leaves_no_run(train, path, message):
     found = train("--data.series", "FileSeries", "--data.series.path", path)
     assert found == (2, f"error: {message}\n", [])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_digest_is_of_every_bit_and_of_no_layout(monkeypatch, dtype):
+    monkeypatch.setattr(files, "CHUNK", 7)
+    values = torch.randn(30, dtype=dtype)
+    found = digest(values)
+    expected = hashlib.sha256(values.numpy().tobytes()).hexdigest()
+    assert found == {"points": 30, "dtype": str(dtype).removeprefix("torch."), "sha256": expected}
+    strided = torch.stack([values, -values], dim=1)[:, 0]
+    assert digest(strided) == found
+    for i in range(30):
+        other = values.clone()
+        other[i] = torch.nextafter(other[i], other[i] + 1)
+        assert digest(other) != found

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -112,3 +113,32 @@ def test_link_that_would_replace_whatever_lies_there_is_refused(train, home):
     )
     assert train("--config", "small.yaml") == (2, "", said)
     assert list(home.rglob("*")) == before
+
+
+# Another series under the same name
+
+
+WAVE = np.sin(np.arange(200) / 9)
+OTHERS = {
+    "it has 300 points and had 200": np.sin(np.arange(300) / 9),
+    "its values differ": WAVE[::-1],
+    "it is float32 and was float64": WAVE.astype(np.float32),
+}
+
+
+@pytest.mark.parametrize("way", ["--resume", "--ckpt_path"])
+@pytest.mark.parametrize("differs", OTHERS)
+def test_other_series_under_the_same_name_is_refused(train, home, way, differs):
+    np.save(home / "series.npy", WAVE)
+    given = ["--config", "small.yaml", "--data.series", "FileSeries"]
+    given += ["--data.series.path", "series.npy"]
+    (home / "small.yaml").write_text(changed(SMALL, ["data"], {"batch_size": 32}))
+    assert train(*given)[0] == 0
+    before = contents(home / "runs")
+    np.save(home / "series.npy", OTHERS[differs])
+    args = {"--resume": ["--resume", str(RUN)], "--ckpt_path": [*given, "--ckpt_path", str(LAST)]}
+    said = f"error: the series is another than that of {LAST}: {differs}: restore it, or start "
+    assert train(*args[way], "--trainer.max_epochs", "2") == (2, "", f"{said}a new run\n")
+    assert contents(home / "runs") == before
+    np.save(home / "series.npy", WAVE)
+    assert train(*args[way], "--trainer.max_epochs", "2")[0] == 0
