@@ -52,6 +52,9 @@ FREE = (
     "trainer.enable_progress_bar",
 )
 
+# Variables that say which of several processes this is; Lightning takes the first that is set.
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
+
 
 class Run:
     """One training run in its own folder.
@@ -95,10 +98,11 @@ class Run:
                 )
         given["callbacks"] = [*theirs, *own]
         given["plugins"] = [*_listed(given["plugins"]), Durable()]
-        self.loggers = [] if _get_rank() else loggers(folder, step)
-        given["logger"] = self.loggers or False
+        given["logger"] = False  # until it is known which process this is
         given["use_distributed_sampler"] = False  # the order of batches is shared out as it is
-        self.trainer = Trainer(**given)
+        self.trainer = _trainer(given)
+        self.loggers = [] if self.trainer.global_rank else loggers(folder, step)
+        self.trainer.loggers = self.loggers
 
     def train(self) -> str:
         """Train, and return the closing text.
@@ -126,6 +130,35 @@ class Run:
 
 def _listed(given: Any) -> list[Any]:
     return given if isinstance(given, list) else [] if given is None else [given]
+
+
+def _trainer(given: dict[str, Any]) -> Trainer:
+    """The trainer, where the environment says the same as it of which process this is.
+
+    Raises:
+        ValueError: Variables that a cluster's shell leaves do not fit.
+    """
+    try:
+        trainer = Trainer(**given)
+    except (RuntimeError, KeyError) as error:
+        unset = isinstance(error, KeyError)
+        reason = f"{error.args[0]} is not set in the environment" if unset else str(error)
+        if "SLURM_NTASKS" in os.environ:
+            reason += "; or unset SLURM_NTASKS where SLURM does not start this run"
+        raise ValueError(f"the trainer cannot be made: {reason}") from error
+    rank = trainer.global_rank
+    name = next((name for name in RANKS if name in os.environ), None)
+    if name is None and rank:
+        raise ValueError(
+            f"RANK is not set in the environment and the trainer's rank is {rank}: start the "
+            "processes with torchrun"
+        )
+    if name is not None and int(os.environ[name]) != rank:
+        raise ValueError(
+            f"{name} is {os.environ[name]} in the environment and the trainer's rank is {rank}: "
+            f"unset {name}, or set trainer.devices and trainer.strategy for several processes"
+        )
+    return trainer
 
 
 def prepare(cli: "TrainCLI") -> Run:

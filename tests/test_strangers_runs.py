@@ -142,3 +142,61 @@ def test_other_series_under_the_same_name_is_refused(train, home, way, differs):
     assert contents(home / "runs") == before
     np.save(home / "series.npy", WAVE)
     assert train(*args[way], "--trainer.max_epochs", "2")[0] == 0
+
+
+# What a cluster's shell leaves in the environment
+
+
+@pytest.mark.parametrize("way", ["new", "--resume"])
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK"])
+def test_rank_that_is_not_the_trainers_is_refused(train, home, monkeypatch, name, way):
+    args = ["--config", "small.yaml"]
+    if way == "--resume":
+        assert train(*args)[0] == 0
+        args = ["--resume", str(RUN), "--trainer.max_epochs", "2"]
+    before, held = contents(home), sorted(home.rglob("*"))
+    monkeypatch.setenv(name, "1")
+    said = (
+        f"error: {name} is 1 in the environment and the trainer's rank is 0: unset {name}, or set "
+        "trainer.devices and trainer.strategy for several processes\n"
+    )
+    assert train(*args) == (2, "", said)
+    assert sorted(home.rglob("*")) == held
+    assert contents(home) == before
+
+
+def test_rank_of_a_second_machine_that_the_environment_does_not_tell_is_refused(
+    train, home, monkeypatch
+):
+    monkeypatch.setenv("NODE_RANK", "1")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    nodes = "--trainer.num_nodes 2 --trainer.strategy ddp --trainer.devices 1".split()
+    status, out, err = train("--config", "small.yaml", *nodes)
+    assert (status, out) == (2, "")
+    assert err == (
+        "error: RANK is not set in the environment and the trainer's rank is 1: start the "
+        "processes with torchrun\n"
+    )
+    assert [path.name for path in home.iterdir()] == ["small.yaml"]
+
+
+TWO = "--trainer.devices 2 --trainer.strategy ddp --trainer.accelerator cpu".split()
+SLURM = {
+    "SLURM_NTASKS=2": ([], "You set `--ntasks=2` in your SLURM bash script, [^\n]+"),
+    "SLURM_NTASKS=2 SLURM_NTASKS_PER_NODE=2": (TWO, "SLURM_NODEID is not set in the environment"),
+}
+
+
+@pytest.mark.parametrize("left", SLURM)
+def test_variables_of_slurm_that_do_not_fit_are_refused(train, home, monkeypatch, left):
+    for variable in left.split():
+        monkeypatch.setenv(*variable.split("="))
+    args, reason = SLURM[left]
+    status, out, err = train("--config", "small.yaml", *args)
+    assert (status, out) == (2, "")
+    assert re.fullmatch(
+        rf"error: the trainer cannot be made: {reason}; or unset SLURM_NTASKS where SLURM does not "
+        "start this run\n",
+        err,
+    )
+    assert [path.name for path in home.iterdir()] == ["small.yaml"]
