@@ -19,6 +19,7 @@ from torch import Tensor
 
 from sinrnn.durable import local, write
 from sinrnn.interrupt import Interrupted, Signals
+from sinrnn.loggers import table_of
 
 MARK = b"sinrnn-sha256:"
 TRAILER = len(MARK) + hashlib.sha256().digest_size
@@ -198,6 +199,8 @@ class Checkpoints(Checkpoint):
     ) -> None:
         """Add what must not change, and say rightly how many steps were made."""
         checkpoint |= {"config": self.config, "series": self.series}
+        if table := table_of(trainer):
+            checkpoint["metrics"] = table.state()
         # Lightning, resuming within an epoch, counts a step that it takes for lost.
         if self.between and not trainer.fit_loop.epoch_loop._should_accumulate():
             checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
@@ -255,6 +258,8 @@ class Checkpoints(Checkpoint):
         if trainer.is_global_zero and self.last is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             for logger in trainer.loggers:
                 logger.save()  # curves reach at least as far as the checkpoint
+            if table := table_of(trainer):
+                table.sync()
             last = pack(self.last)
             if self.best is not None:
                 write(

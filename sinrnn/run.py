@@ -18,7 +18,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from sinrnn.arguments import command, folder_name
-from sinrnn.checkpoint import Checkpoints, Durable, read
+from sinrnn.checkpoint import Checkpoints, Content, Durable, read
 from sinrnn.closing import Closing
 from sinrnn.durable import write
 from sinrnn.forecaster import Forecaster
@@ -65,7 +65,7 @@ class Run:
         config: The whole configuration, as text.
         series: The series' digest.
         checkpoint: Where it goes on from, or None.
-        step: Steps made when that was saved, where the folder has its curves already.
+        before: What that holds, where the folder has its curves already.
     """
 
     lock = -1
@@ -77,7 +77,7 @@ class Run:
         config: str,
         series: dict[str, Any],
         checkpoint: Path | None,
-        step: int | None,
+        before: Content,
     ) -> None:
         monitor = cli.config_init.monitor
         self.cli, self.checkpoint = cli, checkpoint
@@ -101,7 +101,8 @@ class Run:
         given["logger"] = False  # until it is known which process this is
         given["use_distributed_sampler"] = False  # the order of batches is shared out as it is
         self.trainer = _trainer(given)
-        self.loggers = [] if self.trainer.global_rank else loggers(folder, step)
+        curves = before.get("global_step"), before.get("metrics")
+        self.loggers = [] if self.trainer.global_rank else loggers(folder, *curves)
         self.trainer.loggers = self.loggers
 
     def train(self) -> str:
@@ -193,8 +194,8 @@ def prepare(cli: "TrainCLI") -> Run:
             undo.callback(_remove, folder)
             lock = claim(folder)
             undo.callback(os.close, lock)
-        step = content.get("global_step") if resumed is not None else None
-        run = Run(cli, folder, text, series, checkpoint, step)
+        before = content if resumed is not None else {}
+        run = Run(cli, folder, text, series, checkpoint, before)
         run.lock = lock
         cli.model.trainer = run.trainer
         run.trainer.datamodule = cli.datamodule  # type: ignore[attr-defined]

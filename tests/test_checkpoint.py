@@ -17,7 +17,7 @@ from cases import BITS
 from lightning.pytorch import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sinrnn import SinRNN, checkpoint, cli, closing
+from sinrnn import SinRNN, checkpoint, cli, closing, loggers
 from sinrnn.checkpoint import MARK, Checkpoints, Durable, Spoilt, pack, read
 from sinrnn.durable import write
 
@@ -387,6 +387,18 @@ def test_new_folder_ends_in_the_same_bits_and_leaves_the_old_as_it_was(train):
     with (new.parents[1] / "metrics.csv").open() as file:
         steps = [int(row["step"]) for row in csv.DictReader(file)]
     assert min(steps) >= 2 * STEPS
+
+
+def test_curve_is_on_the_disk_before_the_checkpoint_that_counts_it(train, monkeypatch):
+    order = []
+    sync, kept = loggers.Table.sync, checkpoint.write
+    monkeypatch.setattr(loggers.Table, "sync", lambda self: order.append("rows") or sync(self))
+    monkeypatch.setattr(
+        checkpoint, "write", lambda path, *args: order.append(path.stem) or kept(path, *args)
+    )
+    last = train(1)["last"]
+    assert order == ["rows", "best", "last"]
+    assert load(last)["metrics"]["rows"] == 2
 
 
 def test_resuming_sweeps_what_a_crash_has_left(train):

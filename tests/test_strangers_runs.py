@@ -144,6 +144,29 @@ def test_other_series_under_the_same_name_is_refused(train, home, way, differs):
     assert train(*args[way], "--trainer.max_epochs", "2")[0] == 0
 
 
+# Curves that are not those of the checkpoint
+
+
+def test_curve_with_a_hole_is_refused_and_none_at_all_is_not(train, home):
+    assert train("--config", "small.yaml", "--trainer.max_epochs", "3")[0] == 0
+    args = ["--resume", str(RUN), "--trainer.max_epochs", "4"]
+    table = RUN / "metrics.csv"
+    head, first, second, *rest = table.read_text().splitlines(keepends=True)
+    table.write_text("".join([head, first, *rest]))
+    before = contents(home)
+    said = (
+        f"error: {table} is not as the checkpoint left it: it has 3 rows and had 4: restore it, "
+        "or remove it to go on without the earlier curve\n"
+    )
+    assert train(*args) == (2, "", said)
+    assert contents(home) == before
+    table.unlink()
+    assert train(*args)[0] == 0
+    assert len(table.read_text().splitlines()) == 2  # the names, and the fourth epoch
+    assert train("--resume", str(RUN), "--trainer.max_epochs", "5")[0] == 0
+    assert len(table.read_text().splitlines()) == 3
+
+
 # What a cluster's shell leaves in the environment
 
 
