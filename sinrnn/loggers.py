@@ -4,7 +4,6 @@ import csv
 import hashlib
 import io
 import os
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -30,8 +29,7 @@ def loggers(
         ValueError: Rows of metrics.csv are missing or changed.
     """
     where = folder.parent.parent, folder.parent.name, folder.name
-    before = [path.name for path in folder.glob("events.out.tfevents.*")]
-    _await_turn(before)
+    before = list(folder.glob("events.out.tfevents.*"))
     # Flushed so often that a page opened during training moves.
     events = TensorBoardLogger(
         *where,
@@ -50,22 +48,31 @@ def table_of(trainer: Trainer) -> "Table | None":
     return next((table for table in found if isinstance(table, Table)), None)
 
 
-def _await_turn(names: list[str]) -> None:
-    """Wait until a new file of events comes last in the order that TensorBoard reads them in.
+def begin(logger: TensorBoardLogger) -> None:
+    """Open the file of events: the last that TensorBoard reads, and one that may fail.
 
-    That is the order of their names: the second in which each was made, and then the process's
-    number, which says nothing.
+    Where it cannot be written, training warns once and goes on without it.
     """
-    now = time.time()
-    if any(name.startswith(f"events.out.tfevents.{int(now):010}.") for name in names):
-        time.sleep(1 - now % 1)
-
-
-def forgive(logger: TensorBoardLogger) -> None:
-    """Let training go on where the events cannot be written: warn once, and write no more."""
-    writer = logger.experiment._get_file_writer().event_writer._async_writer
+    file = logger.experiment._get_file_writer().event_writer
+    file.flush()
+    _come_last(file)
+    writer = file._async_writer
     forgiving = _Forgiving(writer._writer)
     writer._writer = writer._worker._record_writer = forgiving
+
+
+def _come_last(file: Any) -> None:
+    """Give a file of events a name after all others', in whose order TensorBoard reads them.
+
+    A name holds the second in which the file was made, and clocks may be set back.
+    """
+    path = Path(file._file_name)
+    others = [other for other in path.parent.glob("events.out.tfevents.*") if other != path]
+    seconds = [int(part) for other in others if (part := other.name.split(".")[3]).isdecimal()]
+    _, _, _, second, rest = path.name.split(".", 4)
+    second = max(int(second), *(each + 1 for each in seconds), 0)
+    path = path.rename(path.with_name(f"events.out.tfevents.{second:010}.{rest}"))
+    file._file_name, file._general_file_writer.filename = str(path), os.fsencode(path)
 
 
 class _Forgiving:

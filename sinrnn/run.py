@@ -23,7 +23,7 @@ from sinrnn.closing import Closing
 from sinrnn.durable import write
 from sinrnn.forecaster import Forecaster
 from sinrnn.interrupt import Signals
-from sinrnn.loggers import forgive, loggers
+from sinrnn.loggers import begin, loggers
 from sinrnn.messages import one_line
 from sinrnn.progress import Progress
 from sinrnn.series import digest
@@ -114,7 +114,7 @@ class Run:
         for logger in self.loggers:
             if isinstance(logger, TensorBoardLogger):
                 print(f"TensorBoard: {self.closing.tensorboard}")  # noqa: T201
-                forgive(logger)
+                begin(logger)
         checkpoint = None if self.checkpoint is None else str(self.checkpoint)
         with self.signals:
             self.trainer.fit(self.cli.model, self.cli.datamodule, ckpt_path=checkpoint)

@@ -2,7 +2,9 @@
 
 import errno
 import os
+import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -38,11 +40,27 @@ def test_table_is_cut_at_the_step_and_goes_on_there(path):
     )
 
 
-def test_curves_of_quick_restarts_are_read_in_order(tmp_path, monkeypatch):
+NOW = 1_700_000_000.0
+CLOCKS = {
+    "stands still": [NOW, NOW, NOW],
+    "set back": [NOW, NOW - 86_400, NOW - 7],
+    "set back to 1970": [NOW, 5.0, 5.0],
+    "goes on": [NOW, NOW + 1, NOW + 86_400],
+    "goes on after it was set back": [NOW, NOW - 3, NOW + 3],
+}
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_curves_of_restarts_are_read_in_order_whatever_the_clock_says(
+    tmp_path, monkeypatch, clock
+):
     folder = tmp_path / "runs" / "name" / "version_0"
     for start, process in enumerate((99, 100, 7)):  # whose names would sort 100, 7, 99
         monkeypatch.setattr(os, "getpid", lambda process=process: process)
+        monkeypatch.setattr(time, "time", lambda now=CLOCKS[clock][start]: now)
+        monkeypatch.setattr(time, "sleep", None)  # nobody waits for a clock
         events, _ = loggers.loggers(folder, 10 * start or None)
+        loggers.begin(events)
         first = 10 * start + 1 if start else 0  # the last four are forgotten, and made again
         for step in range(first, 10 * start + 15):
             events.experiment.add_scalar("loss", 100 * start + step, step)
@@ -51,6 +69,9 @@ def test_curves_of_quick_restarts_are_read_in_order(tmp_path, monkeypatch):
     expected = [*range(11), *range(111, 121), *range(221, 235)]
     assert [event.step for event in found] == [value % 100 for value in expected]
     assert [event.value for event in found] == expected
+    names = sorted(path.name for path in folder.glob("events.*"))
+    assert len(names) == 3
+    assert all(re.fullmatch(r"events\.out\.tfevents\.\d{10}\..+", name) for name in names)
 
 
 def test_table_of_a_run_that_starts_again_is_empty(path):
