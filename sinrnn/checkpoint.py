@@ -244,7 +244,8 @@ class Checkpoints(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Write what is still in memory: the last epoch that went well."""
-        if not isinstance(exception, OSError):  # which this would only repeat
+        # Any other OSError is the disk's, which this would only repeat.
+        if isinstance(exception, BrokenPipeError) or not isinstance(exception, OSError):
             self._write(trainer)
 
     def _state(self, trainer: pl.Trainer) -> Content:

@@ -20,7 +20,7 @@ from sinrnn.durable import refuse_url
 from sinrnn.files import CONFIGS
 from sinrnn.forecaster import Forecaster
 from sinrnn.interrupt import Interrupted
-from sinrnn.messages import one_line, quiet, refuse
+from sinrnn.messages import Parser, one_line, program, quiet, refuse, say
 from sinrnn.monitor import Monitor
 from sinrnn.rnn import SinRNN
 from sinrnn.run import Run, prepare
@@ -65,6 +65,10 @@ BOUNDS = {
 }
 
 
+class _Parser(Parser, LightningArgumentParser):
+    pass
+
+
 class TrainCLI(LightningCLI):
     """LightningCLI with a run folder of its own for each run.
 
@@ -91,6 +95,7 @@ class TrainCLI(LightningCLI):
                 Forecaster,
                 WindowDataModule,
                 args=list(args),
+                parser_class=_Parser,
                 run=False,
                 save_config_callback=None,
                 auto_configure_optimizers=False,
@@ -168,6 +173,7 @@ class TrainCLI(LightningCLI):
         return None  # type: ignore[return-value]
 
 
+@program
 def main(argv: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()) -> int:
     """Train as the arguments say and print what came out; returns the exit status.
 
@@ -198,7 +204,7 @@ def _train(run: Run) -> int:
         text = run.train()
     except Interrupted as stopped:
         if run.trainer.is_global_zero:
-            print(f"\n{stopped}, and saved; go on with: {run.command}", file=sys.stderr)  # noqa: T201
+            say(f"\n{stopped}, and saved; go on with: {run.command}", sys.stderr)
         return 128 + stopped.number
     except FloatingPointError as error:
         last = run.closing.folder / "checkpoints" / "last.ckpt"
@@ -213,7 +219,7 @@ def _train(run: Run) -> int:
     finally:
         run.leave()
     if text:
-        print(f"\n{text}")  # noqa: T201
+        say(f"\n{text}")
     return 0
 
 

@@ -9,6 +9,7 @@ from sinrnn import checkpoint, doctor, report
 from sinrnn.backtest import judge
 from sinrnn.examine import examine, pictures, predictions
 from sinrnn.forecaster import Forecaster
+from sinrnn.messages import escaped
 from sinrnn.monitor import Monitor
 from sinrnn.plots import png
 from sinrnn.results import History
@@ -57,7 +58,9 @@ class Closing(pl.Callback):
         results.honesty, results.seconds = found, seconds
         results.where = {"run": f"{self.folder}", "TensorBoard": self.tensorboard}
         self.text = report.closing(results, doctor.illnesses(results))
-        (self.folder / "report.md").write_text(f"# {self.folder}\n\n```text\n{self.text}\n```\n")
+        (self.folder / "report.md").write_text(
+            f"# {escaped(f'{self.folder}')}\n\n```text\n{self.text}\n```\n"
+        )
         (self.folder / "figures").mkdir(exist_ok=True)
         files = {}
         for name, draw in pictures(data, predicted, results, pl_module.readout_epoch).items():

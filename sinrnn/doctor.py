@@ -4,14 +4,13 @@ Each check looks at the results of a run, says what it measured, and, where that
 what is wrong and what to try.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from sinrnn.arguments import TRUST
 from sinrnn.forecast_checks import constant, extrapolation, last_value, rollout
-from sinrnn.messages import refuse
+from sinrnn.messages import Parser, program, refuse, say
 from sinrnn.results import History, Results
 from sinrnn.rnn import SinRNN
 from sinrnn.training_checks import clipping, gradient_flow, overfitting, saturation
@@ -65,16 +64,15 @@ def letter(checks: Sequence[Check]) -> str:
     return "\n".join([*lines, "", "What is wrong, and what to try:", *found])
 
 
+@program
 def main(argv: Sequence[str] | None = None) -> int:
     """Examine a run's folder and print what was measured; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description="What is wrong with a finished run, and what to try."
-    )
+    parser = Parser(description="What is wrong with a finished run, and what to try.")
     parser.add_argument("run", type=Path, help="The run's folder.")
     parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help=TRUST)
     args = parser.parse_args(argv)
     try:
-        print(letter(diagnose(_examined(args.run, args.trust))))  # noqa: T201
+        say(letter(diagnose(_examined(args.run, args.trust))))
     except (ValueError, TypeError, OSError) as error:
         return refuse(error)
     return 0

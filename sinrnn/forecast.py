@@ -14,7 +14,7 @@ from torch import Tensor
 from sinrnn.arguments import TRUST
 from sinrnn.durable import check_other, check_target, write
 from sinrnn.export import model_file
-from sinrnn.messages import refuse
+from sinrnn.messages import Parser, program, refuse, say
 from sinrnn.rnn import SinRNN
 from sinrnn.series import FileSeries, Series
 
@@ -86,9 +86,10 @@ def forecast(net: SinRNN, values: Tensor, steps: int) -> Forecast:
     return Forecast(len(values), read, made, radius)
 
 
+@program
 def main(argv: Sequence[str] | None = None) -> int:
     """Forecast as the arguments say, write it, and say where; returns the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Go on where a series ends, in its own units, with intervals that hold 90 %."
     )
     parser.add_argument("model", help="A run's folder, or a model.safetensors.")
@@ -107,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help=TRUST)
     args = parser.parse_args(argv)
     try:
-        print(_written(args))  # noqa: T201
+        say(_written(args))
     except (ValueError, TypeError, OSError) as error:
         return refuse(error)
     return 0

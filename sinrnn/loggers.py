@@ -69,8 +69,8 @@ def _come_last(file: Any) -> None:
     path = Path(file._file_name)
     others = [other for other in path.parent.glob("events.out.tfevents.*") if other != path]
     seconds = [int(part) for other in others if (part := other.name.split(".")[3]).isdecimal()]
-    _, _, _, second, rest = path.name.split(".", 4)
-    second = max(int(second), *(each + 1 for each in seconds), 0)
+    _, _, _, now, rest = path.name.split(".", 4)
+    second = max([int(now), *(each + 1 for each in seconds)])
     path = path.rename(path.with_name(f"events.out.tfevents.{second:010}.{rest}"))
     file._file_name, file._general_file_writer.filename = str(path), os.fsencode(path)
 

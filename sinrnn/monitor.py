@@ -14,6 +14,7 @@ from sinrnn import baselines, options, tensorboard
 from sinrnn.allowance import Allowance
 from sinrnn.examine import examine, excerpt, few, pictures, predictions, saturated, spectral_radius
 from sinrnn.forecaster import Forecaster
+from sinrnn.messages import shown
 from sinrnn.plots import png
 from sinrnn.results import ROUNDING, Results
 from sinrnn.rnn import SinRNN
@@ -88,7 +89,7 @@ class Monitor(pl.Callback):
                 logger.experiment.add_custom_scalars(tensorboard.layout(self.rivals))
             config = Path(logger.log_dir) / "config.yaml"
             if self.texts and config.exists():
-                text = f"```yaml\n{config.read_text()}\n```"
+                text = f"```yaml\n{shown(config.read_text())}\n```"
                 logger.experiment.add_text("config", text, trainer.global_step)
 
     def on_before_optimizer_step(

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sinrnn import export
 from sinrnn.durable import check_other, check_target, write
-from sinrnn.messages import refuse
+from sinrnn.messages import Parser, program, refuse, say
 
 if TYPE_CHECKING:
     import onnx
@@ -150,16 +150,17 @@ def save(net: "SinRNN", path: str | Path) -> None:
     write(path, made.SerializeToString())
 
 
+@program
 def main(argv: Sequence[str] | None = None) -> int:
     """Export as the arguments say, and say what was written; returns the exit status."""
-    parser = argparse.ArgumentParser(description="Write a trained network for other programs.")
+    parser = Parser(description="Write a trained network for other programs.")
     parser.add_argument("model", help="A run's folder, or a model.safetensors.")
     parser.add_argument(
         "--onnx", type=Path, help="ONNX file to write; by default model.onnx beside the model."
     )
     args = parser.parse_args(argv)
     try:
-        print(_written(args))  # noqa: T201
+        say(_written(args))
     except (ImportError, ValueError, OSError) as error:
         return refuse(error)
     return 0

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sinrnn.backtest import Honesty
 from sinrnn.baselines import skill
+from sinrnn.messages import escaped
 from sinrnn.results import ROUNDING, Results
 
 # What was measured, and what is wrong with it and what to try, if anything is.
@@ -95,7 +96,7 @@ def closing(results: Results, illnesses: Sequence[str] = ()) -> str:
     if results.honesty is not None:
         facts |= honest(results.honesty)
     facts["training"] = f"{results.seconds:.1f} s"
-    facts |= results.where
+    facts |= {name: escaped(where) for name, where in results.where.items()}
     width = max(map(len, facts))
     lines += [f"{name.ljust(width)}  {fact}" for name, fact in facts.items()]
     if illnesses:

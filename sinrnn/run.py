@@ -24,7 +24,7 @@ from sinrnn.durable import write
 from sinrnn.forecaster import Forecaster
 from sinrnn.interrupt import Signals
 from sinrnn.loggers import begin, loggers
-from sinrnn.messages import one_line
+from sinrnn.messages import one_line, say
 from sinrnn.progress import Progress
 from sinrnn.series import digest
 
@@ -113,7 +113,7 @@ class Run:
         """
         for logger in self.loggers:
             if isinstance(logger, TensorBoardLogger):
-                print(f"TensorBoard: {self.closing.tensorboard}")  # noqa: T201
+                say(f"TensorBoard: {self.closing.tensorboard}")
                 begin(logger)
         checkpoint = None if self.checkpoint is None else str(self.checkpoint)
         with self.signals:

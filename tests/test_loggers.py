@@ -51,9 +51,7 @@ CLOCKS = {
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
-def test_curves_of_restarts_are_read_in_order_whatever_the_clock_says(
-    tmp_path, monkeypatch, clock
-):
+def test_curves_of_restarts_are_read_in_order_whatever_the_clock_says(tmp_path, monkeypatch, clock):
     folder = tmp_path / "runs" / "name" / "version_0"
     for start, process in enumerate((99, 100, 7)):  # whose names would sort 100, 7, 99
         monkeypatch.setattr(os, "getpid", lambda process=process: process)

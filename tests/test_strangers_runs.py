@@ -1,8 +1,9 @@
 """Run folders from strangers, and runs that others reach into: nothing foreign is touched."""
 
+import errno
 import os
 import re
-import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from lightning.pytorch import Callback
+from lightning.pytorch.utilities import rank_zero_only
 
-from sinrnn import cli, closing
+from sinrnn import cli, closing, doctor, forecast, onnx
 from sinrnn.checkpoint import Durable, pack, read
 
 ROOT = Path(__file__).parent.parent
@@ -151,7 +154,7 @@ def test_curve_with_a_hole_is_refused_and_none_at_all_is_not(train, home):
     assert train("--config", "small.yaml", "--trainer.max_epochs", "3")[0] == 0
     args = ["--resume", str(RUN), "--trainer.max_epochs", "4"]
     table = RUN / "metrics.csv"
-    head, first, second, *rest = table.read_text().splitlines(keepends=True)
+    head, first, _, *rest = table.read_text().splitlines(keepends=True)
     table.write_text("".join([head, first, *rest]))
     before = contents(home)
     said = (
@@ -191,6 +194,7 @@ def test_rank_that_is_not_the_trainers_is_refused(train, home, monkeypatch, name
 def test_rank_of_a_second_machine_that_the_environment_does_not_tell_is_refused(
     train, home, monkeypatch
 ):
+    monkeypatch.setattr(rank_zero_only, "rank", 0)  # which the trainer sets for good
     monkeypatch.setenv("NODE_RANK", "1")
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     nodes = "--trainer.num_nodes 2 --trainer.strategy ddp --trainer.devices 1".split()
@@ -223,3 +227,145 @@ def test_variables_of_slurm_that_do_not_fit_are_refused(train, home, monkeypatch
         err,
     )
     assert [path.name for path in home.iterdir()] == ["small.yaml"]
+
+
+# Escape sequences, which a terminal would obey
+
+BELL = "\x1b]0;title\x07"
+
+
+def assert_shown(*texts):
+    for text in texts:
+        assert all(c.isprintable() for c in text.replace("\n", "")), text
+    assert any(r"\x1b]0;title\x07" in text for text in texts)
+
+
+COLUMNS = f"{BELL},{BELL}b\n1,2\n3,4\n2,6\n"
+SAID = {
+    "a column": ("small.yaml", "--data.series FileSeries --data.series.path x.csv"),
+    "a key": ('"\\e]0;title\\a": 1\n', ""),
+    "a class": ('data: {series: {class_path: "\\e]0;title\\a.Bird"}}\n', ""),
+    "a class of ours": ('data: {series: {class_path: "sinrnn.\\e]0;title\\a"}}\n', ""),
+    "a value": ('trainer: {max_epochs: "\\e]0;title\\a"}\n', ""),
+    "a file": ('ckpt_path: "\\e]0;title\\a"\n', ""),
+}
+
+
+@pytest.mark.parametrize("named", SAID)
+def test_escape_sequences_are_shown_where_training_refuses(train, home, named):
+    config, args = SAID[named]
+    (home / "x.csv").write_text(COLUMNS)
+    if config != "small.yaml":
+        (home / "small.yaml").write_text(config)
+    status, out, err = train("--config", "small.yaml", *args.split())
+    assert (status, out) == (2, "")
+    assert_shown(err)
+
+
+def test_escape_sequences_in_a_folders_name_are_shown(train, home, capsys):
+    assert train("--config", "small.yaml")[0] == 0
+    theirs = home / "runs" / f"{BELL}\nof theirs"
+    RUN.rename(theirs)
+    shown, title = str(theirs.relative_to(home)), r"\x1b]0;title\x07\nof theirs"
+    status, out, err = train("--resume", shown)
+    assert (status, err) == (0, "")
+    assert_shown(out)
+    assert f"run          runs/{title}\n" in out
+    report = (theirs / "report.md").read_text()
+    assert_shown(report)
+    assert report.startswith(f"# runs/{title}\n\n")
+    for main in (forecast.main, doctor.main, onnx.main):
+        steps = ["--steps", "3"] if main is forecast.main else []
+        assert main([shown, *steps]) == 0
+        if main is not doctor.main:
+            assert_shown(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("program", [forecast, doctor, onnx], ids=lambda x: x.__name__)
+def test_escape_sequences_in_arguments_are_shown(home, capsys, program):
+    steps = ["--steps", "3"] if program is forecast else []
+    assert program.main([BELL, *steps]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert_shown(err)
+    with pytest.raises(SystemExit):
+        program.main([BELL, *steps, BELL])
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert_shown(err)
+
+
+class Asks(Callback):
+    """Asks the process to end, once."""
+
+    def on_train_batch_end(self, *args):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_escape_sequences_in_the_command_that_goes_on_are_shown(train, home, capsys):
+    assert train("--config", "small.yaml")[0] == 0
+    theirs = f"runs/{BELL}"
+    RUN.rename(theirs)
+    args = ["--resume", theirs, "--trainer.max_epochs", "9"]
+    assert cli.main(args, [Asks()]) == 128 + signal.SIGTERM
+    err = capsys.readouterr().err
+    assert_shown(err)
+    assert "stopped by SIGTERM, and saved; go on with: " in err
+
+
+# Whoever reads what is said, and stops to
+
+
+def closed(*command, errors=False):
+    """A process whose output nobody reads: its exit status, and what it says of that."""
+    stderr = subprocess.STDOUT if errors else subprocess.PIPE
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(
+        [sys.executable, *command], stdout=subprocess.PIPE, stderr=stderr, text=True, env=env
+    ) as process:
+        process.stdout.close()
+        said = "" if errors else process.stderr.read()
+    return process.returncode, said
+
+
+SCRIPTS = {
+    "train": "--config small.yaml",
+    "train with its bar": "--config small.yaml --trainer.enable_progress_bar true",
+    "train --help": "--help",
+    "forecast": f"{RUN} --steps 3",
+    "forecast --help": "--help",
+    "diagnose": f"{RUN}",
+    "diagnose --help": "--help",
+    "export": f"{RUN}",
+    "export --help": "--help",
+}
+
+
+@pytest.mark.parametrize("given", SCRIPTS)
+def test_programs_end_silently_where_nobody_reads_on(train, home, given):
+    script = str(ROOT / "scripts" / f"{given.split()[0]}.py")
+    assert train("--config", "small.yaml")[0] == 0
+    assert closed(script, *SCRIPTS[given].split()) == (141, "")
+
+
+def test_refusal_that_nobody_reads_ends_in_the_same_way(home):
+    script = str(ROOT / "scripts" / "train.py")
+    assert closed(script, "--config", "nope.yaml", errors=True) == (141, "")
+
+
+class Gone(Callback):
+    """Nobody reads on, in the second epoch."""
+
+    def on_train_batch_end(self, trainer, *args):
+        if trainer.current_epoch == 1:
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+def test_training_that_nobody_reads_saves_what_it_has(train, home):
+    assert cli.main(["--config", "small.yaml", "--trainer.max_epochs", "3"], [Gone()]) == 141
+    assert read(LAST)["epoch"] == 0
+    assert train("--resume", str(RUN))[0] == 0
+    assert train("--config", "small.yaml", "--trainer.max_epochs", "3")[0] == 0
+    for name in ("metrics.csv", "model.safetensors"):
+        one, two = (RUN.with_name(f"version_{i}") / name for i in range(2))
+        assert one.read_bytes() == two.read_bytes()
