@@ -66,9 +66,8 @@ class Run:
         series: The series' digest.
         checkpoint: Where it goes on from, or None.
         before: What that holds, where the folder has its curves already.
+        lock: What holds the folder, or -1.
     """
-
-    lock = -1
 
     def __init__(
         self,
@@ -78,9 +77,10 @@ class Run:
         series: dict[str, Any],
         checkpoint: Path | None,
         before: Content,
+        lock: int,
     ) -> None:
         monitor = cli.config_init.monitor
-        self.cli, self.checkpoint = cli, checkpoint
+        self.cli, self.checkpoint, self.lock = cli, checkpoint, lock
         self.closing = Closing(folder, monitor, cli.config.keep)
         trust = [f"--trust={module}" for module in cli.trusted]
         self.command = shlex.join([*command(), "--resume", str(folder), *trust])
@@ -102,7 +102,10 @@ class Run:
         given["use_distributed_sampler"] = False  # the order of batches is shared out as it is
         self.trainer = _trainer(given)
         curves = before.get("global_step"), before.get("metrics")
-        self.loggers = [] if self.trainer.global_rank else loggers(folder, *curves)
+        self.loggers = []
+        if self.trainer.global_rank == 0:
+            refuse_vanished(folder, lock)
+            self.loggers = loggers(folder, *curves)
         self.trainer.loggers = self.loggers
 
     def train(self) -> str:
@@ -191,16 +194,18 @@ def prepare(cli: "TrainCLI") -> Run:
         folder = resumed or Path("runs") / folder_name(config.name)
         if resumed is None and first:
             folder = claim_folder(folder)
-            undo.callback(_remove, folder)
+            undo.callback(_remove_empty, folder)
             lock = claim(folder)
-            undo.callback(os.close, lock)
+            if lock >= 0:
+                undo.callback(os.close, lock)
+            undo.callback(_clear, folder, lock)
         before = content if resumed is not None else {}
-        run = Run(cli, folder, text, series, checkpoint, before)
-        run.lock = lock
+        run = Run(cli, folder, text, series, checkpoint, before, lock)
         cli.model.trainer = run.trainer
         run.trainer.datamodule = cli.datamodule  # type: ignore[attr-defined]
         cli.model.setup("fit")
         if first:
+            refuse_vanished(folder, lock)
             write(folder / "config.yaml", text.encode())
         undo.pop_all()
         return run
@@ -293,12 +298,35 @@ def rehearse(model: Forecaster) -> None:
         ) from error
 
 
-def _remove(folder: Path) -> None:
-    """Take a run's folder away again, and what is empty then."""
-    shutil.rmtree(folder)
-    with suppress(OSError):  # somebody else's runs are in it
-        for made in (folder.parent, folder.parent.parent):
+def _clear(folder: Path, lock: int) -> None:
+    """Remove what is in a run's folder, if it is still the one that is held."""
+    if _is_held(folder, lock):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_empty(folder: Path) -> None:
+    """Take a run's folder away again, and those above, where nobody else's runs are in them."""
+    for made in (folder, folder.parent, folder.parent.parent):
+        with suppress(OSError):
             made.rmdir()
+
+
+def refuse_vanished(folder: Path, lock: int) -> None:
+    """Raise where a folder is gone, or is not the one that is held.
+
+    Raises:
+        FileNotFoundError: It was removed or replaced.
+    """
+    if not _is_held(folder, lock):
+        raise FileNotFoundError(f"{folder} has vanished, or is another folder by now: start again")
+
+
+def _is_held(folder: Path, lock: int) -> bool:
+    try:
+        found = folder.stat()
+    except OSError:
+        return False
+    return lock < 0 or os.path.samestat(found, os.fstat(lock))
 
 
 def claim(folder: Path) -> int:
@@ -306,7 +334,9 @@ def claim(folder: Path) -> int:
 
     Raises:
         ValueError: Another process trains there.
+        FileNotFoundError: It was removed.
     """
+    refuse_vanished(folder, -1)
     if fcntl is None:
         return -1
     held = os.open(folder, os.O_RDONLY)

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import yaml
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_only
 
-from sinrnn import cli, closing, doctor, forecast, onnx
+from sinrnn import cli, closing, doctor, forecast, onnx, run
 from sinrnn.checkpoint import Durable, pack, read
 
 ROOT = Path(__file__).parent.parent
@@ -369,3 +370,49 @@ def test_training_that_nobody_reads_saves_what_it_has(train, home):
     for name in ("metrics.csv", "model.safetensors"):
         one, two = (RUN.with_name(f"version_{i}") / name for i in range(2))
         assert one.read_bytes() == two.read_bytes()
+
+
+# A folder that somebody removes or replaces while a run gets ready
+
+VANISHED = "error: runs/small/version_0 has vanished, or is another folder by now: start again\n"
+
+
+@pytest.mark.parametrize("when", ["claim", "_trainer", "loggers"])
+@pytest.mark.parametrize("what", [RUN, RUN.parent, RUN.parent.parent])
+def test_folder_that_vanishes_leaves_nothing_behind(train, home, monkeypatch, when, what):
+    called = getattr(run, when)
+
+    def vanish(*args):
+        shutil.rmtree(what)
+        return called(*args)
+
+    monkeypatch.setattr(run, when, vanish)
+    assert train("--config", "small.yaml") == (2, "", VANISHED)
+    assert sorted(path.name for path in home.rglob("*")) == ["small.yaml"]
+
+
+def test_folder_of_another_run_by_then_is_left_as_it_is(train, home, monkeypatch):
+    called = run.loggers
+
+    def replace(*args):
+        RUN.rename(home / "moved")
+        RUN.mkdir()
+        (RUN / "config.yaml").write_text("another's")
+        return called(*args)
+
+    monkeypatch.setattr(run, "loggers", replace)
+    assert train("--config", "small.yaml") == (2, "", VANISHED)
+    assert (RUN / "config.yaml").read_text() == "another's"
+
+
+def test_folder_that_vanishes_where_a_run_goes_on_is_not_made_again(train, home, monkeypatch):
+    assert train("--config", "small.yaml")[0] == 0
+    called = run._trainer
+
+    def vanish(*args):
+        shutil.rmtree(RUN)
+        return called(*args)
+
+    monkeypatch.setattr(run, "_trainer", vanish)
+    assert train("--resume", str(RUN)) == (2, "", VANISHED)
+    assert not RUN.exists()
