@@ -7,7 +7,6 @@ python scripts/chaos.py --runs 2 --saves 10    a short form
 import argparse
 import contextlib
 import csv
-import itertools
 import logging
 import os
 import random
@@ -23,16 +22,18 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sinrnn import SinRNN
 from sinrnn.callbacks import final_report
+from sinrnn.cli.forecast import main as forecast
 from sinrnn.cli.train import main as train
 from sinrnn.filesystem import write
 from sinrnn.training import checkpoint_io
 
-STARTS = itertools.count()
 KILL, TERM, INT = signal.SIGKILL, signal.SIGTERM, signal.SIGINT
+PNG_END = b"IEND\xaeB`\x82"
 SMALL = ["--data.series.points", "200", "--data.series.noise", "0.1", "--data.window", "6"]
 SMALL += ["--trainer.enable_progress_bar", "false", "--model.hidden_size", "8"]
 ADAM = ["--model.optimizer", "torch.optim.Adam", "--model.optimizer.lr", "0.01"]
@@ -71,17 +72,19 @@ class At(pl.Callback):
     name: str
     when: Callable[[pl.Trainer], bool]
     number: int
-    started: int = -1
+    pipe: int = -1
+    tells: str = "on_train_start"
 
     def __getattribute__(self, name: str) -> Any:
         if name == object.__getattribute__(self, "name"):
             return object.__getattribute__(self, "_fire")
-        if name == "on_train_start" and object.__getattribute__(self, "started") >= 0:
+        own = object.__getattribute__(self, "__dict__")
+        if own["pipe"] >= 0 and name == own["tells"]:
             return object.__getattribute__(self, "_tell")
         return object.__getattribute__(self, name)
 
     def _tell(self, *args: Any, **kwargs: Any) -> None:
-        os.write(self.started, b"!")
+        os.write(self.pipe, b"!")
 
     def _fire(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
         if self.when(trainer):
@@ -119,24 +122,31 @@ PLANS = {
 }
 
 
-def process(folder: Path, args: list[str], at: At) -> int:
-    """Train in a process of its own, forked from this one, which has imported everything."""
-    number = next(STARTS)
+def process(folder: Path, main: Callable[[], int]) -> int:
+    """Call in a process of its own, forked from this one, which has imported everything."""
     pid = os.fork()
     if pid:
         return pid
-    code, clock = 1, time.time
-    # A restart waits for the second that its event file is named by: here, each has one of its own.
-    time.time = lambda: clock() + number
+    code = 1
     try:
         os.chdir(folder)
         log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        code = train(args, [at])
+        code = main()
         sys.stdout.flush()
     finally:
         os._exit(code)
+
+
+def training(folder: Path, args: list[str], at: At) -> int:
+    """Train in a process of its own."""
+    return process(folder, lambda: train(args, [at]))
+
+
+def forecasting(folder: Path, steps: int) -> int:
+    """Forecast in a process of its own."""
+    return process(folder, lambda: forecast(["runs/sine/version_0", "--steps", f"{steps}"]))
 
 
 def ended(pid: int) -> int:
@@ -146,7 +156,7 @@ def ended(pid: int) -> int:
 
 def undisturbed(folder: Path, args: list[str]) -> float:
     """Train without interruption; returns the seconds that it took, without the report."""
-    code = ended(process(folder, args, At("", never, 0)))
+    code = ended(training(folder, args, At("", never, 0)))
     log = (folder / "log.txt").read_text()
     assert code == 0, log
     return float(re.findall(r"^training +(\S+) s$", log, re.MULTILINE)[0])
@@ -164,20 +174,91 @@ def disturbed(
     """Train, interrupted at random instants by random signals; says which."""
     said = []
     for _ in range(times):
-        reader, writer = os.pipe()
         number = dice.choice([KILL, TERM, INT])
-        pid = process(folder, arguments(folder, args), At("", never, 0, writer))
-        os.close(writer)
-        os.read(reader, 1)  # training has begun, or the process has ended
-        os.close(reader)
+        pid = told(folder, args, "on_train_start")
         time.sleep(dice.uniform(0, seconds / times))
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
         code = ended(pid)
         said.append(f"{number.name[3:]}:{code}")
         assert code in (0, -number, 128 + number), (folder / "log.txt").read_text()
-    assert ended(process(folder, arguments(folder, args), At("", never, 0))) == 0
+    finish(folder)
     return " ".join(said)
+
+
+def told(folder: Path, args: list[str], hook: str) -> int:
+    """Train or resume, and come back when that hook is reached, or the process has ended."""
+    reader, writer = os.pipe()
+    pid = training(folder, arguments(folder, args), At("", never, 0, writer, hook))
+    os.close(writer)
+    os.read(reader, 1)
+    os.close(reader)
+    return pid
+
+
+def finish(folder: Path) -> None:
+    """Go on to the end."""
+    code = ended(training(folder, arguments(folder, []), At("", never, 0)))
+    assert code == 0, (folder / "log.txt").read_text()
+
+
+def kill(pid: int, after: float) -> str:
+    """Kill a process after that many seconds; says how it ended."""
+    time.sleep(after)
+    os.kill(pid, KILL)  # one that has ended waits for `ended`
+    return f"KILL:{ended(pid)}"
+
+
+def killed_at_the_end(
+    folder: Path, args: list[str], times: int, dice: random.Random
+) -> tuple[int, str]:
+    """Kill while model, report and figures are written; how often one was not whole."""
+    pid, started = told(folder, args, "on_fit_end"), time.monotonic()
+    assert ended(pid) == 0
+    seconds, torn, said = time.monotonic() - started, 0, []
+    for _ in range(times):
+        said.append(kill(told(folder, args, "on_fit_end"), dice.uniform(0, seconds)))
+        torn += not all_whole(folder / "runs" / "sine" / "version_0")
+    finish(folder)
+    return torn, " ".join(said)
+
+
+def all_whole(run: Path) -> bool:
+    """Whether what the end of a run has written is whole."""
+    SinRNN.load(run / "model.safetensors")
+    report = (run / "report.md").read_text().endswith("```\n")
+    return report and all(path.read_bytes().endswith(PNG_END) for path in run.rglob("*.png"))
+
+
+def killed_at_the_start(folder: Path, args: list[str], times: int, dice: random.Random) -> str:
+    """Kill again and again before a run that goes on has begun to train."""
+    started = time.monotonic()
+    pid = told(folder, args, "on_train_start")
+    seconds = time.monotonic() - started
+    said = [kill(pid, 0)]
+    for _ in range(times):
+        pid = training(folder, arguments(folder, args), At("", never, 0))
+        said.append(kill(pid, dice.uniform(0, seconds)))
+    finish(folder)
+    return " ".join(said)
+
+
+def killed_forecasts(folder: Path, times: int, dice: random.Random) -> int:
+    """Kill while a forecast is written; returns how often a file was neither old nor new."""
+    run, known, torn = folder / "runs" / "sine" / "version_0", set(), 0
+    files = [run / "forecast.csv", run / "forecast.png"]
+    for steps in (9, 5):
+        started = time.monotonic()
+        assert ended(forecasting(folder, steps)) == 0, (folder / "log.txt").read_text()
+        seconds = time.monotonic() - started
+        known |= {path.read_bytes() for path in files}
+    for _ in range(times):
+        kill(forecasting(folder, dice.choice([5, 9])), dice.uniform(0, seconds))
+        torn += not {path.read_bytes() for path in files} <= known
+    assert ended(forecasting(folder, 5)) == 0
+    assert len(known) == 4
+    assert not list(run.rglob("*.part"))
+    return torn
 
 
 def outcome(folder: Path) -> dict[str, Any]:
@@ -247,9 +328,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="Of the dice.")
     options = parser.parse_args()
     logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it tells of every restart
-    # Most of a run's time, and none of its bits.
-    final_report.pictures = lambda *args: {}  # type: ignore[attr-defined]
-    dice, failed, done = random.Random(options.seed), 0, 0
+    # Most of a run's time, and none of its bits: two small ones are enough.
+    small = {"a": lambda: Figure((1, 1)), "b": lambda: Figure((1, 2))}
+    final_report.pictures = lambda *args: small  # type: ignore[attr-defined]
+    dice, failed, done, bad, killed = random.Random(options.seed), 0, 0, 0, 0
     kinds = dict(list(KINDS.items())[: options.kinds])
     with tempfile.TemporaryDirectory() as home:
         os.environ["TMPDIR"] = "/dev/shm" if Path("/dev/shm").is_dir() else home
@@ -271,10 +353,23 @@ def main() -> int:
                 folder.mkdir()
                 said = []
                 for number in (KILL, TERM, INT):
-                    pid = process(folder, arguments(folder, fresh), At(hook, when, number))
+                    pid = training(folder, arguments(folder, fresh), At(hook, when, number))
                     said.append(f"{number.name[3:]}:{ended(pid)}")
-                assert ended(process(folder, arguments(folder, []), At("", never, 0))) == 0
+                finish(folder)
                 judge(f"{name}, {plan} ({' '.join(said)})", short, folder)
+            if name not in list(kinds)[:2]:
+                continue  # what follows is the same whatever is learnt
+            folder = Path(home) / f"{name}, end"
+            folder.mkdir()
+            found, which = killed_at_the_end(folder, fresh, options.times, dice)
+            judge(f"{name}, while the report is written ({which})", short, folder)
+            bad += found
+            bad += killed_forecasts(folder, options.times, dice)
+            killed += 2 * options.times
+            folder = Path(home) / f"{name}, start"
+            folder.mkdir()
+            which = killed_at_the_start(folder, fresh, options.times, dice)
+            judge(f"{name}, before training goes on ({which})", short, folder)
         for name, args in list(kinds.items())[: options.runs]:
             folder = Path(home) / name
             folder.mkdir()
@@ -287,8 +382,9 @@ def main() -> int:
             folder.mkdir()
             which = disturbed(folder, [*SMALL, *kinds[name]], seconds[name], options.times, dice)
             judge(f"run {run + 1}, {name} ({which})", wanted[name], folder)
-        bad = torn(Path(home), options.saves, dice)
-    print(f"{done - failed} of {done} runs have the same bits; {bad} of {options.saves} files torn")
+        bad += torn(Path(home), options.saves, dice)
+        killed += options.saves
+    print(f"{done - failed} of {done} runs have the same bits; {bad} of {killed} files torn")
     return 1 if failed or bad else 0
 
 

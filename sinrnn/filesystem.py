@@ -98,3 +98,13 @@ def write(path: str | Path, content: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def escaped(text: str) -> str:
+    r"""Text from a file or a file's name, as a terminal may have it: ESC becomes \x1b."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def shown(text: str) -> str:
+    """The same of every line of our own text."""
+    return "\n".join(map(escaped, text.split("\n")))

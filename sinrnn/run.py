@@ -12,16 +12,18 @@ from typing import Any, Protocol
 import torch
 from lightning.fabric.utilities.rank_zero import _get_rank
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from sinrnn.callbacks.checkpoint import Checkpoints
 from sinrnn.callbacks.final_report import Closing
 from sinrnn.callbacks.progress_bar import Progress
-from sinrnn.filesystem import write
-from sinrnn.training.checkpoint_io import Durable, read
+from sinrnn.data.series import digest
+from sinrnn.filesystem import shown, write
+from sinrnn.training.checkpoint_io import Content, Durable, read
 from sinrnn.training.forecaster import Forecaster
-from sinrnn.training.loggers import forgive, loggers
+from sinrnn.training.loggers import begin, loggers
 from sinrnn.training.signals import Signals
 
 try:
@@ -44,6 +46,9 @@ FREE = (
     "trainer.max_time",
     "trainer.enable_progress_bar",
 )
+
+# Variables that say which of several processes this is; Lightning takes the first that is set.
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 
 
 class Job(Protocol):
@@ -81,30 +86,49 @@ class Run:
         cli: The parsed arguments, with model and data.
         folder: The run's folder.
         config: The whole configuration, as text.
+        series: The series' digest.
         checkpoint: Where it goes on from, or None.
-        step: Steps made when that was saved, where the folder has its curves already.
+        before: What that holds, where the folder has its curves already.
+        lock: What holds the folder, or -1.
     """
 
-    lock = -1
-
     def __init__(
-        self, cli: Job, folder: Path, config: str, checkpoint: Path | None, step: int | None
+        self,
+        cli: Job,
+        folder: Path,
+        config: str,
+        series: dict[str, Any],
+        checkpoint: Path | None,
+        before: Content,
+        lock: int,
     ) -> None:
         monitor = cli.config_init.monitor
-        self.cli, self.checkpoint = cli, checkpoint
+        self.cli, self.checkpoint, self.lock = cli, checkpoint, lock
         self.closing = Closing(folder, monitor, cli.config.keep)
         self.command = cli.again(folder)
         self.signals = Signals(f"stopped at once; go on with: {self.command}")
         given = dict(cli.config_init.trainer)
-        checkpoints = Checkpoints(folder / "checkpoints", config, self.signals)
+        checkpoints = Checkpoints(folder / "checkpoints", config, series, self.signals)
         progress = [] if given["enable_progress_bar"] is False else [Progress()]
         own = [*progress, monitor, checkpoints, self.closing]
-        given["callbacks"] = [*(given["callbacks"] or []), *own]
+        theirs = _listed(given["callbacks"])
+        for callback in theirs:
+            if isinstance(callback, ModelCheckpoint) and callback.save_last == "link":
+                raise ValueError(
+                    "ModelCheckpoint cannot have save_last: link, which removes whatever has the "
+                    "link's name: set it to true"
+                )
+        given["callbacks"] = [*theirs, *own]
         given["plugins"] = [*_listed(given["plugins"]), Durable()]
-        self.loggers = [] if _get_rank() else loggers(folder, step)
-        given["logger"] = self.loggers or False
+        given["logger"] = False  # until it is known which process this is
         given["use_distributed_sampler"] = False  # the order of batches is shared out as it is
-        self.trainer = Trainer(**given)
+        self.trainer = _made(given)
+        curves = before.get("global_step"), before.get("metrics")
+        self.loggers = []
+        if self.trainer.global_rank == 0:
+            refuse_vanished(folder, lock)
+            self.loggers = loggers(folder, *curves)
+        self.trainer.loggers = self.loggers
 
     def train(self) -> str:
         """Train, and return the closing text.
@@ -114,8 +138,8 @@ class Run:
         """
         for logger in self.loggers:
             if isinstance(logger, TensorBoardLogger):
-                print(f"TensorBoard: {self.closing.tensorboard}")  # noqa: T201
-                forgive(logger)
+                print(shown(f"TensorBoard: {self.closing.tensorboard}"))  # noqa: T201
+                begin(logger)
         checkpoint = None if self.checkpoint is None else str(self.checkpoint)
         with self.signals:
             self.trainer.fit(self.cli.model, self.cli.datamodule, ckpt_path=checkpoint)
@@ -132,6 +156,35 @@ class Run:
 
 def _listed(given: Any) -> list[Any]:
     return given if isinstance(given, list) else [] if given is None else [given]
+
+
+def _made(given: dict[str, Any]) -> Trainer:
+    """The trainer, where the environment says the same as it of which process this is.
+
+    Raises:
+        ValueError: Variables that a cluster's shell leaves do not fit.
+    """
+    try:
+        trainer = Trainer(**given)
+    except (RuntimeError, KeyError) as error:
+        unset = isinstance(error, KeyError)
+        reason = f"{error.args[0]} is not set in the environment" if unset else str(error)
+        if "SLURM_NTASKS" in os.environ:
+            reason += "; or unset SLURM_NTASKS where SLURM does not start this run"
+        raise ValueError(f"the trainer cannot be made: {reason}") from error
+    rank = trainer.global_rank
+    name = next((name for name in RANKS if name in os.environ), None)
+    if name is None and rank:
+        raise ValueError(
+            f"RANK is not set in the environment and the trainer's rank is {rank}: start the "
+            "processes with torchrun"
+        )
+    if name is not None and int(os.environ[name]) != rank:
+        raise ValueError(
+            f"{name} is {os.environ[name]} in the environment and the trainer's rank is {rank}: "
+            f"unset {name}, or set trainer.devices and trainer.strategy for several processes"
+        )
+    return trainer
 
 
 def prepare(cli: Job) -> Run:
@@ -154,6 +207,8 @@ def prepare(cli: Job) -> Run:
         if content:
             _refuse_changes(cli, str(content.get("config", "")), checkpoint)
         cli.datamodule.setup()
+        series = digest(cli.datamodule.values)
+        _refuse_other_series(series, content.get("series"), checkpoint)
         rehearse(cli.model)
         config = cli.config.clone()
         config.resume = config.ckpt_path = None
@@ -161,16 +216,18 @@ def prepare(cli: Job) -> Run:
         folder = resumed or Path("runs") / folder_name(config.name)
         if resumed is None and first:
             folder = claim_folder(folder)
-            undo.callback(_remove, folder)
+            undo.callback(_remove_empty, folder)
             lock = claim(folder)
-            undo.callback(os.close, lock)
-        step = content.get("global_step") if resumed is not None else None
-        run = Run(cli, folder, text, checkpoint, step)
-        run.lock = lock
+            if lock >= 0:
+                undo.callback(os.close, lock)
+            undo.callback(_clear, folder, lock)
+        before = content if resumed is not None else {}
+        run = Run(cli, folder, text, series, checkpoint, before, lock)
         cli.model.trainer = run.trainer
         run.trainer.datamodule = cli.datamodule  # type: ignore[attr-defined]
         cli.model.setup("fit")
         if first:
+            refuse_vanished(folder, lock)
             write(folder / "config.yaml", text.encode())
         undo.pop_all()
         return run
@@ -203,6 +260,22 @@ def _refuse_changes(cli: Job, text: str, checkpoint: Path | None) -> None:
                 f"{key} is {was} in {checkpoint} and cannot become {asked} where a run goes "
                 "on: leave it, or start a new run"
             )
+
+
+def _refuse_other_series(now: Any, before: Any, checkpoint: Path | None) -> None:
+    """Raise where a checkpoint is of another series, of which its config knows only the name."""
+    if not isinstance(before, dict) or now == before:
+        return
+    if now["points"] != before.get("points"):
+        differs = f"it has {now['points']} points and had {before.get('points')}"
+    elif now["dtype"] != before.get("dtype"):
+        differs = f"it is {now['dtype']} and was {before.get('dtype')}"
+    else:
+        differs = "its values differ"
+    raise ValueError(
+        f"the series is another than that of {checkpoint}: {differs}: restore it, or start a new "
+        "run"
+    )
 
 
 def rehearse(model: Forecaster) -> None:
@@ -247,11 +320,16 @@ def rehearse(model: Forecaster) -> None:
         ) from error
 
 
-def _remove(folder: Path) -> None:
-    """Take a run's folder away again, and what is empty then."""
-    shutil.rmtree(folder)
-    with suppress(OSError):  # somebody else's runs are in it
-        for made in (folder.parent, folder.parent.parent):
+def _clear(folder: Path, lock: int) -> None:
+    """Remove what is in a run's folder, if it is still the one that is held."""
+    if _is_held(folder, lock):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_empty(folder: Path) -> None:
+    """Take a run's folder away again, and those above, where nobody else's runs are in them."""
+    for made in (folder, folder.parent, folder.parent.parent):
+        with suppress(OSError):
             made.rmdir()
 
 
@@ -270,12 +348,32 @@ def folder_name(name: str) -> str:
     return name
 
 
+def refuse_vanished(folder: Path, lock: int) -> None:
+    """Raise where a folder is gone, or is not the one that is held.
+
+    Raises:
+        FileNotFoundError: It was removed or replaced.
+    """
+    if not _is_held(folder, lock):
+        raise FileNotFoundError(f"{folder} has vanished, or is another folder by now: start again")
+
+
+def _is_held(folder: Path, lock: int) -> bool:
+    try:
+        found = folder.stat()
+    except OSError:
+        return False
+    return lock < 0 or os.path.samestat(found, os.fstat(lock))
+
+
 def claim(folder: Path) -> int:
     """Hold a folder as long as the process lives; gives what holds it, or -1 on Windows.
 
     Raises:
         ValueError: Another process trains there.
+        FileNotFoundError: It was removed.
     """
+    refuse_vanished(folder, -1)
     if fcntl is None:
         return -1
     held = os.open(folder, os.O_RDONLY)

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from sinrnn.filesystem import write
 from sinrnn.training.checkpoint_io import Content, pack, refuse_infinite
+from sinrnn.training.loggers import table_of
 from sinrnn.training.signals import Interrupted, Signals
 
 
@@ -23,6 +24,7 @@ class Checkpoints(Checkpoint):
     Args:
         folder: Where to.
         config: What a run that is resumed must not change, as text.
+        series: The `digest` of what is learnt.
         signals: Asked before each batch whether to stop.
         every: Seconds between two saves, at least.
         within: Seconds between two saves within an epoch.
@@ -32,11 +34,12 @@ class Checkpoints(Checkpoint):
         self,
         folder: Path,
         config: str = "",
+        series: dict[str, Any] | None = None,
         signals: Signals | None = None,
         every: float = 1.0,
         within: float = 30.0,
     ) -> None:
-        self.folder, self.config, self.signals = folder, config, signals
+        self.folder, self.config, self.series, self.signals = folder, config, series, signals
         self.every, self.within = every, within
         self.score = float("inf")
         self.best: Content | None = None
@@ -70,8 +73,10 @@ class Checkpoints(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Content
     ) -> None:
-        """Add the config, and say rightly how many steps were made."""
-        checkpoint["config"] = self.config
+        """Add what must not change, and say rightly how many steps were made."""
+        checkpoint |= {"config": self.config, "series": self.series}
+        if table := table_of(trainer):
+            checkpoint["metrics"] = table.state()
         # Lightning, resuming within an epoch, counts a step that it takes for lost.
         if self.between and not trainer.fit_loop.epoch_loop._should_accumulate():
             checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
@@ -115,7 +120,8 @@ class Checkpoints(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Write what is still in memory: the last epoch that went well."""
-        if not isinstance(exception, OSError):  # which this would only repeat
+        # Any other OSError is the disk's, which this would only repeat.
+        if isinstance(exception, BrokenPipeError) or not isinstance(exception, OSError):
             self._write(trainer)
 
     def _state(self, trainer: pl.Trainer) -> Content:
@@ -129,6 +135,8 @@ class Checkpoints(Checkpoint):
         if trainer.is_global_zero and self.last is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             for logger in trainer.loggers:
                 logger.save()  # curves reach at least as far as the checkpoint
+            if table := table_of(trainer):
+                table.sync()
             last = pack(self.last)
             if self.best is not None:
                 write(

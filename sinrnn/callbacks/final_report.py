@@ -13,6 +13,7 @@ from sinrnn.evaluation.evaluate import examine, predictions
 from sinrnn.evaluation.figures import pictures
 from sinrnn.evaluation.plots import png
 from sinrnn.evaluation.results import History
+from sinrnn.filesystem import escaped
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.training import checkpoint_io
 from sinrnn.training.forecaster import Forecaster
@@ -60,7 +61,9 @@ class Closing(pl.Callback):
         results.honesty, results.seconds = found, seconds
         results.where = {"run": f"{self.folder}", "TensorBoard": self.tensorboard}
         self.text = report.closing(results, checks.illnesses(results))
-        (self.folder / "report.md").write_text(f"# {self.folder}\n\n```text\n{self.text}\n```\n")
+        (self.folder / "report.md").write_text(
+            f"# {escaped(f'{self.folder}')}\n\n```text\n{self.text}\n```\n"
+        )
         (self.folder / "figures").mkdir(exist_ok=True)
         files = {}
         for name, draw in pictures(data, predicted, results, pl_module.readout_epoch).items():

@@ -25,6 +25,7 @@ from sinrnn.evaluation.evaluate import (
 from sinrnn.evaluation.figures import pictures
 from sinrnn.evaluation.plots import png
 from sinrnn.evaluation.results import ROUNDING, Results
+from sinrnn.filesystem import shown
 from sinrnn.nn.functional import half_mse
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.nn.trace import trace
@@ -99,7 +100,7 @@ class Monitor(pl.Callback):
                 logger.experiment.add_custom_scalars(tensorboard.layout(self.rivals))
             config = Path(logger.log_dir) / "config.yaml"
             if self.texts and config.exists():
-                text = f"```yaml\n{config.read_text()}\n```"
+                text = f"```yaml\n{shown(config.read_text())}\n```"
                 logger.experiment.add_text("config", text, trainer.global_step)
 
     def on_before_optimizer_step(

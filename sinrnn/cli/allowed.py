@@ -16,7 +16,7 @@ from lightning.pytorch import accelerators, callbacks, profilers, strategies
 from lightning.pytorch.plugins import precision
 from torch.optim import Optimizer, lr_scheduler
 
-import sinrnn
+from sinrnn.data import series, synthetic
 from sinrnn.data.series import Series
 
 # Lightning's classes by the module that a config names them in. Not here: what takes functions
@@ -74,12 +74,14 @@ def named() -> dict[str, type]:
 
 def _classes() -> Iterator[tuple[str, type]]:
     """Each class, and the module that a config names it in."""
-    kinds = ((sinrnn, Series), (torch.optim, Optimizer), (lr_scheduler, lr_scheduler.LRScheduler))
-    for module, kind in kinds:
-        for name in module.__all__:
-            cls = getattr(module, name)
-            if inspect.isclass(cls) and issubclass(cls, kind) and cls not in CALLING:
-                yield module.__name__, cls
+    kinds = [("sinrnn", series, Series), ("sinrnn", synthetic, Series)]
+    kinds += [("torch.optim", torch.optim, Optimizer)]
+    kinds += [("torch.optim.lr_scheduler", lr_scheduler, lr_scheduler.LRScheduler)]
+    for home, module, kind in kinds:
+        for name, cls in vars(module).items():
+            known = inspect.isclass(cls) and issubclass(cls, kind) and cls not in CALLING
+            if known and not name.startswith("_"):
+                yield home, cls
     for home, classes in LIGHTNING.items():
         for cls in classes:
             yield home, cls

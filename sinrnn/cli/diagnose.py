@@ -1,26 +1,24 @@
 """What is wrong with a finished run, and what to try."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from sinrnn.cli.arguments import TRUST
-from sinrnn.cli.messages import refuse
+from sinrnn.cli.messages import Parser, program, refuse, say
 from sinrnn.evaluation.diagnosis.checks import diagnose, letter
 from sinrnn.evaluation.results import History, Results
 from sinrnn.nn.rnn import SinRNN
 
 
+@program
 def main(argv: Sequence[str] | None = None) -> int:
     """Examine a run's folder and print what was measured; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description="What is wrong with a finished run, and what to try."
-    )
+    parser = Parser(description="What is wrong with a finished run, and what to try.")
     parser.add_argument("run", type=Path, help="The run's folder.")
     parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help=TRUST)
     args = parser.parse_args(argv)
     try:
-        print(letter(diagnose(_examined(args.run, args.trust))))  # noqa: T201
+        say(letter(diagnose(_examined(args.run, args.trust))))
     except (ValueError, TypeError, OSError) as error:
         return refuse(error)
     return 0

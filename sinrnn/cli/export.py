@@ -4,23 +4,24 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from sinrnn.cli.messages import refuse
+from sinrnn.cli.messages import Parser, program, refuse, say
 from sinrnn.filesystem import check_other, check_target
 from sinrnn.forecasting import onnx
 from sinrnn.nn._interop import model_file
 from sinrnn.nn.rnn import SinRNN
 
 
+@program
 def main(argv: Sequence[str] | None = None) -> int:
     """Export as the arguments say, and say what was written; returns the exit status."""
-    parser = argparse.ArgumentParser(description="Write a trained network for other programs.")
+    parser = Parser(description="Write a trained network for other programs.")
     parser.add_argument("model", help="A run's folder, or a model.safetensors.")
     parser.add_argument(
         "--onnx", type=Path, help="ONNX file to write; by default model.onnx beside the model."
     )
     args = parser.parse_args(argv)
     try:
-        print(_written(args))  # noqa: T201
+        say(_written(args))
     except (ImportError, ValueError, OSError) as error:
         return refuse(error)
     return 0

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sinrnn.cli.arguments import TRUST
-from sinrnn.cli.messages import refuse
+from sinrnn.cli.messages import Parser, program, refuse, say
 from sinrnn.data.series import FileSeries, Series
 from sinrnn.filesystem import check_other, check_target, write
 from sinrnn.forecasting.forecast import forecast
@@ -13,9 +13,10 @@ from sinrnn.nn._interop import model_file
 from sinrnn.nn.rnn import SinRNN
 
 
+@program
 def main(argv: Sequence[str] | None = None) -> int:
     """Forecast as the arguments say, write it, and say where; returns the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Go on where a series ends, in its own units, with intervals that hold 90 %."
     )
     parser.add_argument("model", help="A run's folder, or a model.safetensors.")
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help=TRUST)
     args = parser.parse_args(argv)
     try:
-        print(_written(args))  # noqa: T201
+        say(_written(args))
     except (ValueError, TypeError, OSError) as error:
         return refuse(error)
     return 0

@@ -1,9 +1,23 @@
-"""What the programs say where something is wrong, in one line, and what they keep quiet."""
+"""What the programs say, what they say in one line where something is wrong, and what they do not.
 
+All that they print goes through `say`, `refuse` and `Parser`; every main is a `program`.
+"""
+
+import argparse
+import functools
 import logging
+import os
 import re
 import sys
 import warnings
+from collections.abc import Callable
+from typing import Any, ParamSpec, TextIO
+
+from sinrnn.filesystem import shown
+
+P = ParamSpec("P")
+
+BROKEN_PIPE = 128 + 13  # as the shell says it of a process that SIGPIPE has ended
 
 # What a user can do nothing about.
 NOISE = [
@@ -23,9 +37,55 @@ REASONS = {
 }
 
 
+def program(main: Callable[P, int]) -> Callable[P, int]:
+    """A main that ends as other programs do where nobody reads on: `train.py | head -1`."""
+
+    @functools.wraps(main)
+    def run(*args: P.args, **options: P.kwargs) -> int:
+        try:
+            try:
+                return main(*args, **options)
+            finally:
+                sys.stdout.flush()  # here, where a broken pipe has an answer yet
+        except BrokenPipeError:
+            for stream in (sys.stdout, sys.stderr):
+                _silence(stream)
+            return BROKEN_PIPE
+
+    return run
+
+
+def _silence(stream: TextIO) -> None:
+    """Let what a stream still holds go nowhere, if where it went is gone."""
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def say(text: str, file: TextIO | None = None) -> None:
+    """Print, to standard output by default."""
+    print(shown(text), file=file)
+
+
+class Parser(argparse.ArgumentParser):
+    """Shows arguments as `say` does; a broken pipe is an error to it, too."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        (file or sys.stderr).write(shown(message))
+
+
 def refuse(error: Exception) -> int:
-    """Say in one line what is wrong; returns the exit status."""
-    print(f"error: {one_line(str(error))}", file=sys.stderr)  # noqa: T201
+    """Say in one line what is wrong; returns the exit status.
+
+    Raises:
+        BrokenPipeError: It is one: nobody would read the line.
+    """
+    if isinstance(error, BrokenPipeError):
+        raise error
+    say(f"error: {one_line(str(error))}", sys.stderr)
     return 2
 
 

@@ -15,9 +15,9 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from sinrnn.callbacks.monitor import Monitor
-from sinrnn.cli import allowed, config
+from sinrnn.cli import allowed, config, messages
 from sinrnn.cli.arguments import TRUST, command, configs, take_trusted, with_config
-from sinrnn.cli.messages import one_line, quiet, refuse
+from sinrnn.cli.messages import one_line, program, quiet, refuse, say
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.filesystem import CONFIGS, refuse_url
 from sinrnn.run import Run, prepare
@@ -52,7 +52,7 @@ BOUNDS = {
 }
 
 
-class Parser(LightningArgumentParser):
+class Parser(messages.Parser, LightningArgumentParser):
     """A parser for which no value is a file to read another part of the config from."""
 
     def add_class_arguments(self, *args: Any, **options: Any) -> list[str]:
@@ -175,6 +175,7 @@ class TrainCLI(LightningCLI):
         return shlex.join([*command(), "--resume", str(folder), *trust])
 
 
+@program
 def main(argv: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()) -> int:
     """Train as the arguments say and print what came out; returns the exit status.
 
@@ -205,7 +206,7 @@ def _train(run: Run) -> int:
         text = run.train()
     except Interrupted as stopped:
         if run.trainer.is_global_zero:
-            print(f"\n{stopped}, and saved; go on with: {run.command}", file=sys.stderr)  # noqa: T201
+            say(f"\n{stopped}, and saved; go on with: {run.command}", sys.stderr)
         return 128 + stopped.number
     except FloatingPointError as error:
         last = run.closing.folder / "checkpoints" / "last.ckpt"
@@ -220,5 +221,5 @@ def _train(run: Run) -> int:
     finally:
         run.leave()
     if text:
-        print(f"\n{text}")  # noqa: T201
+        say(f"\n{text}")
     return 0

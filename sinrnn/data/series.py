@@ -1,8 +1,11 @@
 """Where the numbers come from: a series is one value per time step, in time order."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from sinrnn.data import readers
@@ -85,3 +88,16 @@ class FileSeries(Series):
         if self._values is None:
             self._values = readers.read(self.path, self.column)
         return self._values
+
+
+def digest(values: Tensor) -> dict[str, Any]:
+    """What tells one series from another: points, dtype, and SHA-256 of the values' bytes.
+
+    Args:
+        values: The series, (points,); one that maps a file is read in parts.
+    """
+    found = hashlib.sha256()
+    for part in values.detach().split(readers.CHUNK):
+        found.update(part.cpu().contiguous().view(torch.uint8).numpy().data)
+    dtype = str(values.dtype).removeprefix("torch.")
+    return {"points": len(values), "dtype": dtype, "sha256": found.hexdigest()}

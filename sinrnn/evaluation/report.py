@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sinrnn.evaluation.backtest import Honesty
 from sinrnn.evaluation.baselines import skill
 from sinrnn.evaluation.results import ROUNDING, Results
+from sinrnn.filesystem import escaped
 
 # What was measured, and what is wrong with it and what to try, if anything is.
 Finding = tuple[str, str]
@@ -95,7 +96,7 @@ def closing(results: Results, illnesses: Sequence[str] = ()) -> str:
     if results.honesty is not None:
         facts |= honest(results.honesty)
     facts["training"] = f"{results.seconds:.1f} s"
-    facts |= results.where
+    facts |= {name: escaped(where) for name, where in results.where.items()}
     width = max(map(len, facts))
     lines += [f"{name.ljust(width)}  {fact}" for name, fact in facts.items()]
     if illnesses:

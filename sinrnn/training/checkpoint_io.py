@@ -98,7 +98,14 @@ def _plain(value: Any) -> None:
 
 
 class Durable(CheckpointIO):
-    """How the Trainer writes and reads checkpoints, its own callbacks' too."""
+    """How the Trainer writes, reads and removes checkpoints, its own callbacks' too.
+
+    Callbacks take the paths of files to remove from checkpoints, which may name any file: only
+    files that this object has written are removed.
+    """
+
+    def __init__(self) -> None:
+        self.written: set[Path] = set()
 
     def save_checkpoint(
         self, checkpoint: Content, path: str | Path, storage_options: Any = None
@@ -111,6 +118,7 @@ class Durable(CheckpointIO):
         refuse_infinite(checkpoint["state_dict"])
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write(path, pack(checkpoint))
+        self.written.add(Path(path).resolve())
 
     def load_checkpoint(
         self,
@@ -122,5 +130,8 @@ class Durable(CheckpointIO):
         return read(path, map_location or "cpu")
 
     def remove_checkpoint(self, path: str | Path) -> None:
-        """Remove a file that is no longer wanted."""
-        Path(path).unlink(missing_ok=True)
+        """Remove a file that is no longer wanted, if it was written here."""
+        path = Path(path).resolve()
+        if path in self.written:
+            self.written.remove(path)
+            path.unlink(missing_ok=True)

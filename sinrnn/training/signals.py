@@ -8,6 +8,8 @@ from typing import Any, Self
 
 import lightning.pytorch as pl
 
+from sinrnn.filesystem import shown
+
 ASKED = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -56,7 +58,7 @@ class Signals:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.number and number == signal.SIGINT:
             # Not an exception, which would unwind through half a step: files are whole as they are.
-            os.write(sys.stderr.fileno(), f"\n{self.again}\n".encode())
+            os.write(sys.stderr.fileno(), shown(f"\n{self.again}\n").encode())
             os._exit(128 + number)
         self.number = self.number or number
 

@@ -22,6 +22,7 @@ from sinrnn.callbacks import checkpoint, final_report
 from sinrnn.callbacks.checkpoint import Checkpoints
 from sinrnn.cli import train as cli
 from sinrnn.filesystem import write
+from sinrnn.training import loggers
 from sinrnn.training.checkpoint_io import MARK, Durable, Spoilt, pack, read
 
 # The rate grows tenfold each epoch: the first two are the best so far, and no later one is.
@@ -239,8 +240,10 @@ def test_code_in_a_checkpoint_never_runs(main, tmp_path, monkeypatch, capsys, pa
 
 
 def test_checkpoint_is_removed_and_one_that_is_gone_is_no_error(path):
+    kept = Durable()
+    kept.save_checkpoint(content(), path)
     for _ in range(2):
-        Durable().remove_checkpoint(path)
+        kept.remove_checkpoint(path)
         assert not path.exists()
 
 
@@ -388,6 +391,18 @@ def test_new_folder_ends_in_the_same_bits_and_leaves_the_old_as_it_was(train):
     with (new.parents[1] / "metrics.csv").open() as file:
         steps = [int(row["step"]) for row in csv.DictReader(file)]
     assert min(steps) >= 2 * STEPS
+
+
+def test_curve_is_on_the_disk_before_the_checkpoint_that_counts_it(train, monkeypatch):
+    order = []
+    sync, kept = loggers.Table.sync, checkpoint.write
+    monkeypatch.setattr(loggers.Table, "sync", lambda self: order.append("rows") or sync(self))
+    monkeypatch.setattr(
+        checkpoint, "write", lambda path, *args: order.append(path.stem) or kept(path, *args)
+    )
+    last = train(1)["last"]
+    assert order == ["rows", "best", "last"]
+    assert load(last)["metrics"]["rows"] == 2
 
 
 def test_resuming_sweeps_what_a_crash_has_left(train):

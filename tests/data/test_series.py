@@ -1,5 +1,6 @@
 """Series against NumPy: formulas, their noise, what follows their end; a file as a series."""
 
+import hashlib
 import math
 import os
 import subprocess
@@ -14,7 +15,8 @@ from cases import BITS, assert_close, refuses
 
 from sinrnn.callbacks import final_report
 from sinrnn.cli import train as cli
-from sinrnn.data.series import FileSeries, Series
+from sinrnn.data import readers
+from sinrnn.data.series import FileSeries, Series, digest
 from sinrnn.data.synthetic import Chirp, Damped, MackeyGlass, Sine, Square, SumOfSines
 
 
@@ -335,3 +337,18 @@ def test_network_trains_on_a_generated_series_that_the_command_line_names(train)
 def test_bad_file_ends_in_one_line_and_leaves_no_run(train, path, message):
     found = train("--data.series", "FileSeries", "--data.series.path", path)
     assert found == (2, f"error: {message}\n", [])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_digest_is_of_every_bit_and_of_no_layout(monkeypatch, dtype):
+    monkeypatch.setattr(readers, "CHUNK", 7)
+    values = torch.randn(30, dtype=dtype)
+    found = digest(values)
+    expected = hashlib.sha256(values.numpy().tobytes()).hexdigest()
+    assert found == {"points": 30, "dtype": str(dtype).removeprefix("torch."), "sha256": expected}
+    strided = torch.stack([values, -values], dim=1)[:, 0]
+    assert digest(strided) == found
+    for i in range(30):
+        other = values.clone()
+        other[i] = torch.nextafter(other[i], other[i] + 1)
+        assert digest(other) != found

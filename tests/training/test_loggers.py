@@ -2,7 +2,10 @@
 
 import errno
 import os
+import re
 import signal
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -40,11 +43,25 @@ def test_table_is_cut_at_the_step_and_goes_on_there(path):
     )
 
 
-def test_curves_of_quick_restarts_are_read_in_order(tmp_path, monkeypatch):
+NOW = 1_700_000_000.0
+CLOCKS = {
+    "stands still": [NOW, NOW, NOW],
+    "set back": [NOW, NOW - 86_400, NOW - 7],
+    "set back to 1970": [NOW, 5.0, 5.0],
+    "goes on": [NOW, NOW + 1, NOW + 86_400],
+    "goes on after it was set back": [NOW, NOW - 3, NOW + 3],
+}
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_curves_of_restarts_are_read_in_order_whatever_the_clock_says(tmp_path, monkeypatch, clock):
     folder = tmp_path / "runs" / "name" / "version_0"
     for start, process in enumerate((99, 100, 7)):  # whose names would sort 100, 7, 99
         monkeypatch.setattr(os, "getpid", lambda process=process: process)
+        monkeypatch.setattr(time, "time", lambda now=CLOCKS[clock][start]: now)
+        monkeypatch.setattr(time, "sleep", None)  # nobody waits for a clock
         events, _ = loggers.loggers(folder, 10 * start or None)
+        loggers.begin(events)
         first = 10 * start + 1 if start else 0  # the last four are forgotten, and made again
         for step in range(first, 10 * start + 15):
             events.experiment.add_scalar("loss", 100 * start + step, step)
@@ -53,6 +70,9 @@ def test_curves_of_quick_restarts_are_read_in_order(tmp_path, monkeypatch):
     expected = [*range(11), *range(111, 121), *range(221, 235)]
     assert [event.step for event in found] == [value % 100 for value in expected]
     assert [event.value for event in found] == expected
+    names = sorted(path.name for path in folder.glob("events.*"))
+    assert len(names) == 3
+    assert all(re.fullmatch(r"events\.out\.tfevents\.\d{10}\..+", name) for name in names)
 
 
 def test_table_of_a_run_that_starts_again_is_empty(path):
@@ -65,6 +85,85 @@ def test_table_forgets_a_row_that_a_crash_has_cut(path, lost):
     path.write_bytes(TABLE.encode()[:-lost])
     loggers.loggers(path.parent, 2000)
     assert path.read_bytes().decode() == "a,epoch,step\r\n0.5,,0\r\n,0,7\r\n0.25,1,14\r\n"
+
+
+def logged(rows):
+    """What a checkpoint says of a table with these rows."""
+    table = loggers.Table(Path("unused"), None, None)
+    for row in rows:
+        table.log_metrics(*row)
+    return table.state()
+
+
+ROWS = [({"a": 0.5}, 0), ({"epoch": 0}, 7), ({"a": 0.25, "epoch": 1}, 14)]
+
+
+@pytest.fixture
+def known(tmp_path, monkeypatch):
+    """What a checkpoint of the third row, at step 14, says of the table."""
+    monkeypatch.chdir(tmp_path)
+    return logged(ROWS)
+
+
+def test_table_that_holds_what_was_logged_is_cut_after_it(path, known):
+    assert known["rows"] == 3
+    table = loggers.loggers(path.parent, 14, known)[1]
+    assert path.read_bytes().decode() == "a,epoch,step\r\n0.5,,0\r\n,0,7\r\n0.25,1,14\r\n"
+    assert table.experiment.state() == known
+    table.log_metrics({"a": 0.125, "b": 2.0, "epoch": 2}, 21)
+    table.save()
+    assert table.experiment.state() == logged([*ROWS, ({"a": 0.125, "b": 2.0, "epoch": 2}, 21)])
+    # Another column of another run's is no change of these rows.
+    assert loggers.loggers(path.parent, 14, known)[1].experiment.state() == known
+
+
+def test_rows_that_a_checkpoint_counts_stay_whatever_their_step(path, known):
+    loggers.loggers(path.parent, 7, known)
+    assert path.read_bytes().decode() == "a,epoch,step\r\n0.5,,0\r\n,0,7\r\n0.25,1,14\r\n"
+
+
+DAMAGED = {
+    "first row gone": (lambda text: text.replace("0.5,,0\r\n", ""), "its first 3 rows differ"),
+    "a digit": (lambda text: text.replace("0.25", "0.35"), "its first 3 rows differ"),
+    "another step": (lambda text: text.replace(",14", ",13"), "its first 3 rows differ"),
+    "a column": (lambda text: text.replace("a,", "b,"), "its first 3 rows differ"),
+    "a cell more": (lambda text: text.replace(",14", ",14,1"), "its first 3 rows differ"),
+    "last rows gone": (lambda text: text[: text.index("0.25")], "it has 2 rows and had 3"),
+    "cut within": (lambda text: text[: text.index("14")], "it has 2 rows and had 3"),
+    "empty": (lambda text: "", "it has 0 rows and had 3"),
+    "no table": (lambda text: '"' * 200_000 + "\n", "it has 0 rows and had 3"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_table_without_what_was_logged_is_refused_and_left(path, known, damage):
+    damaged, reason = DAMAGED[damage]
+    path.write_bytes(damaged(TABLE).encode())
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"metrics\.csv") as error:
+        loggers.loggers(path.parent, 14, known)
+    assert str(error.value) == (
+        f"{path} is not as the checkpoint left it: {reason}: restore it, or remove it to go on "
+        "without the earlier curve"
+    )
+    assert path.read_bytes() == before
+
+
+def test_table_that_was_removed_starts_again(path, known):
+    path.unlink()
+    table = loggers.loggers(path.parent, 14, known)[1]
+    table.log_metrics({"a": 0.125, "epoch": 2}, 21)
+    assert table.experiment.state() == logged([({"a": 0.125, "epoch": 2}, 21)])
+
+
+def test_rows_and_their_file_are_on_the_disk_after_sync(path, known, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd)))
+    table = loggers.loggers(path.parent, 14, known)[1].experiment
+    synced.clear()
+    table.sync()
+    wanted = [path.stat(), path.parent.stat()]
+    assert [found.st_ino for found in synced] == [found.st_ino for found in wanted]
 
 
 def test_table_is_never_gone(path, monkeypatch):
