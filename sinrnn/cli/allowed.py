@@ -8,6 +8,7 @@ import inspect
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -74,10 +75,13 @@ def named() -> dict[str, type]:
 
 def _classes() -> Iterator[tuple[str, type]]:
     """Each class, and the module that a config names it in."""
-    kinds = [("sinrnn", series, Series), ("sinrnn", synthetic, Series)]
-    kinds += [("torch.optim", torch.optim, Optimizer)]
-    kinds += [("torch.optim.lr_scheduler", lr_scheduler, lr_scheduler.LRScheduler)]
-    for home, module, kind in kinds:
+    homes: list[tuple[str, ModuleType, type]] = [
+        ("sinrnn", series, Series),
+        ("sinrnn", synthetic, Series),
+        ("torch.optim", torch.optim, Optimizer),
+        ("torch.optim.lr_scheduler", lr_scheduler, lr_scheduler.LRScheduler),
+    ]
+    for home, module, kind in homes:
         for name, cls in vars(module).items():
             known = inspect.isclass(cls) and issubclass(cls, kind) and cls not in CALLING
             if known and not name.startswith("_"):
