@@ -7,6 +7,7 @@ import lightning.pytorch as pl
 
 from sinrnn import checkpoint, doctor, report
 from sinrnn.backtest import judge
+from sinrnn.durable import write
 from sinrnn.examine import examine, pictures, predictions
 from sinrnn.forecaster import Forecaster
 from sinrnn.monitor import Monitor
@@ -57,10 +58,11 @@ class Closing(pl.Callback):
         results.honesty, results.seconds = found, seconds
         results.where = {"run": f"{self.folder}", "TensorBoard": self.tensorboard}
         self.text = report.closing(results, doctor.illnesses(results))
-        (self.folder / "report.md").write_text(f"# {self.folder}\n\n```text\n{self.text}\n```\n")
+        about = f"# {self.folder}\n\n```text\n{self.text}\n```\n"
+        write(self.folder / "report.md", about.encode())
         (self.folder / "figures").mkdir(exist_ok=True)
         files = {}
         for name, draw in pictures(data, predicted, results, pl_module.readout_epoch).items():
             files[name] = png(draw())
-            (self.folder / "figures" / f"{name}.png").write_bytes(files[name])
+            write(self.folder / "figures" / f"{name}.png", files[name])
         self.monitor.finish(trainer, net, results, files, self.text)

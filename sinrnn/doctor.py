@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sinrnn.arguments import TRUST
+from sinrnn.durable import refuse_links
 from sinrnn.forecast_checks import constant, extrapolation, last_value, rollout
 from sinrnn.messages import refuse
 from sinrnn.results import History, Results
@@ -85,6 +86,7 @@ def _examined(folder: Path, trusted: Sequence[str]) -> Results:
     from sinrnn.cli import configured  # which knows this file
     from sinrnn.examine import examine, predictions
 
+    refuse_links(folder)
     net = SinRNN.load(folder / "model.safetensors")
     cli = configured(folder, net, trusted)
     data = cli.datamodule

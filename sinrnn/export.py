@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from sinrnn.durable import local, write
+from sinrnn.durable import local, refuse_links, write
 
 if TYPE_CHECKING:
     from sinrnn.rnn import SinRNN
@@ -112,9 +112,13 @@ def model_file(path: str | Path) -> Path:
 
     Raises:
         ValueError: It is a URL.
-        FileNotFoundError: There is no such file or folder.
+        OSError: There is no such file or folder, or the folder holds a link.
     """
-    return Path(path) / "model.safetensors" if Path(path).is_dir() else local(path)
+    path = Path(path)
+    if not path.is_dir():
+        return local(path)
+    refuse_links(path)
+    return path / "model.safetensors"
 
 
 def from_torch(cls: type["SinRNN"], rnn: nn.RNN, head: nn.Linear | None) -> "SinRNN":

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sinrnn.arguments import TRUST
-from sinrnn.durable import check_other, check_target, write
+from sinrnn.durable import check_other, check_target, refuse_links, write
 from sinrnn.export import model_file
 from sinrnn.messages import refuse
 from sinrnn.rnn import SinRNN
@@ -154,6 +154,7 @@ def _series(args: argparse.Namespace, folder: Path, net: SinRNN) -> Series:
         raise ValueError(
             f"{args.model} lies in no run's folder: name the file of the series with --input"
         )
+    refuse_links(folder)
     from sinrnn.cli import configured  # Lightning is slow to come
 
     series: Series = configured(folder, net, args.trust).datamodule.series

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sinrnn import baselines
 from sinrnn.backtest import Honesty
+from sinrnn.durable import local
 from sinrnn.rnn import SinRNN
 from sinrnn.tracing import Trace
 
@@ -65,11 +66,12 @@ class History:
 
         Raises:
             ValueError: A line is not whole, or has text where a number belongs.
+            OSError: It is no file, or may not be read.
         """
         found = cls()
         if not path.exists():
             return found
-        with path.open() as file:
+        with local(path).open() as file:
             rows = csv.DictReader(file)
             for row in rows:
                 try:

@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from sinrnn.arguments import command, folder_name
 from sinrnn.checkpoint import Checkpoints, Durable, read
 from sinrnn.closing import Closing
-from sinrnn.durable import write
+from sinrnn.durable import refuse_links, write
 from sinrnn.forecaster import Forecaster
 from sinrnn.interrupt import Signals
 from sinrnn.loggers import forgive, loggers
@@ -123,6 +123,8 @@ def prepare(cli: "TrainCLI") -> Run:
         OSError: A file cannot be read, or no folder be made.
     """
     resumed, checkpoint = _origin(cli.config.resume, cli.config.ckpt_path)
+    if resumed is not None:
+        refuse_links(resumed)
     with ExitStack() as undo:
         first = not _get_rank()  # of several processes the first alone writes anything
         lock = claim(resumed) if resumed is not None and first else -1
