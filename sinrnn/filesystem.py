@@ -31,7 +31,7 @@ def local(path: str | Path) -> Path:
 
     Raises:
         ValueError: It is a URL.
-        OSError: There is no such file, or it is a folder.
+        OSError: There is no such file, or it is a folder, a pipe or a device.
     """
     refuse_url(str(path))
     path = Path(path)
@@ -39,7 +39,38 @@ def local(path: str | Path) -> Path:
         raise IsADirectoryError(f"{path} is a folder: name a file in it")
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
+    if not path.is_file():
+        raise _irregular(path)
     return path
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse a run's folder that holds more than files and folders, at any depth.
+
+    What is written through a link lands elsewhere, and a pipe is never read to its end. The
+    folder's own path may go through links; where there is no folder, nothing is refused.
+
+    Raises:
+        OSError: It holds a link, a pipe or a device.
+    """
+    waiting = [folder] if folder.is_dir() else []
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                path = Path(entry.path)
+                if entry.is_symlink():
+                    raise OSError(
+                        f"{path} is a link to {path.readlink()}: a run's folder must hold its "
+                        "files themselves, put the file there or remove the link"
+                    )
+                if entry.is_dir():
+                    waiting.append(path)
+                elif not entry.is_file():
+                    raise _irregular(path)
+
+
+def _irregular(path: Path) -> OSError:
+    return OSError(f"{path} is not a regular file: put a file in its place")
 
 
 def check_target(option: str, path: Path, ending: str) -> None:
@@ -71,12 +102,16 @@ def write(path: str | Path, content: bytes) -> None:
     """Put bytes into a file, so that after a crash at any instant it has these or its old ones.
 
     Raises:
-        OSError: The disk is full, or the folder cannot be written; the old file is as it was.
+        OSError: The disk is full, the folder cannot be written, or the file is a link; what was
+            there is as it was.
     """
     path = Path(path)
+    if path.is_symlink():
+        raise OSError(f"{path} is a link to {path.readlink()}: remove it, or name the file itself")
     part = path.with_name(path.name + ".part")
     try:
-        with part.open("w+b") as file:
+        part.unlink(missing_ok=True)
+        with part.open("x+b") as file:  # a new file, never one that a link of this name points to
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -20,7 +20,7 @@ from sinrnn.callbacks.checkpoint import Checkpoints
 from sinrnn.callbacks.final_report import Closing
 from sinrnn.callbacks.progress_bar import Progress
 from sinrnn.data.series import digest
-from sinrnn.filesystem import shown, write
+from sinrnn.filesystem import refuse_links, shown, write
 from sinrnn.training.checkpoint_io import Content, Durable, read
 from sinrnn.training.forecaster import Forecaster
 from sinrnn.training.loggers import begin, loggers
@@ -198,6 +198,8 @@ def prepare(cli: Job) -> Run:
         OSError: A file cannot be read, or no folder be made.
     """
     resumed, checkpoint = _origin(cli.config.resume, cli.config.ckpt_path)
+    if resumed is not None:
+        refuse_links(resumed)
     with ExitStack() as undo:
         first = not _get_rank()  # of several processes the first alone writes anything
         lock = claim(resumed) if resumed is not None and first else -1

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from cases import refuses
 
-from sinrnn.filesystem import write
+from sinrnn.filesystem import local, refuse_links, write
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
@@ -98,3 +99,76 @@ def test_write_of_more_than_fits_leaves_the_old(old):
     said = f"{old} could not be saved (File too large); what was there is as it was\n"
     assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
     assert alone(old, b"old")
+
+
+# Links and what is no file
+
+links = pytest.mark.skipif(os.name == "nt", reason="Windows makes links for administrators alone")
+
+
+@links
+def test_write_through_a_link_is_refused(old, tmp_path):
+    link = tmp_path / "folder" / "link"
+    link.parent.mkdir()
+    link.symlink_to(old)
+    with refuses(OSError, f"{link} is a link to {old}: remove it, or name the file itself"):
+        write(link, b"new")
+    assert old.read_bytes() == b"old"
+    assert list(link.parent.iterdir()) == [link]
+
+
+@links
+def test_write_does_not_follow_a_link_in_place_of_its_temporary_file(old, tmp_path):
+    target = tmp_path / "folder" / "file"
+    target.parent.mkdir()
+    target.with_name("file.part").symlink_to(old)
+    write(target, b"new")
+    assert old.read_bytes() == b"old"
+    assert alone(target, b"new")
+    assert not target.is_symlink()
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run's folder, which is reached through a link."""
+    (tmp_path / "disk" / "run" / "figures").mkdir(parents=True)
+    (tmp_path / "disk" / "run" / "report.md").write_text("fine")
+    (tmp_path / "runs").symlink_to(tmp_path / "disk", target_is_directory=True)
+    return tmp_path / "runs" / "run"
+
+
+@links
+def test_folder_without_links_is_taken_wherever_it_lies(run, tmp_path):
+    refuse_links(run)
+    refuse_links(tmp_path / "nowhere")  # which whoever reads it will say
+
+
+@links
+@pytest.mark.parametrize(
+    "name", ["report.md.part", "figures/losses.png", "figures/more", ".hidden"]
+)
+@pytest.mark.parametrize("goal", ["..", "/etc/passwd", "nowhere", "figures"])
+def test_link_in_a_folder_is_refused_with_where_it_points(run, name, goal):
+    (run / name).symlink_to(goal)
+    said = (
+        f"{run / name} is a link to {goal}: a run's folder must hold its files themselves, put the "
+        "file there or remove the link"
+    )
+    with refuses(OSError, said):
+        refuse_links(run)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in Windows' folders")
+def test_pipe_is_neither_read_nor_taken_in_a_folder(run):
+    pipe = run / "metrics.csv"
+    os.mkfifo(pipe)
+    said = f"{pipe} is not a regular file: put a file in its place"
+    for refusing, path in ((local, pipe), (refuse_links, run)):
+        with refuses(OSError, said):
+            refusing(path)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no device of that name")
+def test_device_is_not_read():
+    with refuses(OSError, "/dev/zero is not a regular file: put a file in its place"):
+        local("/dev/zero")

@@ -13,7 +13,7 @@ from sinrnn.evaluation.evaluate import examine, predictions
 from sinrnn.evaluation.figures import pictures
 from sinrnn.evaluation.plots import png
 from sinrnn.evaluation.results import History
-from sinrnn.filesystem import escaped
+from sinrnn.filesystem import escaped, write
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.training import checkpoint_io
 from sinrnn.training.forecaster import Forecaster
@@ -61,12 +61,11 @@ class Closing(pl.Callback):
         results.honesty, results.seconds = found, seconds
         results.where = {"run": f"{self.folder}", "TensorBoard": self.tensorboard}
         self.text = report.closing(results, checks.illnesses(results))
-        (self.folder / "report.md").write_text(
-            f"# {escaped(f'{self.folder}')}\n\n```text\n{self.text}\n```\n"
-        )
+        about = f"# {escaped(f'{self.folder}')}\n\n```text\n{self.text}\n```\n"
+        write(self.folder / "report.md", about.encode())
         (self.folder / "figures").mkdir(exist_ok=True)
         files = {}
         for name, draw in pictures(data, predicted, results, pl_module.readout_epoch).items():
             files[name] = png(draw())
-            (self.folder / "figures" / f"{name}.png").write_bytes(files[name])
+            write(self.folder / "figures" / f"{name}.png", files[name])
         self.monitor.finish(trainer, net, results, files, self.text)

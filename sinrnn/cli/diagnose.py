@@ -7,6 +7,7 @@ from sinrnn.cli.arguments import TRUST
 from sinrnn.cli.messages import Parser, program, refuse, say
 from sinrnn.evaluation.diagnosis.checks import diagnose, letter
 from sinrnn.evaluation.results import History, Results
+from sinrnn.filesystem import refuse_links
 from sinrnn.nn.rnn import SinRNN
 
 
@@ -29,6 +30,7 @@ def _examined(folder: Path, trusted: Sequence[str]) -> Results:
     from sinrnn.cli import stored  # Lightning is slow to come
     from sinrnn.evaluation.evaluate import examine, predictions
 
+    refuse_links(folder)
     net, config = SinRNN.load(folder / "model.safetensors"), stored.read(folder)
     data = stored.data(folder, config, net, trusted)
     data.setup()

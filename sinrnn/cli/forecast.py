@@ -7,7 +7,7 @@ from pathlib import Path
 from sinrnn.cli.arguments import TRUST
 from sinrnn.cli.messages import Parser, program, refuse, say
 from sinrnn.data.series import FileSeries, Series
-from sinrnn.filesystem import check_other, check_target, write
+from sinrnn.filesystem import check_other, check_target, refuse_links, write
 from sinrnn.forecasting.forecast import forecast
 from sinrnn.nn._interop import model_file
 from sinrnn.nn.rnn import SinRNN
@@ -82,6 +82,7 @@ def _series(args: argparse.Namespace, folder: Path, net: SinRNN) -> Series:
         raise ValueError(
             f"{args.model} lies in no run's folder: name the file of the series with --input"
         )
+    refuse_links(folder)
     from sinrnn.cli import stored  # Lightning is slow to come
 
     return stored.data(folder, stored.read(folder), net, args.trust).series

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sinrnn.evaluation import baselines
 from sinrnn.evaluation.backtest import Honesty
+from sinrnn.filesystem import local
 from sinrnn.nn.functional import half_mse
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.nn.trace import Trace
@@ -66,11 +67,12 @@ class History:
 
         Raises:
             ValueError: A line is not whole, or has text where a number belongs.
+            OSError: It is no file, or may not be read.
         """
         found = cls()
         if not path.exists():
             return found
-        with path.open() as file:
+        with local(path).open() as file:
             rows = csv.DictReader(file)
             for row in rows:
                 try:

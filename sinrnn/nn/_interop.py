@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from sinrnn.filesystem import local, write
+from sinrnn.filesystem import local, refuse_links, write
 from sinrnn.nn.init import Weights
 
 N = TypeVar("N")
@@ -82,9 +82,13 @@ def model_file(path: str | Path) -> Path:
 
     Raises:
         ValueError: It is a URL.
-        FileNotFoundError: There is no such file or folder.
+        OSError: There is no such file or folder, or the folder holds a link.
     """
-    return Path(path) / "model.safetensors" if Path(path).is_dir() else local(path)
+    path = Path(path)
+    if not path.is_dir():
+        return local(path)
+    refuse_links(path)
+    return path / "model.safetensors"
 
 
 def from_torch(rnn: nn.RNN, head: nn.Linear | None) -> dict[str, Tensor]:

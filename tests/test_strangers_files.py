@@ -1,0 +1,166 @@
+"""Folders and files from strangers: nothing is written elsewhere, nothing hangs or fills memory."""
+
+import os
+import re
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from sinrnn import filesystem
+from sinrnn.callbacks import final_report
+from sinrnn.cli import diagnose, export, forecast
+from sinrnn.cli import train as cli
+
+SMALL = """
+name: small
+data: {series: {class_path: sinrnn.Sine, init_args: {points: 120}}, batch_size: 32}
+model: {hidden_size: 5, optimizer: {class_path: torch.optim.Adam, init_args: {lr: 0.01}}}
+trainer: {max_epochs: 1, accelerator: cpu, enable_progress_bar: false}
+"""
+MAINS = {
+    "forecast": lambda run: forecast.main([run, "--steps", "3"]),
+    "forecast of the file": lambda run: forecast.main([f"{run}/model.safetensors", "--steps", "3"]),
+    "diagnose": lambda run: diagnose.main([run]),
+    "export": lambda run: export.main([run]),
+    "resume": lambda run: cli.main(["--resume", run, "--trainer.max_epochs", "2"]),
+}
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes in folders")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of a finished run."""
+    folder, before = tmp_path_factory.mktemp("trained"), torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    (folder / "small.yaml").write_text(SMALL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(torch, "set_num_threads", lambda threads: None)
+        patch.setattr(final_report, "pictures", lambda *args: {})  # most of a run's time
+        assert cli.main(["--config", "small.yaml"]) == 0
+    torch.set_default_dtype(before)
+    return folder / "runs" / "small" / "version_0"
+
+
+@pytest.fixture
+def theirs(trained, tmp_path, monkeypatch):
+    """A copy of that folder, from a stranger; its name, as seen from where one is."""
+    shutil.copytree(trained, tmp_path / "theirs")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
+    monkeypatch.setattr(final_report, "pictures", lambda *args: {})
+    return Path("theirs")
+
+
+@pytest.fixture
+def refused(capsys):
+    """Call a main that refuses in one line, and give it."""
+
+    def call(main, *args):
+        capsys.readouterr()
+        assert main(*args) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert re.fullmatch(r"error: [^\n]+\n", err), err
+        return err.removeprefix("error: ").rstrip()
+
+    return call
+
+
+@pytest.fixture
+def alarm():
+    """What waits for longer than half a minute fails."""
+
+    def late(number, frame):
+        raise TimeoutError("it waits for a pipe")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(30)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+# Links and pipes in a run's folder
+
+
+@posix
+@pytest.mark.parametrize("main", MAINS)
+@pytest.mark.parametrize("name", ["report.md", "model.safetensors.part", "metrics.csv", "figures"])
+def test_link_in_a_run_folder_is_refused_and_not_followed(refused, theirs, main, name):
+    mine = Path("mine")
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("mine")
+    link = theirs / name
+    shutil.rmtree(link) if link.is_dir() else link.unlink(missing_ok=True)
+    goal = mine if name == "figures" else mine / "thesis.tex"
+    link.symlink_to(goal.resolve())
+    assert refused(MAINS[main], str(theirs)).startswith(f"{link} is a link to {goal.resolve()}: ")
+    assert [path.name for path in mine.iterdir()] == ["thesis.tex"]
+    assert (mine / "thesis.tex").read_text() == "mine"
+
+
+@posix
+@pytest.mark.parametrize("main", ["forecast", "diagnose"])
+def test_run_folder_behind_a_link_is_read(capsys, theirs, main):
+    Path("runs").symlink_to(theirs.parent.resolve())
+    assert MAINS[main]("runs/theirs") == 0
+
+
+@posix
+@pytest.mark.usefixtures("alarm")
+@pytest.mark.parametrize("main", MAINS)
+@pytest.mark.parametrize(
+    "name", ["metrics.csv", "config.yaml", "model.safetensors", "checkpoints/last.ckpt"]
+)
+def test_pipe_in_a_run_folder_is_refused_and_not_waited_for(refused, theirs, main, name):
+    (theirs / name).unlink()
+    os.mkfifo(theirs / name)
+    refused(MAINS[main], str(theirs))
+
+
+def test_report_and_pictures_are_written_durably(theirs, monkeypatch):
+    """On a full disk a run that goes on keeps the report and the pictures that it had."""
+    drawn = {"losses": lambda: None}
+    (theirs / "figures" / "losses.png").write_bytes(b"old")
+    report, write = (theirs / "report.md").read_text(), filesystem.write
+
+    def full(path, content):
+        if path.suffix in (".png", ".md"):
+            raise OSError(f"{path} could not be saved (No space left on device)")
+        write(path, content)
+
+    monkeypatch.setattr(final_report, "pictures", lambda *args: drawn)
+    monkeypatch.setattr(final_report, "png", lambda figure: b"new")
+    monkeypatch.setattr(final_report, "write", full)
+    assert MAINS["resume"](str(theirs)) == 2
+    assert (theirs / "report.md").read_text() == report
+    assert (theirs / "figures" / "losses.png").read_bytes() == b"old"
+    monkeypatch.setattr(final_report, "write", write)
+    assert MAINS["resume"](str(theirs)) == 0
+    assert (theirs / "figures" / "losses.png").read_bytes() == b"new"
+
+
+@posix
+@pytest.mark.usefixtures("alarm", "theirs")
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "npy", "parquet"])
+def test_pipe_in_place_of_a_series_is_refused(refused, ending):
+    pipe = f"pipe.{ending}"
+    os.mkfifo(pipe)
+    said = f"{pipe} is not a regular file: put a file in its place"
+    series = ["--data.series", "FileSeries", "--data.series.path", pipe]
+    assert refused(cli.main, series) == said
+    assert refused(forecast.main, ["theirs", "--steps", "3", "--input", pipe]) == said
+
+
+@posix
+@pytest.mark.usefixtures("alarm", "theirs")
+def test_pipe_in_place_of_a_model_or_checkpoint_is_refused(refused):
+    os.mkfifo("pipe")
+    said = "pipe is not a regular file: put a file in its place"
+    assert refused(cli.main, ["--ckpt_path", "pipe"]) == said
+    assert refused(forecast.main, ["pipe", "--steps", "3"]) == said
+    assert refused(export.main, ["pipe"]) == said
