@@ -320,12 +320,14 @@ def test_escape_sequences_in_the_command_that_goes_on_are_shown(train, home, cap
 # Whoever reads what is said, and stops to
 
 
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+
 def closed(*command, errors=False):
     """A process whose output nobody reads: its exit status, and what it says of that."""
     stderr = subprocess.STDOUT if errors else subprocess.PIPE
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with subprocess.Popen(
-        [sys.executable, *command], stdout=subprocess.PIPE, stderr=stderr, text=True, env=env
+        [sys.executable, *command], stdout=subprocess.PIPE, stderr=stderr, text=True, env=BUFFERED
     ) as process:
         process.stdout.close()
         said = "" if errors else process.stderr.read()
@@ -357,16 +359,32 @@ def test_refusal_that_nobody_reads_ends_in_the_same_way(home):
     assert closed(script, "--config", "nope.yaml", errors=True) == (141, "")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")
+@pytest.mark.parametrize("given", ["train", "train with its bar", "forecast", "diagnose"])
+def test_output_that_cannot_be_written_is_one_line(train, home, given):
+    assert train("--config", "small.yaml")[0] == 0
+    script = str(ROOT / "scripts" / f"{given.split()[0]}.py")
+    command = [sys.executable, script, *SCRIPTS[given].split()]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=BUFFERED)
+    assert (done.returncode, done.stderr) == (2, "error: [Errno 28] No space left on device\n")
+
+
 class Gone(Callback):
-    """Nobody reads on, in the second epoch."""
+    """What is printed can be written no more, in the second epoch."""
+
+    def __init__(self, error):
+        self.error = error
 
     def on_train_batch_end(self, trainer, *args):
         if trainer.current_epoch == 1:
-            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+            raise OSError(self.error, os.strerror(self.error))
 
 
-def test_training_that_nobody_reads_saves_what_it_has(train, home):
-    assert cli.main(["--config", "small.yaml", "--trainer.max_epochs", "3"], [Gone()]) == 141
+@pytest.mark.parametrize(("error", "status"), [(errno.EPIPE, 141), (errno.ENOSPC, 2)])
+def test_training_that_nobody_reads_saves_what_it_has(train, home, error, status):
+    args = ["--config", "small.yaml", "--trainer.max_epochs", "3"]
+    assert cli.main(args, [Gone(error)]) == status
     assert read(LAST)["epoch"] == 0
     assert train("--resume", str(RUN))[0] == 0
     assert train("--config", "small.yaml", "--trainer.max_epochs", "3")[0] == 0

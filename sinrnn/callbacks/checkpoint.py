@@ -2,6 +2,7 @@
 
 import copy
 import time
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +121,8 @@ class Checkpoints(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Write what is still in memory: the last epoch that went well."""
-        # Any other OSError is the disk's, which this would only repeat.
-        if isinstance(exception, BrokenPipeError) or not isinstance(exception, OSError):
+        # An OSError may be the disk's, and then come again; or that of what is printed.
+        with suppress(OSError) if isinstance(exception, OSError) else nullcontext():
             self._write(trainer)
 
     def _state(self, trainer: pl.Trainer) -> Content:

@@ -42,24 +42,28 @@ def program(main: Callable[P, int]) -> Callable[P, int]:
 
     @functools.wraps(main)
     def run(*args: P.args, **options: P.kwargs) -> int:
+        status = 0
         try:
             try:
-                return main(*args, **options)
+                status = main(*args, **options)
             finally:
-                sys.stdout.flush()  # here, where a broken pipe has an answer yet
-        except BrokenPipeError:
+                sys.stdout.flush()  # here, where an error has an answer yet
+        except OSError as error:
             for stream in (sys.stdout, sys.stderr):
                 _silence(stream)
-            return BROKEN_PIPE
+            if isinstance(error, BrokenPipeError):
+                return BROKEN_PIPE
+            return status or refuse(error)  # unless it has been said
+        return status
 
     return run
 
 
 def _silence(stream: TextIO) -> None:
-    """Let what a stream still holds go nowhere, if where it went is gone."""
+    """Let what a stream still holds go nowhere, if it cannot go where it went."""
     try:
         stream.flush()
-    except BrokenPipeError:
+    except OSError:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
