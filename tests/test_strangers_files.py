@@ -4,15 +4,18 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from sinrnn import filesystem
+from sinrnn import SinRNN, filesystem
 from sinrnn.callbacks import final_report
 from sinrnn.cli import diagnose, export, forecast
 from sinrnn.cli import train as cli
+from sinrnn.nn import _interop
 
 SMALL = """
 name: small
@@ -164,3 +167,50 @@ def test_pipe_in_place_of_a_model_or_checkpoint_is_refused(refused):
     assert refused(cli.main, ["--ckpt_path", "pipe"]) == said
     assert refused(forecast.main, ["pipe", "--steps", "3"]) == said
     assert refused(export.main, ["pipe"]) == said
+
+
+# Numbers that a file may hold and a network cannot
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Wih", torch.full((5, 1), torch.nan)),
+        ("Whh", torch.full((5, 5), torch.inf)),
+        ("Who", torch.ones(1, 5, dtype=torch.int64)),
+        ("Who", torch.ones(1, 6)),
+        ("Whh", torch.ones(5)),
+        ("radius", torch.tensor([-1.0])),
+        ("radius", torch.tensor([torch.nan])),
+        ("radius", torch.ones(2, 2)),
+        ("radius", torch.ones(())),
+        ("scaling", (torch.inf, 1.0)),
+        ("scaling", (0.0, torch.nan)),
+        ("scaling", (0.0, torch.inf)),
+        ("scaling", (0.0, -1.0)),
+        ("scaling", (0.0,)),
+    ],
+)
+def test_model_whose_numbers_make_no_sense_is_refused(tmp_path, name, value):
+    """Its checksum fits: whoever writes a file can write that, too."""
+    net = SinRNN(hidden_size=5, dtype=torch.float32)
+    about = {"window": 4, "horizon": 1, "depth": None, "init": "torch", "carries": False}
+    about["scaling"] = value if name == "scaling" else (0.0, 1.0)
+    tensors = net.state_dict() | ({} if name == "scaling" else {name: value})
+    path = tmp_path / "theirs.safetensors"
+    _interop.save(tensors, about, path)
+    with pytest.raises(ValueError, match=r"theirs\.safetensors is not a SinRNN file: [^\n]+$"):
+        SinRNN.load(path)
+
+
+def test_steps_beyond_reason_are_refused(trained, capsys):
+    assert forecast.main([str(trained), "--steps", "1000001"]) == 2
+    assert capsys.readouterr().err == "error: --steps must be at most 1,000,000, got 1000001\n"
+
+
+@pytest.mark.parametrize("program", ["train", "forecast", "diagnose", "export"])
+def test_backend_that_matplotlib_does_not_know_is_not_asked_for(program):
+    script = Path(__file__).parents[1] / "scripts" / f"{program}.py"
+    env = os.environ | {"MPLBACKEND": "nonsense"}
+    done = subprocess.run([sys.executable, script, "--help"], env=env, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -12,6 +12,8 @@ from sinrnn.forecasting.forecast import forecast
 from sinrnn.nn._interop import model_file
 from sinrnn.nn.rnn import SinRNN
 
+MOST_STEPS = 1_000_000  # a minute or more of computing, and a table of 50 MB
+
 
 @program
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,8 +48,9 @@ def _written(args: argparse.Namespace) -> str:
     model = model_file(args.model)
     table = args.output or model.parent / "forecast.csv"
     check_target("--output", table, ".csv")
-    if args.steps < 1:
-        raise ValueError(f"--steps must be at least 1, got {args.steps}")
+    if not 1 <= args.steps <= MOST_STEPS:
+        limit = "at least 1" if args.steps < 1 else f"at most {MOST_STEPS:,}"
+        raise ValueError(f"--steps must be {limit}, got {args.steps}")
     net = SinRNN.load(model)
     series = _series(args, model.parent, net)
     if isinstance(series, FileSeries):

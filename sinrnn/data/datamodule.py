@@ -179,7 +179,7 @@ class WindowDataModule(pl.LightningDataModule):
 
     def _in_order(self, name: str) -> DataLoader[Batch]:
         windows = self.windows[name]
-        order = BatchOrder(len(windows), EVAL_BATCH, shuffle=False)
+        order = BatchOrder(len(windows), windows.at_most(EVAL_BATCH), shuffle=False)
         return DataLoader(windows, sampler=order, batch_size=None)
 
 

@@ -8,7 +8,8 @@ from torch.nn import Module
 from torch.utils.data import Dataset
 
 Batch = tuple[Tensor, Tensor]
-EVAL_BATCH = 4096  # windows: large enough that overhead is small, small enough for any memory
+EVAL_BATCH = 4096  # windows without gradients: large enough that overhead is small,
+GATHERED = 2**24  # as long as their samples, 128 MB of float64, are no more than these
 
 
 class Windows(Dataset[Batch]):
@@ -59,8 +60,13 @@ class Windows(Dataset[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         """All windows in time order, in batches."""
-        for start in range(0, len(self), EVAL_BATCH):
-            yield self[start : start + EVAL_BATCH]
+        size = self.at_most(EVAL_BATCH)
+        for start in range(0, len(self), size):
+            yield self[start : start + size]
+
+    def at_most(self, most: int) -> int:
+        """Windows to gather at a time: `most`, or as many as fit into 128 MB of float64."""
+        return max(1, min(most, GATHERED // self.window))
 
     @property
     def targets(self) -> Tensor:
@@ -68,15 +74,15 @@ class Windows(Dataset[Batch]):
         return self._rows[:, -self.steps]
 
     def sample(self, most: int) -> Batch:
-        """At most `most` windows and targets, evenly spread over the span.
+        """At most `most` windows and targets, evenly spread over the span; fewer of long ones.
 
         Args:
-            most: Windows asked for.
+            most: Windows asked for; see `at_most`.
 
         Returns:
             The windows (B, T, 1) and their targets (B, K).
         """
-        count = min(most, len(self))
+        count = min(self.at_most(most), len(self))
         spread = torch.linspace(0, len(self) - 1, count, dtype=torch.float64)
         return self[spread.round().long()]
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -70,10 +71,16 @@ def _content(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         value, needed = about[name], name == "horizon"
         if (value is not None or needed) and not (isinstance(value, int) and value >= 1):
             raise ValueError(f"its {name} is {value!r}")
-    mean, scale = about["scaling"]
-    about["scaling"] = (float(mean), float(scale))
-    if not about["scaling"][1] > 0:
-        raise ValueError(f"its scale is {scale!r}")
+    about["scaling"] = mean, scale = tuple(map(float, about["scaling"]))
+    if not (isfinite(mean) and 0 < scale < inf):
+        raise ValueError(f"its scaling is {mean} and {scale}")
+    for name, tensor in tensors.items():
+        known = not tensor.isnan().any() if name == "radius" else tensor.isfinite().all()
+        if not (tensor.is_floating_point() and known):
+            raise ValueError(f"its {name} must be finite floating-point numbers")
+    radius = tensors.get("radius", torch.zeros(0))
+    if radius.dim() != 1 or (radius < 0).any():
+        raise ValueError("its radius must be (steps,), at least 0 at each")
     return tensors, about
 
 

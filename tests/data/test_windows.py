@@ -7,6 +7,7 @@ import torch
 from cases import refuses
 from ramp import Given, Ramp, data, same
 
+from sinrnn.data import windows
 from sinrnn.data.datamodule import Scaling, WindowDataModule
 from sinrnn.data.samplers import BatchOrder, TrackOrder
 from sinrnn.data.synthetic import Sine
@@ -22,6 +23,19 @@ def order(seed, epoch, count=50, batch_size=8):
 
 
 # Windows of one span
+
+
+@pytest.mark.parametrize(("window", "size"), [(3, 7), (8, 4), (50, 1)])
+def test_long_windows_are_gathered_few_at_a_time(monkeypatch, window, size):
+    monkeypatch.setattr(windows, "GATHERED", 32)
+    monkeypatch.setattr(windows, "EVAL_BATCH", 7)
+    found = Windows(torch.arange(60.0), window)
+    parts = list(found)
+    assert [len(x) for x, _ in parts[:-1]] == [size] * (len(parts) - 1)
+    assert len(parts[-1][0]) <= size
+    same(torch.cat([x for x, _ in parts]), found[:][0])
+    same(torch.cat([y for _, y in parts]), found[:][1])
+    assert len(found.sample(20)[0]) == min(20, 32 // window or 1)
 
 
 @pytest.mark.parametrize(

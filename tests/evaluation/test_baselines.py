@@ -9,6 +9,7 @@ from cases import assert_close
 
 from sinrnn.data.synthetic import Sine
 from sinrnn.data.windows import Windows
+from sinrnn.evaluation import baselines as module
 from sinrnn.evaluation.baselines import (
     autoregression,
     baselines,
@@ -136,3 +137,11 @@ def test_baselines_on_the_notebooks_windows_have_the_known_losses(rows, first, e
     for prediction, figure in zip(predictions, expected, strict=True):
         digits = len(figure.split("e")[0].lstrip("0.").replace(".", ""))
         assert f"{half_mse(prediction, y):.{digits}g}" == figure
+
+
+def test_autoregression_of_many_windows_is_fitted_to_some_and_predicts_all(monkeypatch):
+    x, y = cut(recurrence())
+    expected = autoregression(x, y)(x)
+    monkeypatch.setattr(module, "GATHERED", 40)  # ten windows of four
+    assert_close(autoregression(x, y)(x), expected)
+    assert len(expected) == len(x) == 56
