@@ -174,6 +174,18 @@ def test_curve_with_a_hole_is_refused_and_none_at_all_is_not(train, home):
     assert len(table.read_text().splitlines()) == 3
 
 
+@pytest.mark.parametrize("told", ["text", 5, [1], {"x": 1}, {"rows": "x"}, {"rows": -1}])
+def test_checkpoint_that_tells_no_rows_is_refused(train, home, told):
+    assert train("--config", "small.yaml")[0] == 0
+    LAST.write_bytes(pack(read(LAST) | {"metrics": told}))
+    before = contents(home)
+    status, out, err = train("--resume", str(RUN))
+    assert (status, out) == (2, "")
+    assert err.startswith(f"error: {RUN}/metrics.csv is not as the checkpoint left it: ")
+    assert err.count("\n") == 1
+    assert contents(home) == before
+
+
 # What a cluster's shell leaves in the environment
 
 

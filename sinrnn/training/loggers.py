@@ -130,7 +130,8 @@ class Table(ExperimentWriter):
             rows = list(csv.DictReader(whole.splitlines()))
         except csv.Error:  # a cell without end
             rows = []
-        count: int = logged["rows"]
+        told = logged.get("rows") if isinstance(logged, dict) else None
+        count = told if isinstance(told, int) and told >= 0 else 0
         for row in rows[:count]:
             self._note(row)
         if self.state() != logged:
