@@ -12,7 +12,6 @@ from typing import Any, Protocol
 import torch
 from lightning.fabric.utilities.rank_zero import _get_rank
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
@@ -111,14 +110,7 @@ class Run:
         checkpoints = Checkpoints(folder / "checkpoints", config, series, self.signals)
         progress = [] if given["enable_progress_bar"] is False else [Progress()]
         own = [*progress, monitor, checkpoints, self.closing]
-        theirs = _listed(given["callbacks"])
-        for callback in theirs:
-            if isinstance(callback, ModelCheckpoint) and callback.save_last == "link":
-                raise ValueError(
-                    "ModelCheckpoint cannot have save_last: link, which removes whatever has the "
-                    "link's name: set it to true"
-                )
-        given["callbacks"] = [*theirs, *own]
+        given["callbacks"] = [*_listed(given["callbacks"]), *own]
         given["plugins"] = [*_listed(given["plugins"]), Durable()]
         given["logger"] = False  # until it is known which process this is
         given["use_distributed_sampler"] = False  # the order of batches is shared out as it is
