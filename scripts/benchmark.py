@@ -29,7 +29,7 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset
 
 from sinrnn import SinRNN, Windows, tanh_rnn
-from sinrnn.data.samplers import BatchOrder
+from sinrnn.data.samplers import WindowBatchSampler
 from sinrnn.nn import _reference
 from sinrnn.nn.functional import half_mse
 
@@ -216,8 +216,8 @@ import sys, torch
 from sinrnn import SinRNN, tanh_rnn
 from torch.utils.checkpoint import checkpoint
 torch.set_num_threads(1)
-kind, T, B, H, depth = sys.argv[1], *map(int, sys.argv[2:])
-net = SinRNN(1, H, depth=depth or None)
+kind, T, B, H, bptt_steps = sys.argv[1], *map(int, sys.argv[2:])
+net = SinRNN(1, H, bptt_steps=bptt_steps or None)
 rnn, head = net.to_torch()
 x = torch.randn(B, T, 1)
 def chunk(x, h):
@@ -245,10 +245,10 @@ print(of("VmHWM") - before)
 def memory(seconds: float) -> list[Row]:
     """Peak memory of forward and backward beyond the input, MB, each in a process of its own."""
     rows: list[Row] = []
-    for T, B, H, depth in ((2000, 32, 128, 0), (1_000_000, 1, 50, 100)):
-        row: Row = {"T,B,H,depth": f"{T},{B},{H},{depth or 'full'}"}
-        for kind in ("nn.RNN", "sinrnn", "chunks") if not depth else ("sinrnn",):
-            command = [sys.executable, "-c", MEMORY, kind, *map(str, (T, B, H, depth))]
+    for T, B, H, bptt_steps in ((2000, 32, 128, 0), (1_000_000, 1, 50, 100)):
+        row: Row = {"T,B,H,bptt_steps": f"{T},{B},{H},{bptt_steps or 'full'}"}
+        for kind in ("nn.RNN", "sinrnn", "chunks") if not bptt_steps else ("sinrnn",):
+            command = [sys.executable, "-c", MEMORY, kind, *map(str, (T, B, H, bptt_steps))]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             row[kind] = float(done.stdout)
         rows.append(row)
@@ -302,9 +302,9 @@ def whole_run(name: str = "sine", monitor: bool = True, more: Sequence[str] = ()
     from sinrnn.run import prepare
 
     run: Any = prepare(configured(name, "--trainer.enable_progress_bar=false", *more))
-    run.trainer.callbacks.remove(run.closing)
+    run.trainer.callbacks.remove(run.final_report)
     if not monitor:
-        run.trainer.callbacks.remove(run.closing.monitor)
+        run.trainer.callbacks.remove(run.final_report.monitor)
     started = time.perf_counter()
     run.trainer.fit(run.cli.model, run.cli.datamodule)
     return time.perf_counter() - started
@@ -351,7 +351,7 @@ def data(seconds: float) -> list[Row]:
     windows = Windows(series, 64)
     rows = windows._rows
     default = DataLoader(TensorDataset(rows[:, :-1], rows[:, -1:]), batch_size=1024, shuffle=True)
-    order = BatchOrder(len(windows), 1024)
+    order = WindowBatchSampler(len(windows), 1024)
     ours = DataLoader(windows, sampler=order, batch_size=None)
     theirs_at, ours_at = iter(default), iter(ours)
     calls: dict[str, Call] = {
@@ -374,7 +374,9 @@ def mapped() -> dict[str, float]:
         series = torch.from_numpy(np.load(path, mmap_mode="c"))
         before = resident()
         windows = Windows(series, 64)
-        batches = iter(DataLoader(windows, sampler=BatchOrder(len(windows), 1024), batch_size=None))
+        batches = iter(
+            DataLoader(windows, sampler=WindowBatchSampler(len(windows), 1024), batch_size=None)
+        )
         times = []
         for _ in range(300):
             started = time.perf_counter()

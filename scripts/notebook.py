@@ -38,7 +38,7 @@ def configured(name: str, *args: str) -> TrainCLI:
 
 
 def losses(ensemble: Ensemble, data: WindowDataModule) -> Tensor:
-    """half_mse on both spans: (2, S)."""
+    """half_mse on both splits: (2, S)."""
     both = []
     for name in SPANS:
         x, y = data.windows[name][:]
@@ -56,7 +56,7 @@ def learn(starts: int, epochs: int | None) -> tuple[WindowDataModule, Tensor, Te
     sizes = {"hidden_size": given.model.hidden_size, "init": given.model.init}
     nets = [SinRNN(**sizes) for _ in range(starts)]
     weights = [torch.stack([getattr(n, name) for n in nets]) for name in ("Wih", "Whh", "Who")]
-    ensemble = Ensemble(*weights, depth=given.model.depth)
+    ensemble = Ensemble(*weights, bptt_steps=given.model.bptt_steps)
     lr = config.model.configure_optimizers().defaults["lr"]
     x, y = data.windows["train"][:]
     curves, saturated = [], []
@@ -79,7 +79,7 @@ def best(seeds: int, precision: str) -> tuple[Tensor, float]:
         for seed in trange(seeds, unit="run", desc=f"best.yaml, {precision}"):
             args = (f"--seed_everything={seed}", f"--trainer.precision={precision}")
             run = prepare(configured("best", *args, "--trainer.enable_progress_bar=false"))
-            cast(Any, run.trainer).callbacks.remove(run.closing)  # draws pictures
+            cast(Any, run.trainer).callbacks.remove(run.final_report)  # draws pictures
             started = time.perf_counter()
             run.trainer.fit(run.cli.model, run.cli.datamodule)
             seconds.append(time.perf_counter() - started)

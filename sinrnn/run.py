@@ -15,12 +15,12 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from sinrnn.callbacks.checkpoint import Checkpoints
-from sinrnn.callbacks.final_report import Closing
+from sinrnn.callbacks.checkpoint import BestAndLastCheckpoint
+from sinrnn.callbacks.final_report import FinalReport
 from sinrnn.callbacks.progress_bar import Progress
 from sinrnn.data.series import digest
 from sinrnn.filesystem import refuse_links, shown, write
-from sinrnn.training.checkpoint_io import Content, Durable, read
+from sinrnn.training.checkpoint_io import AtomicCheckpointIO, Content, read
 from sinrnn.training.forecaster import Forecaster
 from sinrnn.training.loggers import begin, loggers
 from sinrnn.training.signals import Signals
@@ -31,7 +31,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 # What may change where a run goes on.
-FREE = (
+RESUME_MAY_CHANGE = (
     "config",
     "resume",
     "ckpt_path",
@@ -103,15 +103,15 @@ class Run:
     ) -> None:
         monitor = cli.config_init.monitor
         self.cli, self.checkpoint, self.lock = cli, checkpoint, lock
-        self.closing = Closing(folder, monitor, cli.config.keep)
+        self.final_report = FinalReport(folder, monitor, cli.config.keep)
         self.command = cli.again(folder)
         self.signals = Signals(f"stopped at once; go on with: {self.command}")
         given = dict(cli.config_init.trainer)
-        checkpoints = Checkpoints(folder / "checkpoints", config, series, self.signals)
+        checkpoints = BestAndLastCheckpoint(folder / "checkpoints", config, series, self.signals)
         progress = [] if given["enable_progress_bar"] is False else [Progress()]
-        own = [*progress, monitor, checkpoints, self.closing]
+        own = [*progress, monitor, checkpoints, self.final_report]
         given["callbacks"] = [*_listed(given["callbacks"]), *own]
-        given["plugins"] = [*_listed(given["plugins"]), Durable()]
+        given["plugins"] = [*_listed(given["plugins"]), AtomicCheckpointIO()]
         given["logger"] = False  # until it is known which process this is
         given["use_distributed_sampler"] = False  # the order of batches is shared out as it is
         self.trainer = _made(given)
@@ -130,12 +130,12 @@ class Run:
         """
         for logger in self.loggers:
             if isinstance(logger, TensorBoardLogger):
-                print(shown(f"TensorBoard: {self.closing.tensorboard}"))  # noqa: T201
+                print(shown(f"TensorBoard: {self.final_report.tensorboard}"))  # noqa: T201
                 begin(logger)
         checkpoint = None if self.checkpoint is None else str(self.checkpoint)
         with self.signals:
             self.trainer.fit(self.cli.model, self.cli.datamodule, ckpt_path=checkpoint)
-        return self.closing.text
+        return self.final_report.text
 
     def leave(self) -> None:
         """Let go of the folder, and of the other processes."""
@@ -203,7 +203,7 @@ def prepare(cli: Job) -> Run:
         cli.datamodule.setup()
         series = digest(cli.datamodule.values)
         _refuse_other_series(series, content.get("series"), checkpoint)
-        rehearse(cli.model)
+        dry_run_optimizer(cli.model)
         config = cli.config.clone()
         config.resume = config.ckpt_path = None
         text = cli.parser.dump(config, skip_unset=False)
@@ -249,7 +249,7 @@ def _refuse_changes(cli: Job, text: str, checkpoint: Path | None) -> None:
     now = dict(cli.config.items())
     for key in dict.fromkeys([*before, *now]):
         was, asked = before.get(key), now.get(key)
-        if was != asked and not key.startswith(FREE):
+        if was != asked and not key.startswith(RESUME_MAY_CHANGE):
             raise ValueError(
                 f"{key} is {was} in {checkpoint} and cannot become {asked} where a run goes "
                 "on: leave it, or start a new run"
@@ -272,7 +272,7 @@ def _refuse_other_series(now: Any, before: Any, checkpoint: Path | None) -> None
     )
 
 
-def rehearse(model: Forecaster) -> None:
+def dry_run_optimizer(model: Forecaster) -> None:
     """One step of optimizer and scheduler, on a copy of the model and a loss of its own.
 
     Raises:

@@ -27,13 +27,13 @@ def half_mse(y, target):
     return np.mean((y - target) ** 2) / 2
 
 
-def state_gradients(x, h, Wih, Whh, grad_out, depth=None):
-    """Gradients of a loss that reads h[t] by grad_out[t - 1]; with depth, of the last steps only.
+def state_gradients(x, h, Wih, Whh, grad_out, bptt_steps=None):
+    """Gradients of a loss that reads h[t] by grad_out[t - 1]; of the last bptt_steps alone.
 
-    Nothing before step T - depth + 1 is read by the loss or reached by the gradient.
+    Nothing before step T - bptt_steps + 1 is read by the loss or reached by the gradient.
     """
     steps = len(x)
-    first = 1 if depth is None else max(steps - depth + 1, 1)
+    first = 1 if bptt_steps is None else max(steps - bptt_steps + 1, 1)
     grads = {
         "x": np.zeros_like(x),
         "h0": np.zeros_like(h[0]),
@@ -56,11 +56,11 @@ def state_gradients(x, h, Wih, Whh, grad_out, depth=None):
     return grads
 
 
-def last_output_gradients(x, h0, Wih, Whh, bh, Who, bo, target, depth=None):
+def last_output_gradients(x, h0, Wih, Whh, bh, Who, bo, target, bptt_steps=None):
     """Gradients of half_mse(y[T], target), the many-to-one loss of one sample."""
     h, y = forward(x, h0, Wih, Whh, bh, Who, bo)
     grad_y = (y[-1] - target) / len(target)
     grad_out = np.zeros_like(h[1:])
     grad_out[-1] = grad_y @ Who
-    cell = state_gradients(x, h, Wih, Whh, grad_out, depth)
+    cell = state_gradients(x, h, Wih, Whh, grad_out, bptt_steps)
     return cell | {"Who": np.outer(grad_y, h[-1]), "bo": grad_y}

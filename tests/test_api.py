@@ -106,7 +106,7 @@ from sinrnn import (
     trace,
 )
 
-net = SinRNN(input_size=1, hidden_size=8, depth=3, dtype=torch.float64)
+net = SinRNN(input_size=1, hidden_size=8, bptt_steps=3, dtype=torch.float64)
 x: Tensor = torch.zeros(2, 5, 1)
 y: Tensor = net(x)
 h: Tensor
@@ -121,11 +121,11 @@ net.save(Path("net.safetensors"))
 net = SinRNN.load("net.safetensors")
 Wih: nn.Parameter = net.Wih
 bias: nn.Parameter | None = net.bh
-h = tanh_rnn(x, None, net.Wih, net.Whh, net.bh, depth=2)
+h = tanh_rnn(x, None, net.Wih, net.Whh, net.bh, bptt_steps=2)
 seen = trace(net, x, y)
 flow: Tensor = seen.flow
 Whh: Tensor = seen.shares["Whh"]
-angle: float = seen.cosine(depth=2)
+angle: float = seen.cosine(bptt_steps=2)
 
 
 class Ramp(Generated):

@@ -81,7 +81,7 @@ PRIVATE = {
 MOST = 300
 # Files that are longer, and how long they may be.
 LONG = {
-    "evaluation/plots.py": 304,
+    "evaluation/plots.py": 308,
     "nn/rnn.py": 516,
     "run.py": 406,
     "training/forecaster.py": 375,

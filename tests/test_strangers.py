@@ -35,7 +35,14 @@ from sinrnn import Forecaster, Series, SinRNN
 from sinrnn.callbacks import final_report
 from sinrnn.cli import allowed, diagnose, forecast
 from sinrnn.cli import train as cli
-from sinrnn.training.checkpoint_io import MARK, TRAILER, Durable, Spoilt, pack, read
+from sinrnn.training.checkpoint_io import (
+    MARK,
+    TRAILER,
+    AtomicCheckpointIO,
+    CorruptCheckpointError,
+    pack,
+    read,
+)
 
 MUTANTS = 2_000
 # A module that sings where it is imported, and again where something of it is called.
@@ -498,7 +505,12 @@ def test_series_at_a_url_is_refused(refused, tmp_path, url):
 @pytest.mark.parametrize("url", URLS)
 def test_models_at_a_url_are_not_read(not_read, trained, url):
     url = url.format(trained / "checkpoints" / "last.ckpt")
-    for reader in (read, Durable().load_checkpoint, Forecaster.load_from_checkpoint, SinRNN.load):
+    for reader in (
+        read,
+        AtomicCheckpointIO().load_checkpoint,
+        Forecaster.load_from_checkpoint,
+        SinRNN.load,
+    ):
         assert "is a URL" in not_read(reader, url)
 
 
@@ -531,8 +543,8 @@ def test_pickled_call_is_refused(refused, not_read, trained, song, monkeypatch, 
     if where == "whole":
         torch.save(sings, path)
         path.write_bytes(seal(path.read_bytes()))
-    for reader in (read, Durable().load_checkpoint, Forecaster.load_from_checkpoint):
-        not_read(reader, path, Spoilt)
+    for reader in (read, AtomicCheckpointIO().load_checkpoint, Forecaster.load_from_checkpoint):
+        not_read(reader, path, CorruptCheckpointError)
     not_read(SinRNN.load, path)
     assert str(path) in refused("--config", "small.yaml", "--ckpt_path", str(path))
     theirs = song.with_name("theirs")
@@ -549,7 +561,7 @@ def seal(content):
 def test_pickled_call_without_a_checksum_is_refused(not_read, song):
     path = song.with_name("theirs.ckpt")
     torch.save({"state_dict": touch(song)}, path)
-    assert "its checksum is missing" in not_read(read, path, Spoilt)
+    assert "its checksum is missing" in not_read(read, path, CorruptCheckpointError)
 
 
 def test_pickled_call_in_place_of_a_model_or_a_series_is_refused(refused, trained, song):
@@ -568,7 +580,7 @@ CALLS = [
     {"_instantiator": "canary.sing"},
     {"_instantiator": "lightning.pytorch.cli.instantiate_module", "_class_path": "canary.Bird"},
     {"_class_path": "canary.Bird"},
-    {"depth": {"class_path": "canary.Bird"}},
+    {"bptt_steps": {"class_path": "canary.Bird"}},
     {"optimizer": [{"class_path": "canary.Bird", "init_args": {}}]},
 ]
 
@@ -580,7 +592,9 @@ def test_checkpoint_that_names_code_is_refused(refused, not_read, trained, song,
     content[key] = content.get(key, {}) | call
     path = song.with_name("theirs.ckpt")
     path.write_bytes(pack(content))
-    assert "which names code" in not_read(Forecaster.load_from_checkpoint, path, Spoilt)
+    assert "which names code" in not_read(
+        Forecaster.load_from_checkpoint, path, CorruptCheckpointError
+    )
     assert "which names code" in refused("--config", "small.yaml", "--ckpt_path", str(path))
 
 
@@ -589,18 +603,20 @@ def test_checkpoint_whose_hyper_parameters_do_not_fit_is_refused(not_read, train
     content = read(trained / "checkpoints" / "last.ckpt") | {"hyper_parameters": value}
     path = song.with_name("theirs.ckpt")
     path.write_bytes(pack(content))
-    not_read(Forecaster.load_from_checkpoint, path, Spoilt)
+    not_read(Forecaster.load_from_checkpoint, path, CorruptCheckpointError)
 
 
 @pytest.mark.parametrize(
-    "lie", [{"hidden_size": 6}, {"hidden_size": "os.system"}, {"depth": 0}, {"more": 1}]
+    "lie", [{"hidden_size": 6}, {"hidden_size": "os.system"}, {"bptt_steps": 0}, {"more": 1}]
 )
 def test_checkpoint_whose_sizes_lie_is_refused(not_read, trained, song, lie):
     content = read(trained / "checkpoints" / "last.ckpt")
     content["hyper_parameters"] |= lie
     path = song.with_name("theirs.ckpt")
     path.write_bytes(pack(content))
-    assert "is not a Forecaster's" in not_read(Forecaster.load_from_checkpoint, path, Spoilt)
+    assert "is not a Forecaster's" in not_read(
+        Forecaster.load_from_checkpoint, path, CorruptCheckpointError
+    )
 
 
 def test_checkpoint_of_a_run_names_no_code_and_loads(trained):
@@ -635,7 +651,7 @@ def test_config_of_a_finished_run_is_held_to_the_list(refused, trained, song):
         assert "data.series names canary.Bird" in said
 
 
-# Spoilt files
+# CorruptCheckpointError files
 
 
 def mutants(whole):
@@ -663,7 +679,7 @@ def mutants(whole):
 @pytest.mark.parametrize("name", ["checkpoints/last.ckpt", "model.safetensors"])
 def test_mutated_file_is_refused_or_whole(trained, tmp_path, name):
     whole, path = (trained / name).read_bytes(), tmp_path / "mutant"
-    reader, error = (SinRNN.load, ValueError) if "safe" in name else (read, Spoilt)
+    reader, error = (SinRNN.load, ValueError) if "safe" in name else (read, CorruptCheckpointError)
     loaded = 0
     for made in mutants(whole):
         path.write_bytes(made)
@@ -686,7 +702,7 @@ def test_mutated_checkpoint_whose_checksum_fits_runs_nothing(trained, tmp_path):
         path.write_bytes(seal(made))
         try:
             found = read(path)
-        except Spoilt:
+        except CorruptCheckpointError:
             refused += 1
         else:
             assert "state_dict" in found

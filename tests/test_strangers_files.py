@@ -194,7 +194,7 @@ def test_pipe_in_place_of_a_model_or_checkpoint_is_refused(refused):
 def test_model_whose_numbers_make_no_sense_is_refused(tmp_path, name, value):
     """Its checksum fits: whoever writes a file can write that, too."""
     net = SinRNN(hidden_size=5, dtype=torch.float32)
-    about = {"window": 4, "horizon": 1, "depth": None, "init": "torch", "carries": False}
+    about = {"window": 4, "horizon": 1, "bptt_steps": None, "init": "torch", "carries": False}
     about["scaling"] = value if name == "scaling" else (0.0, 1.0)
     tensors = net.state_dict() | ({} if name == "scaling" else {name: value})
     path = tmp_path / "theirs.safetensors"

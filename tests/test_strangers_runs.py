@@ -20,7 +20,7 @@ from sinrnn import run
 from sinrnn.callbacks import final_report
 from sinrnn.cli import diagnose, export, forecast
 from sinrnn.cli import train as cli
-from sinrnn.training.checkpoint_io import Durable, pack, read
+from sinrnn.training.checkpoint_io import AtomicCheckpointIO, pack, read
 
 ROOT = Path(__file__).parent.parent
 SMALL = """
@@ -97,9 +97,9 @@ def test_paths_in_a_checkpoint_are_never_removed(train, home, named, monitor):
 
 
 def test_only_what_was_written_is_removed(tmp_path):
-    kept, mine, theirs = Durable(), tmp_path / "mine.ckpt", tmp_path / "theirs.ckpt"
+    kept, mine, theirs = AtomicCheckpointIO(), tmp_path / "mine.ckpt", tmp_path / "theirs.ckpt"
     kept.save_checkpoint({"state_dict": {}}, mine)
-    Durable().save_checkpoint({"state_dict": {}}, theirs)
+    AtomicCheckpointIO().save_checkpoint({"state_dict": {}}, theirs)
     (tmp_path / "link").symlink_to(tmp_path)
     kept.remove_checkpoint(theirs)
     assert theirs.exists()

@@ -3,7 +3,7 @@
 import time
 
 
-class Allowance:
+class TimeBudget:
     """A share of the time since it was made, which a part of the work may take.
 
     Args:

@@ -15,7 +15,7 @@ from sinrnn.training.loggers import table_of
 from sinrnn.training.signals import Interrupted, Signals
 
 
-class Checkpoints(Checkpoint):
+class BestAndLastCheckpoint(Checkpoint):
     """Keeps best.ckpt and last.ckpt, and stops where a signal asks for it.
 
     Epochs may be shorter than a save: what each leaves is kept in memory, and written about once a

@@ -7,9 +7,9 @@ import lightning.pytorch as pl
 
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.evaluation import report
-from sinrnn.evaluation.backtest import judge
+from sinrnn.evaluation.backtest import evaluate_backtest
 from sinrnn.evaluation.diagnosis import checks
-from sinrnn.evaluation.evaluate import examine, predictions
+from sinrnn.evaluation.evaluate import evaluate, predictions
 from sinrnn.evaluation.figures import pictures
 from sinrnn.evaluation.plots import png
 from sinrnn.evaluation.results import History
@@ -19,13 +19,13 @@ from sinrnn.training import checkpoint_io
 from sinrnn.training.forecaster import Forecaster
 
 
-class Closing(pl.Callback):
+class FinalReport(pl.Callback):
     """At the end of training, turns its weights into a model file, pictures and a report.
 
     Args:
         folder: The run's folder.
         monitor: Shows the same in TensorBoard.
-        keep: Which weights: "best" on the validation span, or the "last".
+        keep: Which weights: "best" on the validation split, or the "last".
     """
 
     def __init__(self, folder: Path, monitor: Monitor, keep: str = "best") -> None:
@@ -49,7 +49,7 @@ class Closing(pl.Callback):
         best = self.folder / "checkpoints" / "best.ckpt"
         if best.exists() and self.keep == "best":
             pl_module.load_state_dict(checkpoint_io.read(best)["state_dict"])
-        found = judge(pl_module.network().double(), data)
+        found = evaluate_backtest(pl_module.network().double(), data)
         network = pl_module.network()
         network.radius = None if found is None else found.radius
         network.save(self.folder / "model.safetensors")
@@ -57,10 +57,10 @@ class Closing(pl.Callback):
         net = SinRNN.load(self.folder / "model.safetensors")
         predicted = predictions(net, data)
         history = History.read(self.folder / "metrics.csv")
-        results = examine(net, data, predicted, history, trainer.gradient_clip_val)
-        results.honesty, results.seconds = found, seconds
+        results = evaluate(net, data, predicted, history, trainer.gradient_clip_val)
+        results.backtest_report, results.seconds = found, seconds
         results.where = {"run": f"{self.folder}", "TensorBoard": self.tensorboard}
-        self.text = report.closing(results, checks.illnesses(results))
+        self.text = report.closing(results, checks.problems(results))
         about = f"# {escaped(f'{self.folder}')}\n\n```text\n{self.text}\n```\n"
         write(self.folder / "report.md", about.encode())
         (self.folder / "figures").mkdir(exist_ok=True)

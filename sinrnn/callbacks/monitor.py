@@ -11,16 +11,16 @@ from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 
 from sinrnn.callbacks import tensorboard
-from sinrnn.callbacks._time_budget import Allowance
+from sinrnn.callbacks._time_budget import TimeBudget
 from sinrnn.data.datamodule import WindowDataModule, windows_of
 from sinrnn.evaluation import baselines
 from sinrnn.evaluation.evaluate import (
-    examine,
+    evaluate,
     excerpt,
-    few,
     predictions,
     saturated,
     spectral_radius,
+    subsample,
 )
 from sinrnn.evaluation.figures import pictures
 from sinrnn.evaluation.plots import png
@@ -73,7 +73,7 @@ class Monitor(pl.Callback):
         self.hparams, self.texts, self.graph = hparams, texts, graph
         self.norms: list[float] = []
         self.clipped: list[float] = []
-        self.rivals: dict[str, float] = {}
+        self.baseline_losses: dict[str, float] = {}
         self.listed = False
         self.drawn, self.detailed, self.validated, self.rate = 0, -1, -1, 0.0
 
@@ -87,17 +87,17 @@ class Monitor(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say what is trained, and what it must beat."""
-        self.details, self.drawing = Allowance(0.04, 0.0), Allowance(0.02, 0.2)
+        self.details, self.drawing = TimeBudget(0.04, 0.0), TimeBudget(0.02, 0.2)
         self.every = trainer.log_every_n_steps  # type: ignore[attr-defined]
         loggers, data = list(tensorboard.loggers(trainer)), windows_of(trainer)
         if loggers and data is not None:
-            self.rivals = rivals(data)
+            self.baseline_losses = baseline_losses(data)
             # Nobody can have a skill beside an exact baseline, whose loss is rounding.
             targets = data.windows["val"].sample(FITTED)[1]
             self.rounding = ROUNDING * targets.double().var(correction=0).item()
         for logger in loggers:
             if data is not None:
-                logger.experiment.add_custom_scalars(tensorboard.layout(self.rivals))
+                logger.experiment.add_custom_scalars(tensorboard.layout(self.baseline_losses))
             config = Path(logger.log_dir) / "config.yaml"
             if self.texts and config.exists():
                 text = f"```yaml\n{shown(config.read_text())}\n```"
@@ -181,7 +181,7 @@ class Monitor(pl.Callback):
         }
         if self.hparams and self.listed:
             writer.add_scalar("hp/val", losses["half_mse/val"], step)
-        for name, rival in self.rivals.items():
+        for name, rival in self.baseline_losses.items():
             writer.add_scalar(f"baseline/{name}", rival, step)
             if rival > self.rounding:
                 skill = baselines.skill(losses["half_mse/val"], rival)
@@ -208,7 +208,7 @@ class Monitor(pl.Callback):
         if self.health:
             writer.add_scalar("weights/spectral_radius_Whh", spectral_radius(net.Whh), step)
         if data is not None and (self.health or self.flow):
-            x, y = (module.inner(part) for part in few(data.windows["train"], net, SEEN))
+            x, y = (module.inner(part) for part in subsample(data.windows["train"], net, SEEN))
             seen = trace(net, x, y)
             if self.health:
                 writer.add_scalar("states/saturated", saturated(seen.h[:, -1]), step)
@@ -226,7 +226,7 @@ class Monitor(pl.Callback):
         """Draw the next picture."""
         part, net = excerpt(data, PICTURED), module.network().cpu()
         predicted = predictions(net, part, ("train", "val"))
-        found = list(pictures(part, predicted, examine(net, part, predicted)).items())
+        found = list(pictures(part, predicted, evaluate(net, part, predicted)).items())
         name, draw = found[self.drawn % len(found)]
         self.drawn += 1
         tensorboard.add_picture(writer, name, png(draw()), step)
@@ -258,8 +258,8 @@ class Monitor(pl.Callback):
             writer.flush()
 
 
-def rivals(data: WindowDataModule) -> dict[str, float]:
-    """half_mse of each baseline on the validation span, by a name that TensorBoard takes."""
+def baseline_losses(data: WindowDataModule) -> dict[str, float]:
+    """half_mse of each baseline on the validation split, by a name that TensorBoard takes."""
     (x, y), (val_x, val_y) = (data.windows[name].sample(FITTED) for name in ("train", "val"))
     made = baselines.baselines(x[..., 0], y[:, 0], data.horizon)
     return {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sinrnn.cli.arguments import TRUST
 from sinrnn.cli.messages import Parser, program, refuse, say
-from sinrnn.evaluation.diagnosis.checks import diagnose, letter
+from sinrnn.evaluation.diagnosis.checks import diagnose, format_diagnosis
 from sinrnn.evaluation.results import History, Results
 from sinrnn.filesystem import refuse_links
 from sinrnn.nn.rnn import SinRNN
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help=TRUST)
     args = parser.parse_args(argv)
     try:
-        say(letter(diagnose(_examined(args.run, args.trust))))
+        say(format_diagnosis(diagnose(_examined(args.run, args.trust))))
     except (ValueError, TypeError, OSError) as error:
         return refuse(error)
     return 0
@@ -28,11 +28,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _examined(folder: Path, trusted: Sequence[str]) -> Results:
     """The results of the run in a folder."""
     from sinrnn.cli import stored  # Lightning is slow to come
-    from sinrnn.evaluation.evaluate import examine, predictions
+    from sinrnn.evaluation.evaluate import evaluate, predictions
 
     refuse_links(folder)
     net, config = SinRNN.load(folder / "model.safetensors"), stored.read(folder)
     data = stored.data(folder, config, net, trusted)
     data.setup()
     history = History.read(folder / "metrics.csv")
-    return examine(net, data, predictions(net, data), history, stored.clip(folder, config))
+    return evaluate(net, data, predictions(net, data), history, stored.clip(folder, config))

@@ -29,7 +29,7 @@ SHIPPED = (
     f"{', '.join(f'configs/{path.name}' for path in sorted(CONFIGS.glob('*.yaml')))}."
 )
 
-REFUSED = (
+USER_ERRORS = (
     ArgumentError,
     ValueError,
     TypeError,
@@ -108,7 +108,7 @@ class TrainCLI(LightningCLI):
             "--keep",
             type=Literal["best", "last"],
             default="best",
-            help="Weights to save and report: best on the validation span, or the last.",
+            help="Weights to save and report: best on the validation split, or the last.",
         )
         parser.add_argument(
             "--ckpt_path",
@@ -190,7 +190,7 @@ def main(argv: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()) 
         for arg in args:
             refuse_url(arg)
         run = prepare(TrainCLI(with_config(args), trusted))
-    except REFUSED as error:
+    except USER_ERRORS as error:
         return refuse(error)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
@@ -209,7 +209,7 @@ def _train(run: Run) -> int:
             say(f"\n{stopped}, and saved; go on with: {run.command}", sys.stderr)
         return 128 + stopped.number
     except FloatingPointError as error:
-        last = run.closing.folder / "checkpoints" / "last.ckpt"
+        last = run.final_report.folder / "checkpoints" / "last.ckpt"
         kept = f"; the weights before are in {last}" if last.exists() else ""
         return refuse(FloatingPointError(f"{error}{kept}"))
     except (ValueError, OSError) as error:

@@ -1,4 +1,4 @@
-"""The data module: spans of a series, cut into windows and served in batches."""
+"""The data module: splits of a series, cut into windows and served in batches."""
 
 import math
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ import lightning.pytorch as pl
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sinrnn.data.samplers import BatchOrder, TrackOrder
+from sinrnn.data.samplers import StreamBatchSampler, WindowBatchSampler
 from sinrnn.data.series import Series
 from sinrnn.data.synthetic import Sine
 from sinrnn.data.windows import EVAL_BATCH, Batch, Windows, check_steps
@@ -16,7 +16,7 @@ LARGEST = 1e15  # squares of so large values sum to less than 3e38 over 1e8 wind
 
 
 class Scaling(NamedTuple):
-    """Mean and scale of the training span; (0, 1) where nothing is standardised."""
+    """Mean and scale of the training split; (0, 1) where nothing is standardised."""
 
     mean: float = 0.0
     scale: float = 1.0
@@ -25,32 +25,32 @@ class Scaling(NamedTuple):
 class WindowDataModule(pl.LightningDataModule):
     """Windows of one series for training, validation and test, in time order.
 
-    The spans are cut first and windows are made within each, so no window reaches over an edge
-    and no target of one span is an input of another.
+    The splits are cut first and windows are made within each, so no window reaches over an edge
+    and no target of one split is an input of another.
 
     Args:
         series: The series; `Sine` by default.
         window: Samples that the network reads, T.
         horizon: Steps from a window's end to the value to predict.
-        train: Span to learn from, as fractions of the series.
-        val: Span that chooses the best weights.
-        test: Span that is looked at once, at the end.
+        train: Split to learn from, as fractions of the series.
+        val: Split that chooses the best weights.
+        test: Split that is looked at once, at the end.
         batch_size: Windows per step; 0 takes all of them at once.
         shuffle: Whether training windows come in a new order each epoch.
         steps: Values after each training window that are to be predicted in closed loop, K; 1 is
             the next value alone.
-        tracks: Above 0, training windows come in time order and without overlap, on that many
-            tracks side by side, for model.carry_state; batch_size and shuffle then say nothing.
-        standardise: Whether the network works in units of the training span's mean and standard
+        num_streams: Above 0, training windows come in time order and without overlap, on that many
+            num_streams side by side, for model.stateful; batch_size and shuffle then say nothing.
+        standardise: Whether the network works in units of the training split's mean and standard
             deviation; losses and predictions stay in the series' own units.
         seed: Fixes, with the epoch, the order of the training windows.
 
     Attributes:
         windows: After `setup`, the `Windows` of "train", "val" and "test".
-        scaling: After `setup`, mean and scale of the training span; (0, 1) unless standardised.
+        scaling: After `setup`, mean and scale of the training split; (0, 1) unless standardised.
 
     Raises:
-        ValueError: A size is below 1, or spans leave [0, 1], overlap or are out of order.
+        ValueError: A size is below 1, or splits leave [0, 1], overlap or are out of order.
 
     Example:
         >>> data = WindowDataModule(Sine(points=100), window=4)
@@ -70,64 +70,64 @@ class WindowDataModule(pl.LightningDataModule):
         batch_size: int = 32,
         shuffle: bool = True,
         steps: int = 1,
-        tracks: int = 0,
+        num_streams: int = 0,
         standardise: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
         check_steps(window, horizon, steps)
-        if tracks < 0:
-            raise ValueError(f"tracks must be at least 1, or 0 for none, got {tracks}")
+        if num_streams < 0:
+            raise ValueError(f"num_streams must be at least 1, or 0 for none, got {num_streams}")
         if batch_size < 0:
             raise ValueError(f"batch_size must be at least 1, or 0 for all, got {batch_size}")
         if seed < 0:
             raise ValueError(f"seed must be at least 0, got {seed}")
         self.series = series
         self.window, self.horizon = window, horizon
-        self.steps, self.tracks = steps, tracks
-        self.spans = {"train": train, "val": val, "test": test}
-        _check_spans(self.spans)
+        self.steps, self.num_streams = steps, num_streams
+        self.splits = {"train": train, "val": val, "test": test}
+        _check_splits(self.splits)
         self.batch_size, self.shuffle, self.standardise = batch_size, shuffle, standardise
         self.seed = seed
         self.scaling = Scaling()
         self.windows: dict[str, Windows] = {}
 
     def setup(self, stage: str | None = None) -> None:
-        """Cut the spans and make their windows; `windows` then holds them by name.
+        """Cut the splits and make their windows; `windows` then holds them by name.
 
         Args:
-            stage: As Lightning calls it; all spans are made whatever it is.
+            stage: As Lightning calls it; all splits are made whatever it is.
 
         Raises:
-            ValueError: A span is too short for one window, or constant and to be standardised.
+            ValueError: A split is too short for one window, or constant and to be standardised.
         """
         self.values = self.series.values()
-        for name, span in self.spans.items():
+        for name, split in self.splits.items():
             first, last = self.edges(name)
             try:
                 self.windows[name] = Windows(self.values[first:last], self.window, self.horizon)
                 if name == "train":
                     self.learnt = Windows(
-                        self.windows[name].span, self.window, self.horizon, self.steps
+                        self.windows[name].values, self.window, self.horizon, self.steps
                     )
-                    self._order()  # refuses tracks that are too short
-                self._check_size(self.windows[name].span)
+                    self._order()  # refuses num_streams that are too short
+                self._check_size(self.windows[name].values)
             except ValueError as error:
-                raise ValueError(f"the {name} span {list(span)}: {error}") from error
+                raise ValueError(f"the {name} split {list(split)}: {error}") from error
         if self.standardise:
-            train = self.windows["train"].span.double()
+            train = self.windows["train"].values.double()
             if train.min() == train.max():
-                raise ValueError("standardise: the train span is constant, its deviation is 0")
+                raise ValueError("standardise: the train split is constant, its deviation is 0")
             self.scaling = Scaling(train.mean().item(), train.std(correction=0).item())
             if self.scaling.scale < 1 / LARGEST**2:
                 raise ValueError(
-                    f"standardise: the train span's deviation is {self.scaling.scale:.3g}, too "
+                    f"standardise: the train split's deviation is {self.scaling.scale:.3g}, too "
                     "small for float32: give the series in a smaller unit"
                 )
 
-    def _check_size(self, span: Tensor) -> None:
+    def _check_size(self, split: Tensor) -> None:
         """Refuse values whose loss no float32 can hold."""
-        largest = max(abs(end.item()) for end in span.aminmax())
+        largest = max(abs(end.item()) for end in split.aminmax())
         most = LARGEST**2 if self.standardise else LARGEST
         if not math.isfinite(largest):
             raise ValueError(f"its values must be finite, got {largest}: check the series")
@@ -139,7 +139,7 @@ class WindowDataModule(pl.LightningDataModule):
             )
 
     def edges(self, name: str) -> tuple[int, int]:
-        """First point of a span, and the first after it, as indices into the series.
+        """First point of a split, and the first after it, as indices into the series.
 
         Args:
             name: "train", "val" or "test"; `setup` has been called.
@@ -147,7 +147,7 @@ class WindowDataModule(pl.LightningDataModule):
         Returns:
             Both indices, in samples.
         """
-        first, last = (round(fraction * len(self.values)) for fraction in self.spans[name])
+        first, last = (round(fraction * len(self.values)) for fraction in self.splits[name])
         return first, last
 
     def train_dataloader(self) -> DataLoader[Batch]:
@@ -162,12 +162,12 @@ class WindowDataModule(pl.LightningDataModule):
                 order.first = batches.processed
         return DataLoader(self.learnt, sampler=order, batch_size=None)
 
-    def _order(self) -> BatchOrder | TrackOrder:
+    def _order(self) -> WindowBatchSampler | StreamBatchSampler:
         count = len(self.learnt)
-        if self.tracks:
-            return TrackOrder(count, self.window, self.tracks)
+        if self.num_streams:
+            return StreamBatchSampler(count, self.window, self.num_streams)
         size = self.batch_size or count
-        return BatchOrder(count, size, self.seed, self.shuffle and size < count)
+        return WindowBatchSampler(count, size, self.seed, self.shuffle and size < count)
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
         """Validation windows, then the training windows: both losses, with the same weights."""
@@ -179,7 +179,7 @@ class WindowDataModule(pl.LightningDataModule):
 
     def _in_order(self, name: str) -> DataLoader[Batch]:
         windows = self.windows[name]
-        order = BatchOrder(len(windows), windows.at_most(EVAL_BATCH), shuffle=False)
+        order = WindowBatchSampler(len(windows), windows.at_most(EVAL_BATCH), shuffle=False)
         return DataLoader(windows, sampler=order, batch_size=None)
 
 
@@ -189,9 +189,9 @@ def windows_of(trainer: pl.Trainer) -> WindowDataModule | None:
     return data if isinstance(data, WindowDataModule) else None
 
 
-def _check_spans(spans: dict[str, tuple[float, float]]) -> None:
+def _check_splits(splits: dict[str, tuple[float, float]]) -> None:
     before, end = "", 0.0
-    for name, (first, last) in spans.items():
+    for name, (first, last) in splits.items():
         if not 0 <= first < last <= 1:
             raise ValueError(f"{name} must be [a, b] with 0 <= a < b <= 1, got {[first, last]}")
         if before and first < end:

@@ -33,7 +33,7 @@ class Order(Sampler[Tensor], ABC):
         """Those of a whole epoch; nothing is done before the first is asked for."""
 
 
-class BatchOrder(Order):
+class WindowBatchSampler(Order):
     """Indices of each batch, shuffled as a pure function of (seed, epoch).
 
     Args:
@@ -79,35 +79,36 @@ class BatchOrder(Order):
             yield members[rng.permutation(len(members))]
 
 
-class TrackOrder(Order):
-    """Indices of windows that follow each other without overlap, on several tracks side by side.
+class StreamBatchSampler(Order):
+    """Indices of windows that follow each other without overlap, in several streams side by side.
 
-    The series is cut into tracks of equal length. Row b of each batch is the next window of track
+    The series is cut into streams of equal length. Row b of each batch is the next window of stream
     b, so that the state which a network has after one batch is the state before the next.
 
     Args:
-        count: Windows of the span, one for each place it can start at.
+        count: Windows of the split, one for each place it can start at.
         window: Samples per window, T.
-        tracks: Windows per batch.
+        num_streams: Windows per batch.
 
     Raises:
-        ValueError: A track is shorter than a window.
+        ValueError: A stream is shorter than a window.
     """
 
-    def __init__(self, count: int, window: int, tracks: int) -> None:
+    def __init__(self, count: int, window: int, num_streams: int) -> None:
         points = count + window - 1
-        self.window, self.tracks = window, max(tracks, 1)
-        self.length = points // self.tracks
+        self.window, self.num_streams = window, max(num_streams, 1)
+        self.length = points // self.num_streams
         if len(self) == 0:
             raise ValueError(
-                f"tracks must be at most {points // window} for windows of {window}, got {tracks}"
+                f"num_streams must be at most {points // window} for windows of {window}, "
+                f"got {num_streams}"
             )
 
     def __len__(self) -> int:
         return self.length // self.window
 
     def batches(self) -> Iterator[Tensor]:
-        """One window of each track, in time order."""
-        starts = torch.arange(self.tracks) * self.length
+        """One window of each stream, in time order."""
+        starts = torch.arange(self.num_streams) * self.length
         for batch in range(len(self)):
             yield starts + batch * self.window

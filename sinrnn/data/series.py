@@ -37,7 +37,7 @@ class Series(ABC):
         """
         return self.values()[:points]
 
-    def truth(self, points: int) -> Tensor:
+    def noise_free(self, points: int) -> Tensor:
         """What `continued` gives, without the noise where that is known.
 
         Args:

@@ -32,7 +32,7 @@ class Generated(Series):
         ...         return i / 10
         >>> Ramp(points=3, noise=0.01).values()
         tensor([0.0013, 0.0987, 0.2064], dtype=torch.float64)
-        >>> Ramp(points=3, noise=0.01).truth(4)
+        >>> Ramp(points=3, noise=0.01).noise_free(4)
         tensor([0.0000, 0.1000, 0.2000, 0.3000], dtype=torch.float64)
     """
 
@@ -63,9 +63,9 @@ class Generated(Series):
             As many samples, float64, (points,).
         """
         normal = np.random.default_rng(self.seed).standard_normal(points)
-        return self.truth(points) + self.noise * torch.from_numpy(normal)
+        return self.noise_free(points) + self.noise * torch.from_numpy(normal)
 
-    def truth(self, points: int) -> Tensor:
+    def noise_free(self, points: int) -> Tensor:
         """The same without noise.
 
         Args:

@@ -20,13 +20,13 @@ class Windows(Dataset[Batch]):
     asked for; then one indexing operation gathers them all.
 
     Args:
-        span: Consecutive samples, (N,).
+        values: Consecutive samples, (N,).
         window: Samples per window, T.
         horizon: Steps from a window's end to its first target.
         steps: Consecutive targets per window, K.
 
     Raises:
-        ValueError: window, horizon or steps is below 1, or the span is too short for one window
+        ValueError: window, horizon or steps is below 1, or the split is too short for one window
             and its targets.
 
     Example:
@@ -39,16 +39,16 @@ class Windows(Dataset[Batch]):
         tensor([4., 5.])
     """
 
-    def __init__(self, span: Tensor, window: int, horizon: int = 1, steps: int = 1) -> None:
+    def __init__(self, values: Tensor, window: int, horizon: int = 1, steps: int = 1) -> None:
         check_steps(window, horizon, steps)
         needed = window + horizon + steps - 1
-        if needed > len(span):
+        if needed > len(values):
             more = (
                 f", horizon {horizon} and {steps} steps" if steps > 1 else f" and horizon {horizon}"
             )
-            raise ValueError(f"window {window}{more} need {needed} points, got {len(span)}")
-        self.span, self.window, self.horizon, self.steps = span, window, horizon, steps
-        self._rows = span.unfold(0, needed, 1)
+            raise ValueError(f"window {window}{more} need {needed} points, got {len(values)}")
+        self.values, self.window, self.horizon, self.steps = values, window, horizon, steps
+        self._rows = values.unfold(0, needed, 1)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -70,11 +70,11 @@ class Windows(Dataset[Batch]):
 
     @property
     def targets(self) -> Tensor:
-        """The first targets of all windows, (N,), a view of the span."""
+        """The first targets of all windows, (N,), a view of the split."""
         return self._rows[:, -self.steps]
 
     def sample(self, most: int) -> Batch:
-        """At most `most` windows and targets, evenly spread over the span; fewer of long ones.
+        """At most `most` windows and targets, evenly spread over the split; fewer of long ones.
 
         Args:
             most: Windows asked for; see `at_most`.

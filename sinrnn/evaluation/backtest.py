@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sinrnn.data.datamodule import WindowDataModule
 
 ORIGINS = 200  # as many forecasts as a figure needs; more would only take time
-TOLERANCE = 0.4  # standard deviations of the training span
+TOLERANCE = 0.4  # standard deviations of the training split
 
 
 @dataclass
@@ -81,15 +81,15 @@ class Backtest:
 
 
 @dataclass
-class Honesty:
-    """How a network forecasts the test span, and how wide its intervals must be.
+class BacktestReport:
+    """How a network forecasts the test split, and how wide its intervals must be.
 
     Attributes:
-        test: Forecasts of the test span, measured against the series without its noise.
-        radius: Half-widths of the intervals, from the validation span, (K,).
-        coverage: The share of the test span's samples that the intervals hold, by horizon, (K,).
+        test: Forecasts of the test split, measured against the series without its noise.
+        radius: Half-widths of the intervals, from the validation split, (K,).
+        coverage: The share of the test split's samples that the intervals hold, by horizon, (K,).
         tolerance: What an error may be for a forecast to be valid.
-        spread: Standard deviation of the training span.
+        spread: Standard deviation of the training split.
     """
 
     test: Backtest
@@ -99,13 +99,15 @@ class Honesty:
     spread: float
 
 
-def judge(net: SinRNN, data: "WindowDataModule", steps: int = 100) -> Honesty | None:
-    """Backtest a network on the test span, with intervals from the validation span.
+def evaluate_backtest(
+    net: SinRNN, data: "WindowDataModule", steps: int = 100
+) -> BacktestReport | None:
+    """Backtest a network on the test split, with intervals from the validation split.
 
     Args:
         net: In the series' units.
         data: Set up.
-        steps: K, at most half of either span.
+        steps: K, at most half of either split.
 
     Returns:
         None where there is no closed loop: the horizon is not 1.
@@ -113,7 +115,7 @@ def judge(net: SinRNN, data: "WindowDataModule", steps: int = 100) -> Honesty | 
     if net.horizon != 1 or net.window is None:
         return None
     values = data.values.double()
-    truth = data.series.truth(len(values)).double()
+    truth = data.series.noise_free(len(values)).double()
     steps = min(steps, *((last - first) // 2 for first, last in map(data.edges, ("val", "test"))))
     calibration = backtest(net, values, *data.edges("val"), steps)
     test = backtest(net, values, *data.edges("test"), steps)
@@ -121,7 +123,7 @@ def judge(net: SinRNN, data: "WindowDataModule", steps: int = 100) -> Honesty | 
     held = ((test.prediction - test.truth).abs() <= radius).double().mean(0)
     spread = values[slice(*data.edges("train"))].std(correction=0).item()
     test.truth = truth[test.origins[:, None] + torch.arange(steps)]
-    return Honesty(test, radius, held, TOLERANCE * spread, spread)
+    return BacktestReport(test, radius, held, TOLERANCE * spread, spread)
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""A trained network on its data: what it is worth, and what the doctor wants to know."""
+"""A trained network on its data: what it is worth, and what a diagnosis looks at."""
 
 import copy
 from collections.abc import Sequence
@@ -19,26 +19,26 @@ STATES = 2**22  # as long as their states, 16 MB of float32, are no more than th
 
 
 @torch.no_grad()
-def examine(
+def evaluate(
     net: SinRNN,
     data: WindowDataModule,
     predicted: dict[str, Tensor],
     history: History | None = None,
     clip: float | None = None,
 ) -> Results:
-    """Losses, closed loop, and what the doctor wants to know.
+    """Losses, closed loop, and what a diagnosis looks at.
 
     Args:
         net: In the series' units.
         data: Set up.
-        predicted: The network's predictions by span, (N,): train and val at least. The closed
-            loop starts at the last of these spans.
+        predicted: The network's predictions by split, (N,): train and val at least. The closed
+            loop starts at the last of these splits.
         history: The run's curves.
         clip: Where gradients were clipped, or None.
     """
     windows = {name: (x[..., 0], y[:, 0]) for name in predicted for x, y in [data.windows[name][:]]}
-    h, _ = net.unroll(few(data.windows["val"], net)[0])
-    train = data.windows["train"].span
+    h, _ = net.unroll(subsample(data.windows["val"], net)[0])
+    train = data.windows["train"].values
     target = windows["val"][1]
     low, high = train.min(), train.max()
     return Results(
@@ -46,8 +46,8 @@ def examine(
         variance={name: y.double().var(correction=0).item() for name, (_, y) in windows.items()},
         saturated=saturated(h[:, -1]),
         spectral_radius=spectral_radius(net.Whh),
-        trace=trace(net, *few(data.windows["train"], net)),
-        depth=net.depth,
+        trace=trace(net, *subsample(data.windows["train"], net)),
+        bptt_steps=net.bptt_steps,
         init=net.init,
         flatness=float(
             predicted["train"].std(correction=0) / windows["train"][1].std(correction=0)
@@ -61,17 +61,17 @@ def examine(
     )
 
 
-def _rollout(net: SinRNN, data: WindowDataModule, span: str) -> Rollout | None:
-    """From the start of a span on; of the test span, which comes last, also beyond its end."""
-    start, end = data.edges(span)
+def _rollout(net: SinRNN, data: WindowDataModule, split: str) -> Rollout | None:
+    """From the start of a split on; of the test split, which comes last, also beyond its end."""
+    start, end = data.edges(split)
     points = start + data.window + ROLLOUT_STEPS
-    points = points if span == "test" else min(points, end)
-    values, truth = data.series.continued(points), data.series.truth(points)
+    points = points if split == "test" else min(points, end)
+    values, truth = data.series.continued(points), data.series.noise_free(points)
     return results.rollout(net, values, start, data.window, ROLLOUT_STEPS, truth)
 
 
-def few(windows: Windows, net: SinRNN, most: int = LOOKED_AT) -> Batch:
-    """At most `most` windows and targets, spread over the span, in the network's dtype."""
+def subsample(windows: Windows, net: SinRNN, most: int = LOOKED_AT) -> Batch:
+    """At most `most` windows and targets, spread over the split, in the network's dtype."""
     most = min(most, max(STATES // (windows.window * net.hidden_size), 1))
     x, y = windows.sample(most)
     return x.to(net.Wih), y.to(net.Wih)
@@ -95,7 +95,7 @@ def lag(windows: Windows, predicted: Tensor) -> int:
     It is the one for which they fit the series clearly best: 0 for its target, `horizon` for the
     last value that was read.
     """
-    values, made = windows.span.double(), predicted.double()
+    values, made = windows.values.double(), predicted.double()
     read = range(windows.horizon, windows.horizon + windows.window)
     errors = {
         late: (made - values[len(values) - len(made) - late : len(values) - late]).square().mean()
@@ -106,17 +106,17 @@ def lag(windows: Windows, predicted: Tensor) -> int:
 
 
 def excerpt(data: WindowDataModule, most: int) -> WindowDataModule:
-    """The same data with no more than the first `most` windows of each span."""
+    """The same data with no more than the first `most` windows of each split."""
     part = copy.copy(data)
     part.windows = {
-        name: Windows(w.span[: most + w.window + w.horizon - 1], w.window, w.horizon)
+        name: Windows(w.values[: most + w.window + w.horizon - 1], w.window, w.horizon)
         for name, w in data.windows.items()
     }
     return part
 
 
 def predictions(
-    net: torch.nn.Module, data: WindowDataModule, spans: Sequence[str] = ("train", "val", "test")
+    net: torch.nn.Module, data: WindowDataModule, splits: Sequence[str] = ("train", "val", "test")
 ) -> dict[str, Tensor]:
-    """The network's predictions for all windows of some spans, by span, (N,)."""
-    return {name: predict(net, data.windows[name]) for name in spans}
+    """The network's predictions for all windows of some splits, by split, (N,)."""
+    return {name: predict(net, data.windows[name]) for name in splits}

@@ -19,14 +19,16 @@ def pictures(
     readout_epoch: int | None = None,
 ) -> dict[str, Callable[[], Figure]]:
     """All pictures of a network and, where there is a history, of its run: what draws each."""
-    rivals = {name: row["val"] for name, row in results.half_mse.items() if name != "network"}
+    baseline_losses = {
+        name: row["val"] for name, row in results.half_mse.items() if name != "network"
+    }
     found: dict[str, Callable[[], Figure]] = {
         "windows": partial(plots.sample_windows, _samples(data, predicted), data.horizon)
     }
     history = results.history
     if history is not None and history.epochs:
         found["losses"] = partial(
-            plots.loss_curves, history.epochs, history.losses, rivals, readout_epoch
+            plots.loss_curves, history.epochs, history.losses, baseline_losses, readout_epoch
         )
     targets = {name: data.windows[name].targets.double() for name in ("val", "train")}
     for name, target in targets.items():
@@ -37,18 +39,18 @@ def pictures(
     errors = {name: predicted[name] - targets[name] for name in ("train", "val")}
     found["residuals"] = partial(plots.residuals, errors)
     if results.trace is not None:
-        found["gradient_flow"] = partial(plots.gradient_flow, results.trace, results.depth)
+        found["gradient_flow"] = partial(plots.gradient_flow, results.trace, results.bptt_steps)
     if results.rollout is not None:
         found["rollout"] = partial(plots.rollout, results.rollout)
-    if results.honesty is not None:
-        found["backtest"] = partial(plots.backtest, results.honesty)
+    if results.backtest_report is not None:
+        found["backtest"] = partial(plots.backtest, results.backtest_report)
     return found
 
 
 def _samples(
     data: WindowDataModule, predicted: dict[str, Tensor], count: int = 4
 ) -> dict[str, list[tuple[int, Tensor, float, float]]]:
-    """A few windows of both spans: index of the first sample, window, target, prediction."""
+    """A few windows of both splits: index of the first sample, window, target, prediction."""
     samples = {}
     for name in ("train", "val"):
         windows = data.windows[name]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from sinrnn.evaluation.backtest import Honesty
+    from sinrnn.evaluation.backtest import BacktestReport
     from sinrnn.evaluation.results import Rollout
     from sinrnn.forecasting.forecast import Forecast
     from sinrnn.nn.trace import Trace
@@ -65,10 +65,10 @@ def png(figure: Figure) -> bytes:
 def sample_windows(
     samples: Mapping[str, Sequence[tuple[int, Tensor, float, float]]], horizon: int
 ) -> Figure:
-    """A few windows of each span: what is read, what is to be predicted, what is predicted.
+    """A few windows of each split: what is read, what is to be predicted, what is predicted.
 
     Args:
-        samples: By span, for each window: index of its first sample, its samples (T,), the target
+        samples: By split, for each window: index of its first sample, its samples (T,), the target
             and the prediction.
         horizon: Steps from a window's end to its target.
     """
@@ -107,7 +107,7 @@ def loss_curves(
     Args:
         epochs: Epochs done at each point; 0 is before training.
         curves: half_mse of "train" and "val", as long as epochs.
-        baselines: half_mse of each baseline on the validation span.
+        baselines: half_mse of each baseline on the validation split.
         readout_epoch: Where the readout was solved, if it was.
     """
     figure, (axis,) = _figure(1, 1, 5)
@@ -125,10 +125,10 @@ def loss_curves(
 
 
 def predictions(name: str, first: int, horizon: int, target: Tensor, prediction: Tensor) -> Figure:
-    """Predictions over targets of one span, and their difference below.
+    """Predictions over targets of one split, and their difference below.
 
     Args:
-        name: The span's name.
+        name: The split's name.
         first: Index in the series of the first target.
         horizon: Steps from a window's end to its target.
         target: (N,).
@@ -150,7 +150,7 @@ def residuals(errors: Mapping[str, Tensor]) -> Figure:
     What leaves the band could still be learnt.
 
     Args:
-        errors: Prediction - target in time order, (N,), by span.
+        errors: Prediction - target in time order, (N,), by split.
     """
     figure, (left, right) = _figure(1, 2, 3.6)
     for color, (name, values) in zip((SECOND, NETWORK), errors.items(), strict=False):
@@ -171,12 +171,12 @@ def residuals(errors: Mapping[str, Tensor]) -> Figure:
     return figure
 
 
-def gradient_flow(trace: "Trace", depth: int | None = None) -> Figure:
+def gradient_flow(trace: "Trace", bptt_steps: int | None = None) -> Figure:
     """How much gradient reaches each step of the window, and what a truncation would leave of it.
 
     Args:
         trace: Of one batch.
-        depth: Steps that the gradient reached back in training; None is all.
+        bptt_steps: Steps that the gradient reached back in training; None is all.
     """
     figure, (left, right) = _figure(1, 2, 3.6)
     steps = np.arange(1, len(trace.flow) + 1)
@@ -190,11 +190,13 @@ def gradient_flow(trace: "Trace", depth: int | None = None) -> Figure:
     depths = np.unique(np.linspace(1, len(steps), 40).round().astype(int))
     cosines = [trace.cosine(int(k)) for k in depths]
     right.plot(depths, cosines, "o-", color=SECOND, ms=4)
-    if depth is not None and depth <= len(steps):
-        right.axvline(depth, color=TRUTH, lw=1, ls="--", label=f"depth in training: {depth}")
+    if bptt_steps is not None and bptt_steps <= len(steps):
+        right.axvline(
+            bptt_steps, color=TRUTH, lw=1, ls="--", label=f"bptt_steps in training: {bptt_steps}"
+        )
         right.legend(fontsize=9)
     right.set_ylim(np.nanmin([0, *cosines]) - 0.05, 1.05)
-    right.set_xlabel("depth k, steps that the gradient reaches back")
+    right.set_xlabel("bptt_steps k, steps that the gradient reaches back")
     right.set_ylabel("cosine with the full gradient")
     for axis in (left, right):
         axis.xaxis.get_major_locator().set_params(integer=True)
@@ -227,30 +229,32 @@ def rollout(closed: "Rollout") -> Figure:
     return figure
 
 
-def backtest(honesty: "Honesty") -> Figure:
-    """How forecasts of the test span get worse with the horizon, and what their intervals hold.
+def backtest(backtest_report: "BacktestReport") -> Figure:
+    """How forecasts of the test split get worse with the horizon, and what their intervals hold.
 
     Args:
-        honesty: Forecasts from many origins.
+        backtest_report: Forecasts from many origins.
     """
     figure, (left, right) = _figure(1, 2, 3.8)
-    test = honesty.test
+    test = backtest_report.test
     ahead = np.arange(1, len(test.rmse) + 1)
     left.plot(ahead, test.persistence.numpy(), color=GREY, label="persistence")
     left.plot(ahead, test.rmse.numpy(), color=NETWORK, label="network")
-    left.axhline(honesty.spread, ls="--", color=TRUTH, lw=1, label="deviation of the training span")
+    left.axhline(
+        backtest_report.spread, ls="--", color=TRUTH, lw=1, label="deviation of the training split"
+    )
     # A loop that explodes leaves the picture.
-    high = max(test.persistence.max().item(), honesty.spread, 1e-12)
+    high = max(test.persistence.max().item(), backtest_report.spread, 1e-12)
     if 0 < test.rmse.min() < high / 100:
         left.set_yscale("log")
         left.set_ylim(top=2 * high)
     else:
         left.set_ylim(0, 1.4 * high)
-    _name(left, "steps ahead", "RMSE", f"{len(test.origins)} forecasts of the test span")
-    right.plot(ahead, 100 * honesty.coverage.numpy(), color=SECOND, label="held")
+    _name(left, "steps ahead", "RMSE", f"{len(test.origins)} forecasts of the test split")
+    right.plot(ahead, 100 * backtest_report.coverage.numpy(), color=SECOND, label="held")
     right.axhline(90, ls="--", color=TRUTH, lw=1, label="asked")
     right.set_ylim(0, 109)
-    title = "intervals, from the errors on the validation span"
+    title = "intervals, from the errors on the validation split"
     _name(right, "steps ahead", "samples within their interval, %", title, loc="lower left")
     return figure
 
@@ -289,7 +293,7 @@ def many_starts(
 
     Args:
         epochs: Epochs done at each point, E of them.
-        curves: half_mse by span, (E, S): one column for each start.
+        curves: half_mse by split, (E, S): one column for each start.
         saturated: Share of hidden units with |h| > 0.99, (E, S).
         levels: Losses to compare with, by name; drawn as lines.
     """

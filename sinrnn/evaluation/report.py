@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sinrnn.evaluation.backtest import Honesty
+from sinrnn.evaluation.backtest import BacktestReport
 from sinrnn.evaluation.baselines import skill
 from sinrnn.evaluation.results import ROUNDING, Results
 from sinrnn.filesystem import escaped
@@ -13,8 +13,8 @@ Finding = tuple[str, str]
 
 def table(results: Results) -> str:
     """The closing table, as lines of text."""
-    spans = list(results.variance)
-    head = ["half_mse", *spans, "skill on test"]
+    splits = list(results.variance)
+    head = ["half_mse", *splits, "skill on test"]
     rows = []
     for name, row in results.half_mse.items():
         exact = row["test"] <= ROUNDING * results.variance["test"]
@@ -24,7 +24,7 @@ def table(results: Results) -> str:
             note = "exact up to rounding"
         else:
             note = _skill(results.half_mse["network"]["test"], row["test"])
-        rows.append([name, *(f"{row[span]:.2e}" for span in spans), note])
+        rows.append([name, *(f"{row[split]:.2e}" for split in splits), note])
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -33,7 +33,7 @@ def table(results: Results) -> str:
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 
-def honest(found: Honesty) -> dict[str, str]:
+def backtest_facts(found: BacktestReport) -> dict[str, str]:
     """What forecasts from many origins are worth, a few facts by name."""
     test, steps = found.test, found.test.truth.shape[1]
     shown = [h for h in (1, 10, 100) if h <= steps]
@@ -77,28 +77,28 @@ def _skill(mse: float, mse_baseline: float) -> str:
     return f"{value:.3f}" if abs(value) < 1000 else number(value)
 
 
-def closing(results: Results, illnesses: Sequence[str] = ()) -> str:
+def closing(results: Results, problems: Sequence[str] = ()) -> str:
     """The table, the rollout, where everything is, and what is wrong with the run.
 
     Args:
         results: The run's.
-        illnesses: The doctor's sentences.
+        problems: What is wrong, a sentence each.
     """
     lines = [table(results), ""]
     facts = {}
     if results.rollout is None:
-        facts["rollout"] = "not run: it needs horizon 1 and samples after the test span's start"
+        facts["rollout"] = "not run: it needs horizon 1 and samples after the test split's start"
     else:
         steps = in_steps(len(results.rollout.truth))
         facts["rollout"] = (
-            f"RMSE {results.rollout.rmse:.2e} over {steps} in closed loop, from the test span on"
+            f"RMSE {results.rollout.rmse:.2e} over {steps} in closed loop, from the test split on"
         )
-    if results.honesty is not None:
-        facts |= honest(results.honesty)
+    if results.backtest_report is not None:
+        facts |= backtest_facts(results.backtest_report)
     facts["training"] = f"{results.seconds:.1f} s"
     facts |= {name: escaped(where) for name, where in results.where.items()}
     width = max(map(len, facts))
     lines += [f"{name.ljust(width)}  {fact}" for name, fact in facts.items()]
-    if illnesses:
-        lines += ["", "What is wrong, and what to try:", *(f"- {illness}" for illness in illnesses)]
+    if problems:
+        lines += ["", "What is wrong, and what to try:", *(f"- {problem}" for problem in problems)]
     return "\n".join(lines)

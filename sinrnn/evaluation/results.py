@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sinrnn.evaluation import baselines
-from sinrnn.evaluation.backtest import Honesty
+from sinrnn.evaluation.backtest import BacktestReport
 from sinrnn.filesystem import local
 from sinrnn.nn.functional import half_mse
 from sinrnn.nn.rnn import SinRNN
@@ -48,7 +48,7 @@ class History:
 
     Attributes:
         epochs: Epochs done; 0 is before training.
-        losses: half_mse of the "train" and "val" spans.
+        losses: half_mse of the "train" and "val" splits.
         norm: Gradient norm before clipping, the mean over the steps since the last value; it and
             the following are one shorter than epochs, as nothing has been learnt before training.
         norm_max: The largest of those norms.
@@ -97,25 +97,25 @@ class History:
 
 @dataclass
 class Results:
-    """Everything that the closing table says, and that the doctor looks at.
+    """Everything that the closing table says, and that the diagnosis looks at.
 
     Attributes:
-        half_mse: Loss by forecaster ("network" and each baseline), then by span.
-        variance: Of the targets of each span.
+        half_mse: Loss by forecaster ("network" and each baseline), then by split.
+        variance: Of the targets of each split.
         saturated: Share of hidden units with |h| > 0.99 after the validation windows.
         spectral_radius: Of Whh, its largest eigenvalue's absolute value.
         trace: Of a batch of training windows.
-        depth: Steps that the gradient reached back in training; None is all.
+        bptt_steps: Steps that the gradient reached back in training; None is all.
         init: How the weights started, where that is known.
         flatness: Deviation of the training predictions over that of their targets.
         lag: Steps by which the validation predictions fit the series best when they are taken as
             late: 0 is what is wanted, the horizon is a copy of the last value.
         outside: Share of the validation targets outside the training range.
-        train_range: Least and greatest value of the training span.
+        train_range: Least and greatest value of the training split.
         history: The run's curves.
         clip: Where gradients were clipped, or None.
         rollout: The closed loop, or None where there can be none.
-        honesty: Forecasts from many origins, or None.
+        backtest_report: Forecasts from many origins, or None.
         seconds: Of training.
         where: What else the closing lists, by name: the run's folder, the TensorBoard command.
     """
@@ -125,7 +125,7 @@ class Results:
     saturated: float
     spectral_radius: float
     trace: Trace | None = None
-    depth: int | None = None
+    bptt_steps: int | None = None
     init: str | None = None
     flatness: float | None = None
     lag: int | None = None
@@ -134,7 +134,7 @@ class Results:
     history: History | None = None
     clip: float | None = None
     rollout: Rollout | None = None
-    honesty: Honesty | None = None
+    backtest_report: BacktestReport | None = None
     seconds: float = 0.0
     where: dict[str, str] = field(default_factory=dict)
 
@@ -144,19 +144,19 @@ def losses(
     windows: Mapping[str, tuple[Tensor, Tensor]],
     horizon: int,
 ) -> dict[str, dict[str, float]]:
-    """half_mse of the network and of each baseline, fitted on "train", over each span.
+    """half_mse of the network and of each baseline, fitted on "train", over each split.
 
     Args:
-        predictions: The network's, by span, (N,).
-        windows: Windows (N, T) and targets (N,), by span.
+        predictions: The network's, by split, (N,).
+        windows: Windows (N, T) and targets (N,), by split.
         horizon: Steps from a window's end to its target.
     """
-    rivals = baselines.baselines(*windows["train"], horizon)
-    found: dict[str, dict[str, float]] = {name: {} for name in ("network", *rivals)}
-    for span, (x, y) in windows.items():
-        made = {"network": predictions[span]} | {name: r(x) for name, r in rivals.items()}
+    beside = baselines.baselines(*windows["train"], horizon)
+    found: dict[str, dict[str, float]] = {name: {} for name in ("network", *beside)}
+    for split, (x, y) in windows.items():
+        made = {"network": predictions[split]} | {name: r(x) for name, r in beside.items()}
         for name, prediction in made.items():
-            found[name][span] = half_mse(prediction.double(), y.double()).item()
+            found[name][split] = half_mse(prediction.double(), y.double()).item()
     return found
 
 

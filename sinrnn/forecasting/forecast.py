@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sinrnn.nn.rnn import SinRNN
 
-FAR = 10  # deviations of the training span: nothing is learnt of what lies beyond
+FAR = 10  # deviations of the training split: nothing is learnt of what lies beyond
 
 
 @dataclass

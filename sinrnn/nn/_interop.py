@@ -67,7 +67,7 @@ def _content(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ValueError("its checksum is missing")
     if about.pop("sha256") != checksum(tensors, about):
         raise ValueError("its checksum does not fit")
-    for name in ("window", "horizon", "depth"):
+    for name in ("window", "horizon", "bptt_steps"):
         value, needed = about[name], name == "horizon"
         if (value is not None or needed) and not (isinstance(value, int) and value >= 1):
             raise ValueError(f"its {name} is {value!r}")

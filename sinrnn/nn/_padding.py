@@ -22,32 +22,32 @@ def states(
     bh: Tensor | None,
     lengths: Tensor,
     *,
-    depth: int | None = None,
+    bptt_steps: int | None = None,
     last_only: bool = False,
 ) -> Tensor:
     """The states of `functional.tanh_rnn`, each sequence's last one held to the end of the batch.
 
-    `lengths` (B,) are the steps of each sequence, 1 to T: h[t] = h[lengths] for t beyond. The depth
-    is counted from each sequence's own end. `last_only` gives only h[T], (B, 1, H).
+    `lengths` (B,) are the steps of each sequence, 1 to T: h[t] = h[lengths] for t beyond.
+    `bptt_steps` are counted from each sequence's own end. `last_only` gives only h[T], (B, 1, H).
 
     Raises:
         TypeError: As in `functional.tanh_rnn`; or lengths is not a tensor of integers.
         ValueError: As in `functional.tanh_rnn`; or lengths is not (B,), or not within 1 to T.
     """
-    check(x, h0, Wih, Whh, bh, depth)
+    check(x, h0, Wih, Whh, bh, bptt_steps)
     _check(lengths, x)
     T = x.shape[1]
     t, last = torch.arange(T, device=x.device), lengths.to(x.device).long()[:, None] - 1
     x = x.masked_fill((t > last)[..., None], 0)
     asked = t[-1:] if last_only else t
-    if depth is None or depth >= T:
+    if bptt_steps is None or bptt_steps >= T:
         return _pick(tanh_rnn(x, h0, Wih, Whh, bh), asked.minimum(last))
     # What the gradient reaches, from `first` to `last` of each, runs again from a given state.
-    first = (last - depth + 1).clamp(min=0)
+    first = (last - bptt_steps + 1).clamp(min=0)
     early = tanh_rnn(x, h0, Wih, Whh, bh).detach()
     h0 = torch.zeros_like(early[:, 0]) if h0 is None else h0
     before = torch.where(first > 0, _pick(early, (first - 1).clamp(min=0))[:, 0], h0)
-    late = tanh_rnn(_pick(x, (first + t[:depth]).clamp(max=T - 1)), before, Wih, Whh, bh)
+    late = tanh_rnn(_pick(x, (first + t[:bptt_steps]).clamp(max=T - 1)), before, Wih, Whh, bh)
     late = _pick(late, (asked.minimum(last) - first).clamp(min=0))
     return torch.where((asked >= first)[..., None], late, early[:, asked])
 

@@ -68,11 +68,11 @@ def states(
     Whh: Tensor,
     bh: Tensor | None = None,
     *,
-    depth: int | None = None,
+    bptt_steps: int | None = None,
 ) -> Tensor:
     """The states of `tanh_rnn`, by equations (1) and (2) of `bptt`; same arguments, (B, T, H)."""
     steps = x.shape[1]
-    cut = 0 if depth is None else max(steps - depth, 0)
+    cut = 0 if bptt_steps is None else max(steps - bptt_steps, 0)
     h = x.new_zeros(x.shape[0], Whh.shape[0]) if h0 is None else h0
     found = []
     for t in range(steps):
@@ -92,16 +92,16 @@ def last_output(
     Who: Tensor,
     bo: Tensor | None,
     *,
-    depth: int | None = None,
+    bptt_steps: int | None = None,
 ) -> Tensor:
     """The last output alone, as `functional.last_output` gives it: same arguments, (B, O)."""
-    return linear(states(x, h0, Wih, Whh, bh, depth=depth)[:, -1], Who, bo)
+    return linear(states(x, h0, Wih, Whh, bh, bptt_steps=bptt_steps)[:, -1], Who, bo)
 
 
 def gradient(
     function: Callable[..., Tensor],
     inputs: Sequence[Tensor | None],
-    depth: int | None,
+    bptt_steps: int | None,
     grad_out: Tensor,
 ) -> Grads:
     """The gradient of `states` or `last_output` as a graph, for those who differentiate it again.
@@ -109,7 +109,7 @@ def gradient(
     Args:
         function: `states` or `last_output`.
         inputs: Its tensors.
-        depth: As there.
+        bptt_steps: As there.
         grad_out: Gradient of what it returns.
 
     Returns:
@@ -119,9 +119,9 @@ def gradient(
     again = torch.is_grad_enabled()
     with torch.enable_grad():
         aliases = [None if a is None else a.view_as(a) for a in inputs]
-        out = function(*aliases, depth=depth)
+        out = function(*aliases, bptt_steps=bptt_steps)
     wanted = [a for a in aliases if a is not None and a.requires_grad]
-    if not out.requires_grad:  # only h0 is wanted, and the depth does not reach it
+    if not out.requires_grad:  # only h0 is wanted, and the bptt_steps does not reach it
         return tuple(a if a is None else torch.zeros_like(a) for a in aliases)
     grads = torch.autograd.grad(out, wanted, grad_out, create_graph=again, materialize_grads=True)
     found = iter(grads)

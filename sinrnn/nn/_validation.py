@@ -9,7 +9,7 @@ def check(
     Wih: Tensor,
     Whh: Tensor,
     bh: Tensor | None,
-    depth: int | None,
+    bptt_steps: int | None,
     Who: Tensor | None = None,
     bo: Tensor | None = None,
     *,
@@ -21,9 +21,9 @@ def check(
 
     Raises:
         TypeError: An argument is not a tensor of floating-point numbers.
-        ValueError: Shapes or dtypes do not fit each other, T is 0, or depth is below 1.
+        ValueError: Shapes or dtypes do not fit each other, T is 0, or bptt_steps is below 1.
     """
-    if _fits(x, h0, Wih, Whh, bh, depth, Who, bo, steps):
+    if _fits(x, h0, Wih, Whh, bh, bptt_steps, Who, bo, steps):
         return
     named = {"x": x, "Wih": Wih, "Whh": Whh, "bh": bh, "h0": h0, "Who": Who, "bo": bo}
     given = {n: t for n, t in named.items() if t is not None or n in ("x", "Wih", "Whh")}
@@ -50,8 +50,8 @@ def check(
             raise ValueError(
                 f"the dtypes must agree, got {name} {tensor.dtype} and Wih {Wih.dtype}"
             )
-    if depth is not None and (not isinstance(depth, int) or depth < 1):
-        raise ValueError(f"depth must be at least 1 step or None, got {depth}")
+    if bptt_steps is not None and (not isinstance(bptt_steps, int) or bptt_steps < 1):
+        raise ValueError(f"bptt_steps must be at least 1 step or None, got {bptt_steps}")
 
 
 def _shape(name: str, tensor: Tensor | None) -> tuple[int, ...]:
@@ -67,7 +67,7 @@ def _fits(
     Wih: Tensor,
     Whh: Tensor,
     bh: Tensor | None,
-    depth: int | None,
+    bptt_steps: int | None,
     Who: Tensor | None,
     bo: Tensor | None,
     steps: bool,
@@ -88,7 +88,7 @@ def _fits(
             and (bh is None or (bh.shape == (H,) and bh.dtype is dtype))
             and (Who is None or (Who.shape == (len(Who), H) and Who.dtype is dtype))
             and (bo is None or Who is None or (bo.shape == Who.shape[:1] and bo.dtype is dtype))
-            and (depth is None or (isinstance(depth, int) and depth > 0))
+            and (bptt_steps is None or (isinstance(bptt_steps, int) and bptt_steps > 0))
         )
     except (AttributeError, IndexError, TypeError, ValueError):
         return False

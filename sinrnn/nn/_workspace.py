@@ -49,7 +49,7 @@ class Block:
 _idle: dict[Key, list[Block]] = {}
 
 
-def take(T: int, B: int, N: int, like: Tensor) -> Block:
+def acquire(T: int, B: int, N: int, like: Tensor) -> Block:
     """A block of T steps of (B, N) numbers of `like`'s type and device; their values are stale."""
     if not like.is_cpu:  # CUDA has such a store of its own
         return Block(like.new_empty(T, B, N))
@@ -69,7 +69,7 @@ def take(T: int, B: int, N: int, like: Tensor) -> Block:
     return Block(block, _idle.setdefault(key, []))
 
 
-def give(block: Block) -> None:
+def release(block: Block) -> None:
     """Take a block back; nobody may use it any more."""
     home = block.home
     if home is not None and len(home) < EACH:
@@ -89,4 +89,4 @@ class Lease:
         self.block = block
 
     def __del__(self) -> None:
-        give(self.block)
+        release(self.block)

@@ -19,11 +19,11 @@ and since (1) is linear in everything that it reads,
     (8)  grad_x[t] = grad_a[t] Wih
     (9)  grad_h0  = grad_a[1] Whh
 
-where a product with ' sums over windows as well, and (7) sums its rows. Truncation to `depth` = k
-steps stops (3) and (4) after t = T-k+1 and every sum with them, which is what autograd gives when
-h[T-k] and all states before it are detached. docs/derivation.md derives all this from the chain
-rule. Source: Werbos (1990), "Backpropagation through time: what it does and how to do it",
-Proceedings of the IEEE 78(10).
+where a product with ' sums over windows as well, and (7) sums its rows. Truncation to
+k = `bptt_steps` stops (3) and (4) after t = T-k+1 and every sum with them, which is what autograd
+gives when h[T-k] and all states before it are detached. docs/derivation.md derives all this from
+the chain rule. Source: Werbos (1990), "Backpropagation through time: what it does and how to do
+it", Proceedings of the IEEE 78(10).
 
 Inside, time comes first, (T, B, H): each step is then one contiguous block, and each sum over
 time in (5) and (6) is one matrix product.
@@ -39,12 +39,12 @@ from torch.nn.functional import linear
 
 from sinrnn.nn import _reference
 from sinrnn.nn._reference import Grads
-from sinrnn.nn._workspace import Block, Lease, give, take
+from sinrnn.nn._workspace import Block, Lease, acquire, release
 
 CACHED = 2**18  # numbers of a chunk: 1 MB of float32 stays in a core's second-level cache
 
 
-def _project(x: Tensor, W: Tensor, b: Tensor | None, out: Tensor | None = None) -> Tensor:
+def project(x: Tensor, W: Tensor, b: Tensor | None, out: Tensor | None = None) -> Tensor:
     """X W' (+ b): what (1) adds of the inputs (T B, D) of all steps at once, or the readout."""
     if out is None:
         return linear(x, W, b)
@@ -56,8 +56,8 @@ def _transposed(Whh: Tensor, steps: int) -> Tensor:
     return Whh.t() if steps < 8 else Whh.t().contiguous()
 
 
-def _advance(steps: Sequence[Tensor], before: Tensor | None, Whh_t: Tensor) -> Tensor:
-    """Turn what `_project` gave, T times (B, H), into the states after `before` (None: zeros).
+def forward_states(steps: Sequence[Tensor], before: Tensor | None, Whh_t: Tensor) -> Tensor:
+    """Turn what `project` gave, T times (B, H), into the states after `before` (None: zeros).
 
     Returns the last.
     """
@@ -68,20 +68,22 @@ def _advance(steps: Sequence[Tensor], before: Tensor | None, Whh_t: Tensor) -> T
     return state
 
 
-def _skip(x: Tensor, before: Tensor | None, Wih: Tensor, Whh: Tensor, bh: Tensor | None) -> Tensor:
+def final_state(
+    x: Tensor, before: Tensor | None, Wih: Tensor, Whh: Tensor, bh: Tensor | None
+) -> Tensor:
     """The state after x (T, B, D), in a memory that does not grow with T."""
     (T, B, D), H = x.shape, len(Whh)
     Whh_t = _transposed(Whh, T)
     size = max(1, CACHED // max(B * H, 1))
     for chunk in (x,) if T <= size else x.split(size):
-        h = take(len(chunk), B, H, x)
-        _project(chunk.reshape(len(h.flat), D), Wih, bh, h.flat)
-        before = last = _advance(h.steps, before, Whh_t).clone()
-        give(h)
+        h = acquire(len(chunk), B, H, x)
+        project(chunk.reshape(len(h.flat), D), Wih, bh, h.flat)
+        before = last = forward_states(h.steps, before, Whh_t).clone()
+        release(h)
     return last
 
 
-def _pull_back(grad_a: Block, h: Block, grad_out: Sequence[Tensor], Whh: Tensor) -> None:
+def backward_states(grad_a: Block, h: Block, grad_out: Sequence[Tensor], Whh: Tensor) -> None:
     """Fill grad_a with dLoss/da of the steps of h, from what the loss reads of its last states.
 
     grad_out[-1] belongs to the last step, grad_out[-2] to the one before; earlier ones are zero.
@@ -120,7 +122,7 @@ def _fading(grad_a: Tensor) -> bool:
     return len(size) > 0 and size.min().item() < low and bool(((size < low) & (size > 0)).any())
 
 
-def _collect(
+def weight_gradients(
     needs: Sequence[bool],
     grad_a: Block,
     h: Block,
@@ -159,17 +161,17 @@ class _States(Function):
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:
-        x, h0, Wih, Whh, bh, depth = inputs
+        x, h0, Wih, Whh, bh, bptt_steps = inputs
         B, T, _ = x.shape
         H = len(Whh)
         # Time first in memory, batch first in shape, and no view, so that autograd guards it.
         out = torch.empty_strided((B, T, H), (H, B * H, 1), dtype=x.dtype, device=x.device)
         steps_x = x.transpose(0, 1).flatten(0, 1)
         h = out.transpose(0, 1)
-        _project(steps_x, Wih, bh, h.flatten(0, 1))
-        _advance(h.unbind(0), h0, _transposed(Whh, T))
+        project(steps_x, Wih, bh, h.flatten(0, 1))
+        forward_states(h.unbind(0), h0, _transposed(Whh, T))
         ctx.save_for_backward(x, h0, Wih, Whh, bh, out)
-        ctx.depth = depth
+        ctx.bptt_steps = bptt_steps
         return out
 
     @staticmethod
@@ -180,18 +182,20 @@ class _States(Function):
                 return _States.backward(ctx, grad_out)
         if torch.is_grad_enabled() or _reference.preferred(grad_out):
             return (
-                *_reference.gradient(_reference.states, (x, h0, Wih, Whh, bh), ctx.depth, grad_out),
+                *_reference.gradient(
+                    _reference.states, (x, h0, Wih, Whh, bh), ctx.bptt_steps, grad_out
+                ),
                 None,
             )
         B, T, _ = x.shape
-        cut = 0 if ctx.depth is None else max(T - ctx.depth, 0)
+        cut = 0 if ctx.bptt_steps is None else max(T - ctx.bptt_steps, 0)
         h = Block(out.transpose(0, 1)[cut:])
         before = out[:, cut - 1] if cut else h0
         steps_x = x[:, cut:].transpose(0, 1).flatten(0, 1)
-        grad_a = take(T - cut, B, len(Whh), out)
-        _pull_back(grad_a, h, grad_out[:, cut:].unbind(1), Whh)
-        grads = _collect(ctx.needs_input_grad, grad_a, h, before, x, steps_x, Wih, Whh)
-        give(grad_a)
+        grad_a = acquire(T - cut, B, len(Whh), out)
+        backward_states(grad_a, h, grad_out[:, cut:].unbind(1), Whh)
+        grads = weight_gradients(ctx.needs_input_grad, grad_a, h, before, x, steps_x, Wih, Whh)
+        release(grad_a)
         return (*grads, None)
 
 
@@ -203,21 +207,21 @@ class _LastOutput(Function):
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:
-        x, h0, Wih, Whh, bh, Who, bo, depth = inputs
+        x, h0, Wih, Whh, bh, Who, bo, bptt_steps = inputs
         B, T, D = x.shape
-        cut = 0 if depth is None else max(T - depth, 0)
+        cut = 0 if bptt_steps is None else max(T - bptt_steps, 0)
         steps, before = x.transpose(0, 1), h0
         if cut:
-            before, steps = _skip(steps[:cut], h0, Wih, Whh, bh), steps[cut:]
+            before, steps = final_state(steps[:cut], h0, Wih, Whh, bh), steps[cut:]
         steps_x = steps.reshape((T - cut) * B, D)
         hooked = _reference.hooked()
-        h = Block(x.new_empty(T - cut, B, len(Whh))) if hooked else take(T - cut, B, len(Whh), x)
-        _project(steps_x, Wih, bh, h.flat)
-        last = _advance(h.steps, before, _transposed(Whh, T - cut))
-        ctx.depth, ctx.held = depth, None if hooked else (Lease(h), before, steps_x)
+        h = Block(x.new_empty(T - cut, B, len(Whh))) if hooked else acquire(T - cut, B, len(Whh), x)
+        project(steps_x, Wih, bh, h.flat)
+        last = forward_states(h.steps, before, _transposed(Whh, T - cut))
+        ctx.bptt_steps, ctx.held = bptt_steps, None if hooked else (Lease(h), before, steps_x)
         seen = (before, h.block) if hooked else ()
         ctx.save_for_backward(x, h0, Wih, Whh, bh, Who, bo, *seen)
-        return _project(last, Who, bo)
+        return project(last, Who, bo)
 
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor) -> Grads:
@@ -227,7 +231,10 @@ class _LastOutput(Function):
                 return _LastOutput.backward(ctx, grad_y)
         if torch.is_grad_enabled() or _reference.preferred(grad_y):
             inputs = (x, h0, Wih, Whh, bh, Who, bo)
-            return (*_reference.gradient(_reference.last_output, inputs, ctx.depth, grad_y), None)
+            return (
+                *_reference.gradient(_reference.last_output, inputs, ctx.bptt_steps, grad_y),
+                None,
+            )
         needs = ctx.needs_input_grad
         if ctx.held is None:
             before, h = seen[0], Block(seen[1])
@@ -237,14 +244,14 @@ class _LastOutput(Function):
             h = lease.block
         grad_Who = torch.mm(grad_y.t(), h.steps[-1]) if needs[5] else None
         grad_bo = grad_y.sum(0) if needs[6] else None
-        grad_a = take(len(h.steps), len(x), len(Whh), h.block)
-        _pull_back(grad_a, h, (torch.mm(grad_y, Who),), Whh)
-        cell = _collect(needs, grad_a, h, before, x, steps_x, Wih, Whh)
-        give(grad_a)
+        grad_a = acquire(len(h.steps), len(x), len(Whh), h.block)
+        backward_states(grad_a, h, (torch.mm(grad_y, Who),), Whh)
+        cell = weight_gradients(needs, grad_a, h, before, x, steps_x, Wih, Whh)
+        release(grad_a)
         return (*cell, grad_Who, grad_bo, None)
 
 
 # Function.apply looks for torch.func's transforms, as `_reference.preferred` has already done, in
 # twice the time that the node itself takes.
-_apply_states = super(Function, _States).apply
-_apply_last_output = super(Function, _LastOutput).apply
+apply_states = super(Function, _States).apply
+apply_last_output = super(Function, _LastOutput).apply

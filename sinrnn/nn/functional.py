@@ -14,7 +14,7 @@ def tanh_rnn(
     Whh: Tensor,
     bh: Tensor | None = None,
     *,
-    depth: int | None = None,
+    bptt_steps: int | None = None,
 ) -> Tensor:
     """All states h[1..T] of h[t] = tanh(Wih x[t] + Whh h[t-1] + bh).
 
@@ -26,30 +26,30 @@ def tanh_rnn(
         Wih: Input weights (H, D).
         Whh: Recurrent weights (H, H).
         bh: Bias (H), or None.
-        depth: Steps that the gradient reaches back from the last one. With depth < T it is
-            exactly that of a loop that detaches h[T - depth] and every state before it: those
-            states, their inputs and h0 get zero. None, or depth >= T, gives the exact gradient.
+        bptt_steps: Steps that the gradient reaches back from the last one, k. With k < T it is
+            exactly that of a loop that detaches h[T - k] and every state before it: those states,
+            their inputs and h0 get zero. None, or k >= T, gives the exact gradient.
 
     Returns:
         The states h[1..T], (B, T, H).
 
     Raises:
         TypeError: An argument is not a tensor of floating-point numbers.
-        ValueError: Shapes or dtypes do not fit each other, T is 0, or depth is below 1.
+        ValueError: Shapes or dtypes do not fit each other, T is 0, or bptt_steps is below 1.
 
     Example:
         >>> x, Wih, Whh = torch.randn(6, 7, 2), torch.randn(5, 2), torch.eye(5, requires_grad=True)
-        >>> tanh_rnn(x, None, Wih, Whh, depth=3)[:, -1].sum().backward()  # through 3 of 7 steps
+        >>> tanh_rnn(x, None, Wih, Whh, bptt_steps=3)[:, -1].sum().backward()  # 3 of 7 steps
         >>> Whh.grad.shape
         torch.Size([5, 5])
     """
     if _reference.autocast(x):  # which would round what a recurrence adds up
         with torch.autocast(x.device.type, enabled=False):
-            return tanh_rnn(x, h0, Wih, Whh, bh, depth=depth)
-    check(x, h0, Wih, Whh, bh, depth)
+            return tanh_rnn(x, h0, Wih, Whh, bh, bptt_steps=bptt_steps)
+    check(x, h0, Wih, Whh, bh, bptt_steps)
     if _reference.preferred():
-        return _reference.states(x, h0, Wih, Whh, bh, depth=depth)
-    return bptt._apply_states(x, h0, Wih, Whh, bh, depth)  # type: ignore[no-any-return, no-untyped-call]
+        return _reference.states(x, h0, Wih, Whh, bh, bptt_steps=bptt_steps)
+    return bptt.apply_states(x, h0, Wih, Whh, bh, bptt_steps)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def last_output(
@@ -61,23 +61,23 @@ def last_output(
     Who: Tensor,
     bo: Tensor | None = None,
     *,
-    depth: int | None = None,
+    bptt_steps: int | None = None,
 ) -> Tensor:
     """The last output alone, y[T] = Who h[T] (+ bo), of the same recurrence.
 
     Many-to-one is cheaper than reading y[T] off `tanh_rnn`: one autograd node holds the cell and
-    the readout, and no more than the last `depth` states are kept. Arguments and errors are those
-    of `tanh_rnn`, and the readout's Who (O, H) and bo (O) or None; the outputs are (B, O).
+    the readout, and no more than the last `bptt_steps` states are kept. Arguments and errors are
+    those of `tanh_rnn`, and the readout's Who (O, H) and bo (O) or None; the outputs are (B, O).
     """
     if _reference.autocast(x):
         with torch.autocast(x.device.type, enabled=False):
-            return last_output(x, h0, Wih, Whh, bh, Who, bo, depth=depth)
-    check(x, h0, Wih, Whh, bh, depth, Who, bo)
+            return last_output(x, h0, Wih, Whh, bh, Who, bo, bptt_steps=bptt_steps)
+    check(x, h0, Wih, Whh, bh, bptt_steps, Who, bo)
     if _reference.preferred():
-        return _reference.last_output(x, h0, Wih, Whh, bh, Who, bo, depth=depth)
+        return _reference.last_output(x, h0, Wih, Whh, bh, Who, bo, bptt_steps=bptt_steps)
     if not torch.is_grad_enabled():
-        return bptt._project(bptt._skip(x.transpose(0, 1), h0, Wih, Whh, bh), Who, bo)
-    return bptt._apply_last_output(x, h0, Wih, Whh, bh, Who, bo, depth)  # type: ignore[no-any-return, no-untyped-call]
+        return bptt.project(bptt.final_state(x.transpose(0, 1), h0, Wih, Whh, bh), Who, bo)
+    return bptt.apply_last_output(x, h0, Wih, Whh, bh, Who, bo, bptt_steps)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def half_mse(prediction: Tensor, target: Tensor) -> Tensor:

@@ -24,8 +24,8 @@ class SinRNN(nn.Module):
         hidden_size: Hidden units, H.
         output_size: Outputs per step, O.
         bias: Whether the cell has bh and the readout bo.
-        depth: Steps that the gradient reaches back (truncated backpropagation through time); None
-            is all of the window.
+        bptt_steps: Steps that the gradient reaches back (truncated backpropagation through time);
+            None is all of the window.
         init: How the weights start: "orthogonal" (Whh orthogonal, which neither shrinks nor grows
             a state; the rest as torch), "linear" (Wih so small that the cell is nearly linear),
             "torch" (uniform in +-1/sqrt(hidden_size)), "notebook" (uniform in [0, 0.99): it
@@ -48,7 +48,8 @@ class SinRNN(nn.Module):
         scaling: The mean and scale that `rescaled` has folded into the weights.
 
     Raises:
-        ValueError: A size or depth is below 1, init is unknown, or dtype is not floating-point.
+        ValueError: A size or bptt_steps is below 1, init is unknown, or dtype is not a
+            floating-point type.
 
     Example:
         >>> wave = torch.sin(torch.arange(13) * 0.2)
@@ -70,7 +71,7 @@ class SinRNN(nn.Module):
         output_size: int = 1,
         *,
         bias: bool = False,
-        depth: int | None = None,
+        bptt_steps: int | None = None,
         init: str = "orthogonal",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -80,14 +81,14 @@ class SinRNN(nn.Module):
         for name, size in sizes.items():
             if size < 1:
                 raise ValueError(f"{name} must be at least 1, got {size}")
-        if depth is not None and depth < 1:
-            raise ValueError(f"depth must be at least 1 step or None, got {depth}")
+        if bptt_steps is not None and bptt_steps < 1:
+            raise ValueError(f"bptt_steps must be at least 1 step or None, got {bptt_steps}")
         if dtype is not None and not dtype.is_floating_point:
             raise ValueError(f"dtype must be a floating-point type, got {dtype}")
         if init not in INITS:
             raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}")
         self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, output_size
-        self.depth, self.init = depth, init
+        self.bptt_steps, self.init = bptt_steps, init
         self.window: int | None = None
         self.carries = False
         self.radius: Tensor | None = None
@@ -114,7 +115,7 @@ class SinRNN(nn.Module):
         """The sizes and settings that repr shows."""
         return (
             f"{self.input_size}, {self.hidden_size}, {self.output_size}, "
-            f"bias={self.bh is not None}, depth={self.depth}, init={self.init!r}"
+            f"bias={self.bh is not None}, bptt_steps={self.bptt_steps}, init={self.init!r}"
         )
 
     def reset_parameters(self) -> None:
@@ -161,10 +162,10 @@ class SinRNN(nn.Module):
         inputs = (x, h0, *self._weights())
         if lengths is not None:
             Who, bo = inputs[5:]
-            h = _padding.states(*inputs[:5], lengths, depth=self.depth, last_only=True)
+            h = _padding.states(*inputs[:5], lengths, bptt_steps=self.bptt_steps, last_only=True)
             y = linear(h[:, 0], Who, bo)
         else:
-            y = functional.last_output(*inputs, depth=self.depth)
+            y = functional.last_output(*inputs, bptt_steps=self.bptt_steps)
         return y[0] if one else y
 
     def unroll(
@@ -179,7 +180,7 @@ class SinRNN(nn.Module):
 
         In closed loop x[t+1] = y[t], so that a[t+1] = (Whh + Wih Who) h[t] + (bh + Wih bo): the
         same recurrence with another Whh and without inputs, and with the same gradient, which
-        `depth` does not cut short there.
+        `bptt_steps` does not cut short there.
 
         Args:
             x: Windows (B, T, D), or one window (T, D).
@@ -213,9 +214,9 @@ class SinRNN(nn.Module):
         x, h0, one = self._batched(x, h0)
         Wih, Whh, bh, Who, bo = self._weights()
         if lengths is None:
-            h = functional.tanh_rnn(x, h0, Wih, Whh, bh, depth=self.depth)
+            h = functional.tanh_rnn(x, h0, Wih, Whh, bh, bptt_steps=self.bptt_steps)
         else:
-            h = _padding.states(x, h0, Wih, Whh, bh, lengths, depth=self.depth)
+            h = _padding.states(x, h0, Wih, Whh, bh, lengths, bptt_steps=self.bptt_steps)
         if ahead:
             bias = bh if bo is None else Wih @ bo if bh is None else bh + Wih @ bo
             nothing = x.new_zeros(x.shape[0], ahead, self.input_size)
@@ -248,7 +249,7 @@ class SinRNN(nn.Module):
         if _reference.autocast(x):
             return _reference.uncast(self.step, self.Whh, x, h)
         Wih, Whh, bh, Who, bo = self._weights()
-        check(x, h, Wih, Whh, bh, self.depth, Who, bo, steps=False)
+        check(x, h, Wih, Whh, bh, self.bptt_steps, Who, bo, steps=False)
         a = linear(x, Wih, bh)
         h = torch.tanh(a if h is None else torch.addmm(a, h, Whh.t()))
         return h, linear(h, Who, bo)
@@ -302,7 +303,7 @@ class SinRNN(nn.Module):
 
     def _slide(self, x: Tensor, steps: int, h0: Tensor | None) -> Tensor:
         assert self.window is not None
-        check(x, h0, self.Wih, self.Whh, self.bh, self.depth)
+        check(x, h0, self.Wih, self.Whh, self.bh, self.bptt_steps)
         if x.shape[1] < self.window:
             raise ValueError(f"x must have at least {self.window} steps, got {x.shape[1]}")
         known = list(x[:, -self.window :].unbind(1))
@@ -328,7 +329,7 @@ class SinRNN(nn.Module):
         return x[None], None if h0 is None else h0[None], True
 
     @torch.no_grad()
-    def fit_readout(self, x: Tensor, y: Tensor, cutoff: float = 1e-10) -> None:
+    def fit_readout(self, x: Tensor, y: Tensor, rcond: float = 1e-10) -> None:
         """Solve Who (and bo) by least squares: the best readout of the states that x leads to.
 
         The readout is linear, so no gradient is needed: Who = argmin ||H Who' - y||² over the
@@ -338,7 +339,7 @@ class SinRNN(nn.Module):
         Args:
             x: Windows (N, T, D).
             y: Targets (N, O).
-            cutoff: Singular values below this part of the largest count as zero; at least the
+            rcond: Singular values below this part of the largest count as zero; at least the
                 rounding of the weights' dtype. Measured on the sine in float64: below 1e-10 the
                 windows are fitted to 1e-13, and one rollout in six diverges.
 
@@ -367,7 +368,7 @@ class SinRNN(nn.Module):
         states = h.double().cpu()
         if self.bo is not None:
             states = torch.cat([states, torch.ones_like(states[:, :1])], 1)
-        least = max(torch.finfo(h.dtype).eps, cutoff)
+        least = max(torch.finfo(h.dtype).eps, rcond)
         found = torch.linalg.lstsq(states, y.double().cpu(), rcond=least, driver="gelsd")
         self.Who.copy_(found.solution[: self.hidden_size].t())
         if self.bo is not None:
@@ -459,9 +460,9 @@ class SinRNN(nn.Module):
         Example:
             >>> SinRNN(hidden_size=8).save("net.safetensors")
             >>> SinRNN.load("net.safetensors")
-            SinRNN(1, 8, 1, bias=False, depth=None, init='orthogonal')
+            SinRNN(1, 8, 1, bias=False, bptt_steps=None, init='orthogonal')
         """
-        names = ("window", "horizon", "depth", "init", "scaling", "carries")
+        names = ("window", "horizon", "bptt_steps", "init", "scaling", "carries")
         radius = {} if self.radius is None else {"radius": self.radius.contiguous()}
         about = {name: getattr(self, name) for name in names}
         _interop.save(self.state_dict() | radius, about, path)
@@ -494,7 +495,7 @@ class SinRNN(nn.Module):
             H,
             len(tensors["Who"]),
             bias="bh" in tensors,
-            depth=about["depth"],
+            bptt_steps=about["bptt_steps"],
             init=about["init"],
             dtype=tensors["Wih"].dtype,
             device="meta",  # no weights are drawn that the file's would replace at once

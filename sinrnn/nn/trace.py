@@ -54,21 +54,21 @@ class Trace:
             "bh": grad_a.sum(2),
         }
 
-    def gradients(self, depth: int | None = None) -> dict[str, Tensor]:
-        """Gradients of Wih (H, D), Whh (H, H) and bh (H), as `SinRNN(depth=depth)` has them.
+    def gradients(self, bptt_steps: int | None = None) -> dict[str, Tensor]:
+        """Gradients of Wih (H, D), Whh (H, H) and bh (H), as a `SinRNN` with `bptt_steps` has them.
 
         Args:
-            depth: Steps, counted from the last, whose shares are summed; None is all.
+            bptt_steps: Steps, counted from the last, whose shares are summed; None is all.
 
         Returns:
             The gradients by name.
 
         Raises:
-            ValueError: depth is below 1.
+            ValueError: bptt_steps is below 1.
         """
-        if depth is not None and depth < 1:
-            raise ValueError(f"depth must be at least 1 step or None, got {depth}")
-        first = 0 if depth is None else max(self.x.shape[1] - depth, 0)
+        if bptt_steps is not None and bptt_steps < 1:
+            raise ValueError(f"bptt_steps must be at least 1 step or None, got {bptt_steps}")
+        first = 0 if bptt_steps is None else max(self.x.shape[1] - bptt_steps, 0)
         grad_a = self.grad_a[:, first:].flatten(0, 1)
         return {
             "Wih": grad_a.t() @ self.x[:, first:].flatten(0, 1),
@@ -76,23 +76,23 @@ class Trace:
             "bh": grad_a.sum(0),
         }
 
-    def cosine(self, depth: int) -> float:
-        """Cosine between the gradient truncated to `depth` steps and the full one.
+    def cosine(self, bptt_steps: int) -> float:
+        """Cosine between the gradient truncated to `bptt_steps` steps and the full one.
 
         It is taken over Wih and Whh together; truncation leaves the readout's gradient as it is.
 
         Args:
-            depth: Steps that the truncated gradient reaches back.
+            bptt_steps: Steps that the truncated gradient reaches back.
 
         Returns:
             1 where truncation changes no direction; nan where either gradient is zero.
 
         Raises:
-            ValueError: depth is below 1.
+            ValueError: bptt_steps is below 1.
         """
         ours, full = (
             torch.cat([found[name].flatten() for name in ("Wih", "Whh")]).double()
-            for found in (self.gradients(depth), self.gradients())
+            for found in (self.gradients(bptt_steps), self.gradients())
         )
         # The largest first made 1: squares of small gradients would underflow, and 0/0 is nan.
         ours, full = ours / ours.abs().max(), full / full.abs().max()
@@ -103,8 +103,8 @@ class Trace:
 def trace(net: SinRNN, x: Tensor, target: Tensor, h0: Tensor | None = None) -> Trace:
     """Take the gradient of half_mse on one batch apart, step by step.
 
-    It is the full gradient, whatever the network's depth; `Trace.gradients` truncates it. This is
-    the recursion of `bptt` written plainly, (3) and (4), with nothing kept back.
+    It is the full gradient, whatever the network's bptt_steps; `Trace.gradients` truncates it. This
+    is the recursion of `bptt` written plainly, (3) and (4), with nothing kept back.
 
     Args:
         net: The network.
@@ -126,7 +126,7 @@ def trace(net: SinRNN, x: Tensor, target: Tensor, h0: Tensor | None = None) -> T
         >>> seen = trace(net, x, torch.ones(1, 1))
         >>> seen.flow  # how much gradient reaches each of the 5 steps
         tensor([0.6195, 0.6210, 0.6258, 0.6544, 0.7405], dtype=torch.float64)
-        >>> round(seen.cosine(depth=2), 3)  # truncated to 2 steps it points elsewhere
+        >>> round(seen.cosine(bptt_steps=2), 3)  # truncated to 2 steps it points elsewhere
         0.935
     """
     states = tanh_rnn(x, h0, net.Wih, net.Whh, net.bh)

@@ -1,4 +1,4 @@
-"""Checkpoints that survive: written whole or not at all, read without running code.
+"""BestAndLastCheckpoint that survive: written whole or not at all, read without running code.
 
 A checkpoint is what torch.save writes, followed by its SHA-256: torch.load takes it as it is, and
 `read` notices every flipped bit.
@@ -19,12 +19,12 @@ MARK = b"sinrnn-sha256:"
 TRAILER = len(MARK) + hashlib.sha256().digest_size
 
 # Keys by which a file would name what is imported and called.
-CALLED = ("_instantiator", "_class_path", "class_path")
+CODE_KEYS = ("_instantiator", "_class_path", "class_path")
 
 Content = dict[str, Any]
 
 
-class Spoilt(ValueError):
+class CorruptCheckpointError(ValueError):
     """A file is not a whole checkpoint."""
 
 
@@ -42,22 +42,27 @@ def read(path: str | Path, device: Any = "cpu", *, checked: bool = True) -> Cont
     Args:
         path: The file.
         device: Where its tensors go.
-        checked: Whether a file without a checksum is refused; a Trainer without `Durable` writes
-            such.
+        checked: Whether a file without a checksum is refused; a Trainer without
+            `AtomicCheckpointIO` writes such.
 
     Raises:
         ValueError: It is a URL.
-        Spoilt: The file is torn, was changed, or holds more than numbers and plain values.
+        CorruptCheckpointError: The file is torn, was changed, or holds more than numbers and plain
+            values.
         OSError: There is no such file, or it may not be read.
     """
     whole = local(path).read_bytes()
     content, trailer = whole[:-TRAILER], whole[-TRAILER:]
     if not trailer.startswith(MARK):
         if checked:
-            raise Spoilt(f"{path} is not a whole sinrnn checkpoint: its checksum is missing")
+            raise CorruptCheckpointError(
+                f"{path} is not a whole sinrnn checkpoint: its checksum is missing"
+            )
         content = whole
     elif trailer[len(MARK) :] != hashlib.sha256(content).digest():
-        raise Spoilt(f"{path} is not a whole sinrnn checkpoint: its checksum does not fit")
+        raise CorruptCheckpointError(
+            f"{path} is not a whole sinrnn checkpoint: its checksum does not fit"
+        )
     try:
         found: Any = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
         if not isinstance(found, dict) or not isinstance(found.get("state_dict"), dict):
@@ -66,7 +71,7 @@ def read(path: str | Path, device: Any = "cpu", *, checked: bool = True) -> Cont
         _plain(found.get("datamodule_hyper_parameters", {}))
     except Exception as error:  # torch raises nine kinds
         reason = str(error).split(".")[0].split("\n")[0] or type(error).__name__
-        raise Spoilt(f"{path} is not a sinrnn checkpoint: {reason}") from error
+        raise CorruptCheckpointError(f"{path} is not a sinrnn checkpoint: {reason}") from error
     return found
 
 
@@ -87,7 +92,7 @@ def _plain(value: Any) -> None:
     """Let numbers and text pass, in lists and dicts, and nothing that names code."""
     if isinstance(value, dict):
         for key, each in value.items():
-            if key in CALLED:
+            if key in CODE_KEYS:
                 raise ValueError(f"its hyper-parameters hold a {key}, which names code")
             _plain(each)
     elif isinstance(value, list | tuple):
@@ -97,7 +102,7 @@ def _plain(value: Any) -> None:
         raise ValueError(f"its hyper-parameters hold a {type(value).__name__}")
 
 
-class Durable(CheckpointIO):
+class AtomicCheckpointIO(CheckpointIO):
     """How the Trainer writes, reads and removes checkpoints, its own callbacks' too.
 
     Callbacks take the paths of files to remove from checkpoints, which may name any file: only

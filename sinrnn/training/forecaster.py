@@ -17,7 +17,7 @@ from sinrnn.data.datamodule import windows_of
 from sinrnn.data.windows import Batch, predict
 from sinrnn.nn.functional import half_mse
 from sinrnn.nn.rnn import SinRNN
-from sinrnn.training.checkpoint_io import CALLED, Spoilt, read
+from sinrnn.training.checkpoint_io import CODE_KEYS, CorruptCheckpointError, read
 from sinrnn.training.online import descend
 from sinrnn.training.options import check_alone, check_data, check_plain, check_trainer, clip
 
@@ -47,13 +47,13 @@ class Forecaster(pl.LightningModule):
         hidden_size: Hidden units, H.
         output_size: Outputs per step, O.
         bias: Whether the cell and the readout have biases.
-        depth: Steps that the gradient reaches back; null is the whole window.
+        bptt_steps: Steps that the gradient reaches back; null is the whole window.
         init: How the weights start: orthogonal, linear, torch or notebook.
         optimizer: Any torch optimizer, by class name, with its arguments.
         scheduler: Any torch learning-rate scheduler, stepped once an epoch; null keeps the rate.
         readout_epoch: The epoch (from 0) at whose start the readout Who is solved by least
             squares on the training windows, for the states as they are then; null never does it.
-        readout_cutoff: Singular values below this part of the largest count as zero then; less
+        readout_rcond: Singular values below this part of the largest count as zero then; less
             fits the windows better and makes rollouts unstable.
         updates: "batch" makes one step per batch, by autograd. "window" makes one per window, in
             the batch's order, as the notebook does: for torch.optim.SGD without momentum, networks
@@ -61,8 +61,8 @@ class Forecaster(pl.LightningModule):
         loss: "last" compares the last output of a window with its target; "every" compares each
             output with the value after it. Both go on over the predictions in closed loop that
             data.steps asks for.
-        carry_state: Whether a batch starts from the state that the one before it ended with,
-            detached from it, with data.tracks; an epoch starts from zeros.
+        stateful: Whether a batch starts from the state that the one before it ended with,
+            detached from it, with data.num_streams; an epoch starts from zeros.
         input_noise: Standard deviation of the noise that is added to what the network reads in
             training, in the units that it works in.
 
@@ -94,30 +94,32 @@ class Forecaster(pl.LightningModule):
         hidden_size: int = 50,
         output_size: int = 1,
         bias: bool = False,
-        depth: int | None = None,
+        bptt_steps: int | None = None,
         init: str = "orthogonal",
         optimizer: OptimizerCallable = torch.optim.Adam,
         scheduler: SchedulerCallable | None = None,
         readout_epoch: int | None = None,
-        readout_cutoff: float = 1e-10,
+        readout_rcond: float = 1e-10,
         updates: Literal["batch", "window"] = "batch",
         loss: Literal["last", "every"] = "last",
-        carry_state: bool = False,
+        stateful: bool = False,
         input_noise: float = 0.0,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["optimizer", "scheduler"])
-        self.net = SinRNN(input_size, hidden_size, output_size, bias=bias, depth=depth, init=init)
+        self.net = SinRNN(
+            input_size, hidden_size, output_size, bias=bias, bptt_steps=bptt_steps, init=init
+        )
         self.optimizer, self.scheduler = optimizer, scheduler
-        self.readout_epoch, self.readout_cutoff = readout_epoch, readout_cutoff
+        self.readout_epoch, self.readout_rcond = readout_epoch, readout_rcond
         self.updates, self.loss = updates, loss
-        self.carry_state, self.input_noise = carry_state, input_noise
+        self.stateful, self.input_noise = stateful, input_noise
         check_alone(
             loss=loss,
             updates=updates,
             input_noise=input_noise,
             readout_epoch=readout_epoch,
-            readout_cutoff=readout_cutoff,
+            readout_rcond=readout_rcond,
             bias=bias,
         )
         self.before: Tensor | None = None
@@ -149,7 +151,9 @@ class Forecaster(pl.LightningModule):
             model.load_state_dict(found["state_dict"])
         except (ValueError, TypeError, AttributeError, RuntimeError) as error:
             reason = " ".join(str(error).split())
-            raise Spoilt(f"{checkpoint_path} is not a {cls.__name__}'s: {reason}") from error
+            raise CorruptCheckpointError(
+                f"{checkpoint_path} is not a {cls.__name__}'s: {reason}"
+            ) from error
         model.on_load_checkpoint(found)
         return model
 
@@ -167,11 +171,11 @@ class Forecaster(pl.LightningModule):
                 data,
                 loss=self.loss,
                 updates=self.updates,
-                carry_state=self.carry_state,
+                stateful=self.stateful,
                 input_noise=self.input_noise,
             )
             self.net.window, self.net.horizon = data.window, data.horizon
-            self.net.carries = self.carry_state or data.steps > 1
+            self.net.carries = self.stateful or data.steps > 1
             self.mean.fill_(data.scaling.mean)
             self.scale.fill_(data.scaling.scale)
 
@@ -235,10 +239,10 @@ class Forecaster(pl.LightningModule):
     def _compared(self, x: Tensor, y: Tensor, batch_idx: int) -> tuple[Tensor, Tensor]:
         """The outputs that the loss looks at, and their targets."""
         read = self._noisy(x, batch_idx) if self.input_noise else x
-        if self.loss == "last" and y.shape[1] == 1 and not self.carry_state:
+        if self.loss == "last" and y.shape[1] == 1 and not self.stateful:
             return self.net(read), y
         steps = x.shape[1]
-        before = self.before if self.carry_state else None
+        before = self.before if self.stateful else None
         h, out = self.net.unroll(read, before, ahead=y.shape[1] - 1)
         self.after = h[:, steps - 1].detach()
         if self.loss == "every":
@@ -255,7 +259,7 @@ class Forecaster(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the state that is carried, in case that it is within an epoch."""
         checkpoint["before"] = self.before
-        for key in CALLED:
+        for key in CODE_KEYS:
             checkpoint.get("hyper_parameters", {}).pop(key, None)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -325,7 +329,7 @@ class Forecaster(pl.LightningModule):
             if data is None:
                 raise TypeError("readout_epoch needs a WindowDataModule to take the windows from")
             x, y = data.windows["train"].sample(READOUT_WINDOWS)
-            self.net.fit_readout(self.inner(x), self.inner(y), self.readout_cutoff)
+            self.net.fit_readout(self.inner(x), self.inner(y), self.readout_rcond)
 
     def configure_optimizers(self) -> Any:
         """The optimizer and, stepped once an epoch, the scheduler.

@@ -18,19 +18,21 @@ class Ensemble:
         Wih: Input weights (S, H, D).
         Whh: Recurrent weights (S, H, H).
         Who: Readout weights (S, O, H).
-        depth: Steps that the gradient reaches back; None is the whole window.
+        bptt_steps: Steps that the gradient reaches back; None is the whole window.
 
     Attributes:
         weights: Copies of Wih, Whh and Who, which learn.
     """
 
-    def __init__(self, Wih: Tensor, Whh: Tensor, Who: Tensor, *, depth: int | None = None) -> None:
+    def __init__(
+        self, Wih: Tensor, Whh: Tensor, Who: Tensor, *, bptt_steps: int | None = None
+    ) -> None:
         # All weights of a network in one row, so that one operation updates them all.
         given = (Wih.detach(), Whh.detach(), Who.detach())
         self.flat = torch.cat([weight.flatten(1) for weight in given], 1)
         self.shapes = [weight.shape[1:] for weight in given]
         self.weights = self._parts(self.flat)
-        self.depth = depth
+        self.bptt_steps = bptt_steps
 
     def _parts(self, flat: Tensor) -> list[Tensor]:
         parts = flat.split([shape.numel() for shape in self.shapes], 1)
@@ -68,7 +70,7 @@ class Ensemble:
         """
         Wih, Whh, Who = self.weights
         (N, T, D), (S, H, _) = x.shape, Wih.shape
-        cut = 0 if self.depth is None else max(T - self.depth, 0)
+        cut = 0 if self.bptt_steps is None else max(T - self.bptt_steps, 0)
         gradient = torch.empty_like(self.flat)
         grad_Wih, grad_Whh, grad_Who = self._parts(gradient)
         Wih_t, Whh_t, Who_t = Wih.mT, Whh.mT, Who.mT
@@ -111,7 +113,7 @@ def descend(net: SinRNN, x: Tensor, y: Tensor, lr: float, clip: float | None = N
         Whether its weights stayed finite; where not, they are left as they were.
     """
     weights = (net.Wih, net.Whh, net.Who)
-    learner = Ensemble(*(weight[None] for weight in weights), depth=net.depth)
+    learner = Ensemble(*(weight[None] for weight in weights), bptt_steps=net.bptt_steps)
     learner.learn(x, y, lr, clip)
     if not learner.flat.isfinite().all():
         return False

@@ -15,7 +15,7 @@ def check_alone(
     updates: str,
     input_noise: float,
     readout_epoch: int | None,
-    readout_cutoff: float,
+    readout_rcond: float,
     bias: bool,
 ) -> None:
     """Refuse what a model cannot be; all are arguments of `Forecaster`.
@@ -23,14 +23,14 @@ def check_alone(
     Raises:
         ValueError: An option is out of its range, or contradicts another of the model.
     """
-    noise, epoch, cutoff = input_noise, readout_epoch, readout_cutoff
+    noise, epoch, rcond = input_noise, readout_epoch, readout_rcond
     bias = updates == "window" and bias
     _refuse(
         (not 0 <= noise < math.inf, f"input_noise must be at least 0 and finite, got {noise}"),
         (loss not in ("last", "every"), f"loss must be last or every, got {loss!r}"),
         (updates not in ("batch", "window"), f"updates must be batch or window, got {updates!r}"),
         ((epoch or 0) < 0, f"readout_epoch must be at least 0 or None, got {epoch}"),
-        (not 0 <= cutoff < 1, f"readout_cutoff must be at least 0 and below 1, got {cutoff}"),
+        (not 0 <= rcond < 1, f"readout_rcond must be at least 0 and below 1, got {rcond}"),
         (bias, "updates: window is for networks without biases, got bias true"),
     )
 
@@ -53,29 +53,29 @@ def check_trainer(trainer: pl.Trainer) -> None:
 
 
 def check_data(
-    data: WindowDataModule, *, loss: str, updates: str, carry_state: bool, input_noise: float
+    data: WindowDataModule, *, loss: str, updates: str, stateful: bool, input_noise: float
 ) -> None:
     """Refuse data, and a model of these arguments, that do not go together.
 
     Raises:
         ValueError: Options of the two contradict each other.
     """
-    every, carry, horizon = loss == "every", carry_state, data.horizon
-    ahead, tracks = data.steps > 1, data.tracks
-    more = ahead or tracks > 0 or every or input_noise > 0
+    every, carry, horizon = loss == "every", stateful, data.horizon
+    ahead, num_streams = data.steps > 1, data.num_streams
+    more = ahead or num_streams > 0 or every or input_noise > 0
     _refuse(
         (
             horizon != 1 and (every or carry or ahead),
-            f"loss: every, carry_state and data.steps need data.horizon 1, got {horizon}",
+            f"loss: every, stateful and data.steps need data.horizon 1, got {horizon}",
         ),
         (
-            carry != (tracks > 0),
-            f"model.carry_state and data.tracks need each other, got {carry} and {tracks}",
+            carry != (num_streams > 0),
+            f"model.stateful and data.num_streams need each other, got {carry} and {num_streams}",
         ),
         (
             updates == "window" and more,
             "updates: window learns the last output alone: data.steps must be 1, "
-            "data.tracks 0, model.loss last and model.input_noise 0",
+            "data.num_streams 0, model.loss last and model.input_noise 0",
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or refused, and what goes on from them ends in the same bits."""
+"""BestAndLastCheckpoint: whole or refused, and what goes on from them ends in the same bits."""
 
 import csv
 import errno
@@ -19,11 +19,17 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from sinrnn import SinRNN
 from sinrnn.callbacks import checkpoint, final_report
-from sinrnn.callbacks.checkpoint import Checkpoints
+from sinrnn.callbacks.checkpoint import BestAndLastCheckpoint
 from sinrnn.cli import train as cli
 from sinrnn.filesystem import write
 from sinrnn.training import loggers
-from sinrnn.training.checkpoint_io import MARK, Durable, Spoilt, pack, read
+from sinrnn.training.checkpoint_io import (
+    MARK,
+    AtomicCheckpointIO,
+    CorruptCheckpointError,
+    pack,
+    read,
+)
 
 # The rate grows tenfold each epoch: the first two are the best so far, and no later one is.
 WORSE = """
@@ -97,7 +103,7 @@ def test_runs_leave_the_checkpoints_that_they_can(train, arguments, left):
 
 @pytest.mark.parametrize("first", [True, False])
 def test_checkpoints_are_written_by_the_first_process_alone(tmp_path, first):
-    kept = Checkpoints(tmp_path)
+    kept = BestAndLastCheckpoint(tmp_path)
     kept.last = {"state_dict": {"w": torch.ones(2)}}
     kept._write(SimpleNamespace(loggers=[], is_global_zero=first, fast_dev_run=False))
     assert (tmp_path / "last.ckpt").exists() is first
@@ -138,10 +144,10 @@ def one_sentence(error, path):
     return text.startswith(f"{path} ") and not re.search(r"\n|\. |\.$", text)
 
 
-@pytest.mark.parametrize("reader", [read, load, Durable().load_checkpoint])
+@pytest.mark.parametrize("reader", [read, load, AtomicCheckpointIO().load_checkpoint])
 def test_what_was_packed_is_read(tmp_path, reader):
     given = content()
-    Durable().save_checkpoint(given, tmp_path / "new" / "a.ckpt")
+    AtomicCheckpointIO().save_checkpoint(given, tmp_path / "new" / "a.ckpt")
     found = reader(tmp_path / "new" / "a.ckpt")
     assert list(found) == list(given)
     torch.testing.assert_close(found.pop("state_dict"), given.pop("state_dict"), **BITS)
@@ -157,7 +163,9 @@ def test_torn_file_is_refused_wherever_it_ends(path):
     full = path.read_bytes()
     for end in range(len(full)):
         path.write_bytes(full[:end])
-        with pytest.raises(Spoilt, match="is not a whole sinrnn checkpoint") as error:
+        with pytest.raises(
+            CorruptCheckpointError, match="is not a whole sinrnn checkpoint"
+        ) as error:
             read(path)
         assert one_sentence(error, path), end
 
@@ -168,7 +176,9 @@ def test_every_changed_byte_is_noticed(path):
         changed = bytearray(full)
         changed[place] ^= 1 << place % 8
         path.write_bytes(changed)
-        with pytest.raises(Spoilt, match="is not a whole sinrnn checkpoint") as error:
+        with pytest.raises(
+            CorruptCheckpointError, match="is not a whole sinrnn checkpoint"
+        ) as error:
             read(path)
         assert one_sentence(error, path), place
 
@@ -194,7 +204,7 @@ def saved(thing):
 )
 def test_what_is_no_checkpoint_is_refused_with_the_reason(path, spoil, reason):
     path.write_bytes(spoil(path.read_bytes()))
-    with pytest.raises(Spoilt, match=re.escape(f"{path} is not {reason}")) as error:
+    with pytest.raises(CorruptCheckpointError, match=re.escape(f"{path} is not {reason}")) as error:
         read(path)
     assert one_sentence(error, path)
 
@@ -228,8 +238,8 @@ def test_code_in_a_checkpoint_never_runs(main, tmp_path, monkeypatch, capsys, pa
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     ran, path = tmp_path / "ran", tmp_path / "a.ckpt"
     path.write_bytes(whole(packed({"state_dict": {}, "payload": Payload(ran)})))
-    for reader in (read, Durable().load_checkpoint):
-        with pytest.raises(Spoilt, match="is not a sinrnn checkpoint") as error:
+    for reader in (read, AtomicCheckpointIO().load_checkpoint):
+        with pytest.raises(CorruptCheckpointError, match="is not a sinrnn checkpoint") as error:
             reader(path)
         assert one_sentence(error, path)
     assert main(["--ckpt_path", str(path)]) == 2
@@ -240,7 +250,7 @@ def test_code_in_a_checkpoint_never_runs(main, tmp_path, monkeypatch, capsys, pa
 
 
 def test_checkpoint_is_removed_and_one_that_is_gone_is_no_error(path):
-    kept = Durable()
+    kept = AtomicCheckpointIO()
     kept.save_checkpoint(content(), path)
     for _ in range(2):
         kept.remove_checkpoint(path)
@@ -252,7 +262,7 @@ def test_weights_that_are_not_finite_are_not_saved(path, bad):
     before, given = path.read_bytes(), content()
     given["state_dict"]["net.Whh"][1, 2] = float(bad)
     with pytest.raises(FloatingPointError, match=r"^net\.Whh is not finite"):
-        Durable().save_checkpoint(given, path)
+        AtomicCheckpointIO().save_checkpoint(given, path)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 
@@ -263,7 +273,7 @@ ADAM = ["--model.optimizer", "torch.optim.Adam", "--model.optimizer.lr", "0.01"]
 ADAM += ["--model.readout_epoch", "null"]
 KINDS = {
     "noise": [*ADAM, "--data.batch_size", "17", "--model.input_noise", "0.1"],
-    "carried": [*ADAM, "--data.tracks", "2", "--model.carry_state", "true"],
+    "carried": [*ADAM, "--data.num_streams", "2", "--model.stateful", "true"],
     "accumulated": [*ADAM, "--data.batch_size", "17", "--trainer.accumulate_grad_batches", "2"],
 }
 BATCHES = {"noise": 7, "carried": 9, "accumulated": 7}
@@ -274,7 +284,7 @@ SHORT += ["--model.hidden_size", "8", "--trainer.enable_progress_bar", "false"]
 
 
 def checkpoints(trainer):
-    return next(found for found in trainer.callbacks if isinstance(found, Checkpoints))
+    return next(found for found in trainer.callbacks if isinstance(found, BestAndLastCheckpoint))
 
 
 class Stop(Callback):

@@ -28,13 +28,13 @@ from torch.utils.tensorboard import SummaryWriter
 
 from sinrnn import Sine
 from sinrnn.callbacks import _time_budget, final_report, monitor
-from sinrnn.callbacks._time_budget import Allowance
+from sinrnn.callbacks._time_budget import TimeBudget
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.callbacks.progress_bar import Progress
 from sinrnn.callbacks.tensorboard import add_histogram
 from sinrnn.cli import train as cli
 from sinrnn.data.datamodule import WindowDataModule
-from sinrnn.data.samplers import BatchOrder
+from sinrnn.data.samplers import WindowBatchSampler
 from sinrnn.data.series import Series
 from sinrnn.nn.functional import half_mse
 from sinrnn.nn.trace import trace
@@ -46,20 +46,20 @@ SHORT = {"rtol": 1e-6, "atol": 1e-6}  # TensorBoard keeps scalars as float32
 NORM = {"gradient_clip_val": 0.9, "gradient_clip_algorithm": "norm"}
 VALUE = {"gradient_clip_val": 0.4, "gradient_clip_algorithm": "value"}
 OFF = {"gradient_clip_val": -1.0}, {"gradient_clip_val": 0.0}
-allows = Allowance.allows
+allows = TimeBudget.allows
 
 
 @pytest.fixture(autouse=True)
 def _time_for_everything(monkeypatch):
     """What is shown shall not depend on how long it takes; NOISE is left out."""
-    monkeypatch.setattr(Allowance, "allows", lambda self: True)
+    monkeypatch.setattr(TimeBudget, "allows", lambda self: True)
     cli.quiet()
 
 
 class Wave(Series):
     """A sine with something beside it that no window foretells; what comes of it after training.
 
-    `val` is a factor for all that comes after the training span, `test` is added to the test span.
+    `val` is a factor for all that comes after the training split, `test` is added to the test one.
     """
 
     def __init__(self, points=100, val=1.0, test=0.0):
@@ -161,13 +161,13 @@ def inner(batch, data):
 
 def by_hand(net, data, gradient_clip_val=0, gradient_clip_algorithm=None):
     """What fit does, without Lightning: losses, gradient norms and shares clipped, by step."""
-    net, span, steps = copy.deepcopy(net), data.windows["train"], []
-    weights, order = list(net.parameters()), BatchOrder(len(span), 16, 5)
+    net, split, steps = copy.deepcopy(net), data.windows["train"], []
+    weights, order = list(net.parameters()), WindowBatchSampler(len(split), 16, 5)
     descent = SGD(weights, lr=LR)
     for epoch in range(3):
         order.set_epoch(epoch)
         for index in order:
-            x, y = inner(span[index], data)
+            x, y = inner(split[index], data)
             loss = half_mse(net(x), y)
             descent.zero_grad()
             loss.backward()
@@ -249,8 +249,8 @@ def test_batch_losses_are_whole_where_gradients_are_accumulated(tmp_path):
 def test_losses_stand_beside_the_baselines_that_numpy_makes(tmp_path, monkeypatch, series, fitted):
     monkeypatch.setattr(monitor, "FITTED", fitted)
     data = windows(series, horizon=2)
-    spans = [data.windows[name].sample(fitted) for name in ("train", "val")]
-    (x, y), (v, w) = ((x[..., 0].numpy(), y[:, 0].numpy()) for x, y in spans)
+    splits = [data.windows[name].sample(fitted) for name in ("train", "val")]
+    (x, y), (v, w) = ((x[..., 0].numpy(), y[:, 0].numpy()) for x, y in splits)
     solved = np.linalg.lstsq(np.c_[x, np.ones(len(x))], y)[0]
     made = (v[:, -1], 3 * v[:, -1] - 2 * v[:, -2], np.c_[v, np.ones(len(v))] @ solved)
     run = fit(tmp_path, small(), data)
@@ -282,7 +282,7 @@ def test_losses_are_not_shown_at_steps_without_a_validation(tmp_path):
 def test_health_and_flow_are_those_of_the_weights_at_the_time(tmp_path, monkeypatch, window, count):
     monkeypatch.setattr(monitor, "SEEN", 12)
     witness, data = Witness(), windows(Wave(200), window=window, batch_size=0)
-    model = small(init="notebook", depth=2)
+    model = small(init="notebook", bptt_steps=2)
     run = fit(tmp_path, model, data, witness, Monitor(pictures=False))
     flows = sorted(name for name in run.curves if name.startswith("gradient_flow/"))
     steps = np.linspace(1, window, count).round().astype(int)
@@ -431,11 +431,17 @@ def test_hparams_tell_one_run_from_another(tmp_path):
     content = run.events.PluginTagToContent("hparams")["_hparams_/experiment"]
     metrics = HParamsPluginData.FromString(content).experiment.metric_infos
     assert [metric.name.tag for metric in metrics] == ["hp/val"]
-    model = {"input_size": 1, "hidden_size": 5, "output_size": 1, "bias": "false", "depth": "none"}
-    model |= {"init": "orthogonal", "readout_epoch": "none", "readout_cutoff": 1e-10}
+    model = {
+        "input_size": 1,
+        "hidden_size": 5,
+        "output_size": 1,
+        "bias": "false",
+        "bptt_steps": "none",
+    }
+    model |= {"init": "orthogonal", "readout_epoch": "none", "readout_rcond": 1e-10}
     data = {"series": "Wave", "window": 4, "horizon": 1, "batch_size": 16, "standardise": "true"}
     rest = {"optimizer": "SGD", "lr": LR, "max_epochs": 3, "gradient_clip_val": 0.9, "seed": 5}
-    rest |= {"updates": "batch", "loss": "last", "carry_state": "false"}
+    rest |= {"updates": "batch", "loss": "last", "stateful": "false"}
     assert hparams(run) == model | data | rest | {"input_noise": 0.0}
 
 
@@ -457,8 +463,8 @@ def test_custom_charts_find_every_curve_they_name(tmp_path):
 def test_allowance_is_a_share_of_the_time_at_the_last_cost(monkeypatch):
     now = SimpleNamespace(time=100.0)
     monkeypatch.setattr(_time_budget, "time", SimpleNamespace(perf_counter=lambda: now.time))
-    monkeypatch.setattr(Allowance, "allows", allows)
-    share, found = Allowance(0.25, 2.0), []
+    monkeypatch.setattr(TimeBudget, "allows", allows)
+    share, found = TimeBudget(0.25, 2.0), []
     # Allowed from 2 / 0.25 s on; then from (3 + 3) / 0.25; at once; and not yet (7 + 3) / 0.25.
     for passed, cost in ((7.5, 0), (0.5, 3), (12.5, 0), (0.5, 1), (0, 3), (11.5, 0), (0.5, 1)):
         now.time += passed
@@ -477,7 +483,7 @@ def test_monitor_keeps_to_its_shares_and_yet_shows_the_end(tmp_path, monkeypatch
         asked.append((self.share, self.needed, self.spent))
         return len(asked) <= allowed
 
-    monkeypatch.setattr(Allowance, "allows", once)
+    monkeypatch.setattr(TimeBudget, "allows", once)
     monkeypatch.setattr(monitor, "pictures", lambda *args: {"during": Figure})
     run = fit(tmp_path, small(), windows(), Monitor())
     assert asked[:2] == [(0.04, 0.0, 0.0), (0.02, 0.2, 0.0)]
@@ -513,11 +519,11 @@ def test_pictures_come_one_after_the_other(tmp_path, monkeypatch):
     expected = predict(model, data.windows["train"])[:10]
     np.testing.assert_allclose(prediction, expected, rtol=1e-12)
     first = min(line.get_xdata().min() for line in drawn[DRAWN.index("rollout")])
-    assert first == 60  # where the validation span starts
+    assert first == 60  # where the validation split starts
 
 
 @pytest.mark.parametrize("name", DRAWN)
-def test_pictures_never_look_at_the_test_span(tmp_path, monkeypatch, name):
+def test_pictures_never_look_at_the_test_split(tmp_path, monkeypatch, name):
     monkeypatch.setattr(monitor, "png", points)
     seen = []
     for folder, test in ((tmp_path / "one", 0.0), (tmp_path / "other", 1.0)):

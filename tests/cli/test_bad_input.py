@@ -87,14 +87,14 @@ def test_csv_gives_each_number_of_each_row_or_a_sentence(tmp_path_factory, rows,
 @QUICK
 @given(*(st.integers(-1, 9) for _ in range(4)))
 def test_windows_are_those_of_a_loop_or_a_sentence(points, window, horizon, steps):
-    span = torch.arange(max(points, 0), dtype=torch.float64) ** 2
-    found, said = attempt(lambda: Windows(span, window, horizon, steps)[:])
+    values = torch.arange(max(points, 0), dtype=torch.float64) ** 2
+    found, said = attempt(lambda: Windows(values, window, horizon, steps)[:])
     if found is None:
-        assert min(window, horizon, steps) < 1 or window + horizon + steps - 1 > len(span)
+        assert min(window, horizon, steps) < 1 or window + horizon + steps - 1 > len(values)
         assert "\n" not in said
         return
     x, y = found
-    starts = range(len(span) - (window + horizon + steps - 1) + 1)
+    starts = range(len(values) - (window + horizon + steps - 1) + 1)
     ends = [start + window + horizon - 1 for start in starts]
-    assert x[..., 0].tolist() == [span[start : start + window].tolist() for start in starts]
-    assert y.tolist() == [span[end : end + steps].tolist() for end in ends]
+    assert x[..., 0].tolist() == [values[start : start + window].tolist() for start in starts]
+    assert y.tolist() == [values[end : end + steps].tolist() for end in ends]

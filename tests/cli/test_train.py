@@ -41,7 +41,7 @@ data:
 model:
   hidden_size: 7
   bias: true
-  depth: 4
+  bptt_steps: 4
   optimizer: {class_path: torch.optim.SGD, init_args: {lr: 0.1, momentum: 0.9}}
   scheduler: {class_path: torch.optim.lr_scheduler.StepLR, init_args: {step_size: 2}}
 trainer:
@@ -105,7 +105,7 @@ def test_run_says_nothing_but_its_progress_and_its_report(run):
 def test_model_file_predicts_what_the_report_says(run):
     folder, _ = run
     net = SinRNN.load(folder / "model.safetensors")
-    assert (net.window, net.horizon, net.depth, net.hidden_size) == (6, 1, 4, 7)
+    assert (net.window, net.horizon, net.bptt_steps, net.hidden_size) == (6, 1, 4, 7)
     values = torch.sin(torch.arange(120, dtype=torch.float64) * 18.85 / 120)
     x = values[96:].unfold(0, 6, 1)[:-1, :, None].float()
     loss = (net(x)[:, 0].double() - values[102:]).square().mean() / 2
@@ -180,7 +180,7 @@ def test_saved_config_trains_the_same_run_to_the_same_bits(run, at_hand, no_pict
 BAD = {
     "--model.hidden_size -1": "hidden_size must be at least 1, got -1",
     "--model.hidden_size many": "model.hidden_size cannot be many: expected int",
-    "--model.depth 0": "depth must be at least 1 step or None, got 0",
+    "--model.bptt_steps 0": "bptt_steps must be at least 1 step or None, got 0",
     "--model.init zeros": "init must be one of orthogonal, linear, torch, notebook, got 'zeros'",
     "--model.optimizer.lr nan": "model.optimizer.lr cannot be nan: expected float",
     "--model.optimizer.lr .nan": "model.optimizer or model.scheduler: Invalid learning rate: nan",
@@ -189,7 +189,7 @@ BAD = {
     "--model.output_size 2": "model.output_size must be 1 for windows of one series, got 2",
     "--model.foo 3": "unrecognized arguments: --model.foo 3",
     "--data.window 0": "window must be at least 1 step, got 0",
-    "--data.window 300": "the val span [0.6, 0.8]: window 300 and horizon 1 need 301 points, "
+    "--data.window 300": "the val split [0.6, 0.8]: window 300 and horizon 1 need 301 points, "
     "got 200",
     "--data.val [0.5,0.8]": "val [0.5, 0.8] must start at or after the end of train, 0.6",
     "--data.test [0.8,1.2]": "test must be [a, b] with 0 <= a < b <= 1, got [0.8, 1.2]",
@@ -493,9 +493,9 @@ def test_keep_says_which_weights_are_saved_and_reported(
         rows = [float(row["half_mse/val"]) for row in csv.DictReader(file) if row["half_mse/val"]]
     assert rows[-1] > 10 * min(rows)
     wanted = min(rows) if keep == "best" else rows[-1]
-    span = Windows(Sine(120).values()[72:96], 4)
+    split = Windows(Sine(120).values()[72:96], 4)
     net = SinRNN.load(folder / "model.safetensors")
-    loss = half_mse(predict(net, span), span.targets).item()
+    loss = half_mse(predict(net, split), split.targets).item()
     assert loss == pytest.approx(wanted, rel=1e-6)
     said = re.search(r"^network +\S+ +(\S+) +\S+$", out, re.MULTILINE)
     assert float(said[1]) == pytest.approx(wanted, rel=5e-3)

@@ -88,7 +88,7 @@ def test_sine_refuses_grids_without_end_or_width(name, value):
 
 
 def test_truth_of_a_series_without_noise_is_what_it_continues_with():
-    torch.testing.assert_close(Three().truth(2), torch.tensor([5.0, 6.0]), **BITS)
+    torch.testing.assert_close(Three().noise_free(2), torch.tensor([5.0, 6.0]), **BITS)
 
 
 def test_series_without_values_cannot_be_made():
@@ -129,7 +129,7 @@ FORMULAS = {
 def test_generated_series_matches_numpy(case):
     series, expected = FORMULAS[case]
     assert_close(series.continued(90), torch.from_numpy(expected))
-    torch.testing.assert_close(series.truth(90), series.continued(90), **BITS)
+    torch.testing.assert_close(series.noise_free(90), series.continued(90), **BITS)
     assert_close(series.values(), series.continued(40))
 
 
@@ -191,19 +191,19 @@ def test_first_samples_do_not_depend_on_how_many_are_asked_for(noise):
         assert longest.dtype == torch.float64
         for points in (1, 2, 49, 50, 51, 169):
             assert_close(series.continued(points), longest[:points])
-            assert_close(series.truth(points), series.truth(170)[:points])
+            assert_close(series.noise_free(points), series.noise_free(170)[:points])
         assert_close(series.values(), longest[:50])
 
 
 def test_truth_is_the_series_of_the_same_name_without_noise():
     for noisy, clean in zip(every(noise=0.3, seed=3), every(), strict=True):
-        torch.testing.assert_close(noisy.truth(70), clean.continued(70), **BITS)
+        torch.testing.assert_close(noisy.noise_free(70), clean.continued(70), **BITS)
         assert (noisy.continued(70) != clean.continued(70)).all()
 
 
 def test_noise_is_gaussian_with_its_deviation():
     series = Sine(points=200_000, noise=0.3, seed=5)
-    noise = (series.values() - series.truth(200_000)) / 0.3
+    noise = (series.values() - series.noise_free(200_000)) / 0.3
     assert abs(noise.mean()) < 4 / math.sqrt(200_000)
     assert abs(noise.square().mean() - 1) < 4 * math.sqrt(2 / 200_000)
     assert abs((noise[1:] * noise[:-1]).mean()) < 4 / math.sqrt(200_000)
@@ -223,7 +223,7 @@ def test_seed_fixes_the_noise_and_the_deviation_scales_it():
 
 SAMPLES = "must be a finite number of samples above"
 LISTS = "periods and amplitudes must be lists of the same length, at least 1, got"
-REFUSED = [
+USER_ERRORS = [
     (Sine, {"noise": -0.1}, "noise must be a finite number, at least 0, got -0.1"),
     (Square, {"noise": math.inf}, "noise must be a finite number, at least 0, got inf"),
     (Chirp, {"noise": math.nan}, "noise must be a finite number, at least 0, got nan"),
@@ -248,7 +248,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "arguments", "message"), REFUSED)
+@pytest.mark.parametrize(("kind", "arguments", "message"), USER_ERRORS)
 def test_series_refuses(kind, arguments, message):
     with refuses(ValueError, message):
         kind(**arguments)
@@ -271,7 +271,7 @@ def test_file_is_read_once_and_not_before_it_is_needed(tmp_path):
     path.unlink()
     assert series.values() is series.values()
     assert series.continued(2).tolist() == [5, 6]
-    assert series.continued(9).tolist() == series.truth(9).tolist() == [5, 6, 8]
+    assert series.continued(9).tolist() == series.noise_free(9).tolist() == [5, 6, 8]
 
 
 def test_series_of_a_file_needs_no_more_than_numpy_and_torch(tmp_path):

@@ -1,4 +1,4 @@
-"""Windows by hand, the order of batches, and spans that share nothing."""
+"""Windows by hand, the order of batches, and splits that share nothing."""
 
 from types import SimpleNamespace
 
@@ -9,7 +9,7 @@ from ramp import Given, Ramp, data, same
 
 from sinrnn.data import windows
 from sinrnn.data.datamodule import Scaling, WindowDataModule
-from sinrnn.data.samplers import BatchOrder, TrackOrder
+from sinrnn.data.samplers import StreamBatchSampler, WindowBatchSampler
 from sinrnn.data.synthetic import Sine
 from sinrnn.data.windows import Windows
 
@@ -17,12 +17,12 @@ NOTEBOOK = {"train": [0, 0.25], "val": [0.375, 0.625], "test": [0.75, 1]}
 
 
 def order(seed, epoch, count=50, batch_size=8):
-    made = BatchOrder(count, batch_size, seed)
+    made = WindowBatchSampler(count, batch_size, seed)
     made.set_epoch(epoch)
     return torch.cat(list(made)).tolist()
 
 
-# Windows of one span
+# Windows of one split
 
 
 @pytest.mark.parametrize(("window", "size"), [(3, 7), (8, 4), (50, 1)])
@@ -47,20 +47,20 @@ def test_long_windows_are_gathered_few_at_a_time(monkeypatch, window, size):
     ],
 )
 def test_windows_are_those_written_by_hand(horizon, x, y):
-    span = torch.tensor([10.0, 20.0, 30.0, 40.0, 50.0, 60.0])
-    windows = Windows(span, 2, horizon)
-    x, y = torch.tensor(x, dtype=span.dtype), torch.tensor(y, dtype=span.dtype)
+    split = torch.tensor([10.0, 20.0, 30.0, 40.0, 50.0, 60.0])
+    windows = Windows(split, 2, horizon)
+    x, y = torch.tensor(x, dtype=split.dtype), torch.tensor(y, dtype=split.dtype)
     assert len(windows) == len(x)
     same(windows[:], (x[:, :, None], y[:, None]))
     same(windows.targets, y)
 
 
 def test_windows_take_no_memory_of_their_own():
-    span = torch.zeros(10_000)
-    windows = Windows(span, 100)
-    for view in (windows.span, windows._rows, windows.targets, *windows[7:4000]):
+    split = torch.zeros(10_000)
+    windows = Windows(split, 100)
+    for view in (windows.values, windows._rows, windows.targets, *windows[7:4000]):
         storage = view.untyped_storage()
-        assert storage.data_ptr() == span.untyped_storage().data_ptr()
+        assert storage.data_ptr() == split.untyped_storage().data_ptr()
         assert storage.nbytes() == 8 * 10_000
 
 
@@ -126,7 +126,7 @@ def test_order_depends_on_seed_and_epoch_alone():
 
 
 def test_order_follows_the_epoch_set_after_the_iterator_was_made():
-    late = BatchOrder(50, 8, 3)
+    late = WindowBatchSampler(50, 8, 3)
     batches = iter(late)
     late.set_epoch(5)
     assert torch.cat(list(batches)).tolist() == order(3, 5)
@@ -137,7 +137,7 @@ def test_order_follows_the_epoch_set_after_the_iterator_was_made():
     ("count", "batch_size", "sizes"), [(10, 4, [4, 4, 2]), (8, 4, [4, 4]), (3, 9, [3])]
 )
 def test_order_has_every_index_once(count, batch_size, sizes, shuffle):
-    made = BatchOrder(count, batch_size, 1, shuffle)
+    made = WindowBatchSampler(count, batch_size, 1, shuffle)
     batches = list(made)
     assert [len(batch) for batch in batches] == sizes
     assert len(made) == len(sizes)
@@ -151,7 +151,7 @@ def test_order_of_several_groups_has_every_index_once_in_full_batches(
     count, batch_size, shuffle, monkeypatch
 ):
     monkeypatch.setattr("sinrnn.data.samplers.GROUP", 10)
-    made = BatchOrder(count, batch_size, 1, shuffle)
+    made = WindowBatchSampler(count, batch_size, 1, shuffle)
     batches = list(made)
     sizes = [batch_size] * (count // batch_size) + [count % batch_size]
     assert [len(batch) for batch in batches] == [size for size in sizes if size]
@@ -174,7 +174,7 @@ def test_order_groups_are_shuffled_and_reach_over_the_whole_series(monkeypatch):
 
 
 def test_order_unshuffled_is_that_of_time_in_every_epoch():
-    made = BatchOrder(10, 4, 1, shuffle=False)
+    made = WindowBatchSampler(10, 4, 1, shuffle=False)
     made.set_epoch(3)
     same(torch.cat(list(made)), torch.arange(10))
 
@@ -182,7 +182,7 @@ def test_order_unshuffled_is_that_of_time_in_every_epoch():
 # Spans of a series
 
 
-def test_notebook_spans_hold_246_windows_each():
+def test_notebook_splits_hold_246_windows_each():
     found = data(Ramp(1000), window=4, **NOTEBOOK)
     # 250 points each: 0..249, 375..624, 750..999. Four are read before the first target, so
     # 250 - 4 = 246 windows, and the targets are 4..249, 379..624, 754..999.
@@ -205,17 +205,17 @@ def test_windows_of_a_sine_are_its_samples():
 @pytest.mark.parametrize("horizon", [1, 3])
 @pytest.mark.parametrize("points", [97, 100, 1000])
 @pytest.mark.parametrize(
-    "spans",
+    "splits",
     [
         {"train": [0, 0.6], "val": [0.6, 0.8], "test": [0.8, 1]},
         {"train": [0, 1 / 3], "val": [1 / 3, 0.515], "test": [0.515, 1]},
         {"train": [0.1, 0.45], "val": [0.5, 0.75], "test": [0.8, 0.95]},
     ],
 )
-def test_spans_share_no_point_and_no_window_leaves_its_span(spans, points, horizon):
-    found = data(Ramp(points), window=4, horizon=horizon, **spans)
+def test_splits_share_no_point_and_no_window_leaves_its_split(splits, points, horizon):
+    found = data(Ramp(points), window=4, horizon=horizon, **splits)
     seen = []
-    for name, (a, b) in spans.items():
+    for name, (a, b) in splits.items():
         first, last = found.edges(name)
         assert (first, last) == (round(a * points), round(b * points))
         x, y = found.windows[name][:]
@@ -258,8 +258,8 @@ def test_data_refuses_options_that_make_no_sense(options, message):
     ],
 )
 def test_data_names_the_span_that_is_too_short(name, options):
-    span, _, edges = name.partition(" ")
-    message = f"the {span} span {edges}: window 9 and horizon 2 need 11 points, got 10"
+    split, _, edges = name.partition(" ")
+    message = f"the {split} split {edges}: window 9 and horizon 2 need 11 points, got 10"
     with refuses(ValueError, message):
         data(Ramp(100), window=9, horizon=2, **options)
 
@@ -282,16 +282,16 @@ def test_scaling_is_left_out_unless_asked_for():
 
 
 @pytest.mark.parametrize("value", [0.0, 2.0, 0.1, 0.7])  # of 0.1 the mean is not exactly 0.1
-def test_standardise_refuses_a_constant_training_span(value):
+def test_standardise_refuses_a_constant_training_split(value):
     values = torch.full((100,), value)
     values[60:] += torch.arange(40)
-    with refuses(ValueError, "standardise: the train span is constant, its deviation is 0"):
+    with refuses(ValueError, "standardise: the train split is constant, its deviation is 0"):
         data(Given(values), standardise=True)
 
 
 def test_standardise_refuses_a_deviation_that_float32_cannot_divide_by():
     message = (
-        "standardise: the train span's deviation is 1e-31, too small for float32: give the series "
+        "standardise: the train split's deviation is 1e-31, too small for float32: give the series "
         "in a smaller unit"
     )
     values = 1e-31 * (-1.0) ** torch.arange(100, dtype=torch.float64)
@@ -335,7 +335,7 @@ def test_training_loader_unshuffled_keeps_the_order_of_time():
 # Within an epoch
 
 
-@pytest.mark.parametrize("made", [BatchOrder(50, 8, 3), TrackOrder(93, 4, 3)])
+@pytest.mark.parametrize("made", [WindowBatchSampler(50, 8, 3), StreamBatchSampler(93, 4, 3)])
 @pytest.mark.parametrize("first", [0, 1, 5])
 def test_order_begins_at_first_once(made, first):
     every = list(made)
@@ -345,7 +345,7 @@ def test_order_begins_at_first_once(made, first):
     assert len(made) == len(every) > 5
 
 
-@pytest.mark.parametrize("options", [{"batch_size": 8}, {"tracks": 3}])
+@pytest.mark.parametrize("options", [{"batch_size": 8}, {"num_streams": 3}])
 @pytest.mark.parametrize(("started", "processed", "skipped"), [(2, 1, 4), (2, 2, 0), (0, 0, 0)])
 def test_training_loader_goes_on_within_an_epoch_alone(options, started, processed, skipped):
     made = data(Sine(200), **options)

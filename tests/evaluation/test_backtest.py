@@ -10,7 +10,14 @@ from cases import BITS, assert_close, refuses
 from sinrnn import SinRNN
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.series import Series
-from sinrnn.evaluation.backtest import ORIGINS, Backtest, backtest, conformal, judge, phase_drift
+from sinrnn.evaluation.backtest import (
+    ORIGINS,
+    Backtest,
+    backtest,
+    conformal,
+    evaluate_backtest,
+    phase_drift,
+)
 
 NAN, INF = math.nan, math.inf
 
@@ -37,7 +44,7 @@ class Known(Series):
     def values(self):
         return self.points
 
-    def truth(self, points):
+    def noise_free(self, points):
         return self.points[:points] - 10
 
 
@@ -267,12 +274,12 @@ def test_conformal_holds_what_it_promises():
     assert radius.mean().item() == pytest.approx(0.9, abs=1e-3)  # the 46th of 50 would hold 0.902
 
 
-# The judge
+# The evaluate_backtest
 
 
-def module(points, **spans):
-    spans = {"train": (0.0, 0.5), "val": (0.5, 0.75), "test": (0.75, 1.0)} | spans
-    data = WindowDataModule(Known(points), window=2, **spans)
+def module(points, **splits):
+    splits = {"train": (0.0, 0.5), "val": (0.5, 0.75), "test": (0.75, 1.0)} | splits
+    data = WindowDataModule(Known(points), window=2, **splits)
     data.setup()
     return data
 
@@ -284,9 +291,9 @@ def steps_and_a_jump():
     return torch.cat([torch.tensor([0.0, 2.0]).repeat(20), up + 2, still + 2])
 
 
-def test_judge_by_hand():
+def test_evaluate_backtest_by_hand():
     values = steps_and_a_jump()
-    found = judge(Repeats(), module(values), 3)
+    found = evaluate_backtest(Repeats(), module(values), 3)
     # The noise is left out of the test's truth alone: the intervals are for what is measured.
     assert_close(found.radius, torch.tensor([1.0, 2.0, 3.0]))
     assert_close(found.coverage, 1 - torch.tensor([1.0, 2.0, 3.0]) / 18)
@@ -300,28 +307,28 @@ def test_judge_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("spans", "steps"),
+    ("splits", "steps"),
     [
         ({}, 10),
         ({"test": (0.75, 0.875)}, 5),
         ({"val": (0.5, 0.625)}, 5),
     ],
 )
-def test_judge_forecasts_half_of_the_shorter_span(spans, steps):
-    found = judge(Repeats(), module(steps_and_a_jump(), **spans))
+def test_evaluate_backtest_forecasts_half_of_the_shorter_split(splits, steps):
+    found = evaluate_backtest(Repeats(), module(steps_and_a_jump(), **splits))
     assert found.test.truth.shape[1] == len(found.radius) == len(found.coverage) == steps
 
 
-def test_judge_of_too_few_validation_windows_says_so():
-    found = judge(Repeats(), module(steps_and_a_jump(), val=(0.5, 0.625)), 3)
+def test_evaluate_backtest_of_too_few_validation_windows_says_so():
+    found = evaluate_backtest(Repeats(), module(steps_and_a_jump(), val=(0.5, 0.625)), 3)
     assert len(found.radius) == 3
     assert found.radius.isinf().all()  # 10 points have 8 origins
     assert (found.coverage == 1).all()
 
 
 @pytest.mark.parametrize("net", [Repeats(horizon=2), Repeats(window=None)])
-def test_judge_is_none_without_a_closed_loop(net):
-    assert judge(net, SimpleNamespace()) is None
+def test_evaluate_backtest_is_none_without_a_closed_loop(net):
+    assert evaluate_backtest(net, SimpleNamespace()) is None
 
 
 @pytest.mark.parametrize("cycles", [2.5, 3.5, 5.5, 10.3])

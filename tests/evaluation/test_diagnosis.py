@@ -16,8 +16,8 @@ from sinrnn.callbacks.monitor import Monitor
 from sinrnn.cli.train import TrainCLI, quiet
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.series import Series
-from sinrnn.evaluation.diagnosis.checks import Check, diagnose, illnesses, letter
-from sinrnn.evaluation.evaluate import examine, predictions
+from sinrnn.evaluation.diagnosis.checks import Check, diagnose, format_diagnosis, problems
+from sinrnn.evaluation.evaluate import evaluate, predictions
 from sinrnn.evaluation.report import times
 from sinrnn.evaluation.results import History, Results, Rollout
 from sinrnn.filesystem import CONFIGS
@@ -53,7 +53,7 @@ def examined(net, series, **options):
     """Results of a network as it is."""
     data = windows(series, **options)
     net.window, net.horizon = data.window, data.horizon
-    return examine(net, data, predictions(net, data))
+    return evaluate(net, data, predictions(net, data))
 
 
 def trained(folder, model, data, **options):
@@ -64,7 +64,7 @@ def trained(folder, model, data, **options):
     trainer = pl.Trainer(logger=CSVLogger(folder, "", ""), callbacks=[Monitor()], **options)
     trainer.fit(model, data)
     net, history = model.network(), History.read(folder / "metrics.csv")
-    return examine(net, data, predictions(net, data), history, trainer.gradient_clip_val)
+    return evaluate(net, data, predictions(net, data), history, trainer.gradient_clip_val)
 
 
 def one_unit(gain, Whh=0.0, Wih=1e-6):
@@ -86,9 +86,9 @@ def check(results, name):
     return next(check for check in diagnose(results) if check.name == name)
 
 
-def illness(results, name):
+def problem(results, name):
     """The sentence of one check; empty where it finds nothing."""
-    return check(results, name).illness
+    return check(results, name).problem
 
 
 # Illnesses made on purpose
@@ -98,22 +98,22 @@ def test_saturation_is_of_the_notebooks_weights_or_of_large_inputs():
     net, large = SinRNN(init="notebook"), Points(100 * wave(200, 1000))
     radius = (torch.linalg.matrix_power(net.Whh.detach(), 20).trace() ** (1 / 20)).item()
     assert radius == pytest.approx(25, rel=0.1)
-    assert illness(examined(net, Sine()), "saturation") == (
+    assert problem(examined(net, Sine()), "saturation") == (
         "100% of the hidden units are beyond |h| > 0.99, where tanh passes no gradient; "
         f"Whh has spectral radius {radius:.3g}: start with --model.init orthogonal."
     )
     net = SinRNN(init="torch")
-    found = illness(examined(net, large), "saturation")
+    found = problem(examined(net, large), "saturation")
     assert re.match(r"\d\d% of the hidden units .* spectral radius 0\.\d+: standardise ", found)
     assert "(--data.standardise true) or start with --model.init linear" in found
     inner = net.rescaled(*windows(large, standardise=True).scaling)
     for healthy in (examined(inner, large), examined(SinRNN(), Sine())):
-        assert not illness(healthy, "saturation")
+        assert not problem(healthy, "saturation")
 
 
 def test_gradient_vanishes_explodes_or_flows_as_whh_says():
     small, large, near_one = (
-        illness(examined(one_unit(1.0, Whh), Sine(), window=8), "gradient flow")
+        problem(examined(one_unit(1.0, Whh), Sine(), window=8), "gradient flow")
         for Whh in (0.1, 3.0, 0.9)
     )
     assert "vanishes: only 3 of 8 steps carry any" in small  # 1, 0.1, just below 0.01
@@ -123,19 +123,19 @@ def test_gradient_vanishes_explodes_or_flows_as_whh_says():
     assert not near_one
 
 
-@pytest.mark.parametrize(("depth", "ill"), [(1, True), (6, False)])
-def test_truncated_gradient_is_compared_with_the_full_one(depth, ill):
-    net, grads = SinRNN(hidden_size=5, depth=depth), []
+@pytest.mark.parametrize(("bptt_steps", "ill"), [(1, True), (6, False)])
+def test_truncated_gradient_is_compared_with_the_full_one(bptt_steps, ill):
+    net, grads = SinRNN(hidden_size=5, bptt_steps=bptt_steps), []
     results = examined(net, Sine(), window=8)
     x, y = windows(Sine(), window=8).windows["train"][:]
-    for net.depth in (depth, None):
+    for net.bptt_steps in (bptt_steps, None):
         found = torch.autograd.grad(half_mse(net(x), y), (net.Wih, net.Whh))
         grads.append(torch.cat([part.flatten() for part in found]))
     cosine = (grads[0] @ grads[1] / grads[0].norm() / grads[1].norm()).item()
     assert check(results, "gradient flow").fact.endswith(f"is {cosine:.2f}")
-    assert illness(results, "gradient flow") == ill * (
-        f"Truncated to {depth} of 8 steps, the gradient has a cosine of {cosine:.2f} with the "
-        "full one: it points elsewhere. Raise --model.depth."
+    assert problem(results, "gradient flow") == ill * (
+        f"Truncated to {bptt_steps} of 8 steps, the gradient has a cosine of {cosine:.2f} with the "
+        "full one: it points elsewhere. Raise --model.bptt_steps."
     )
 
 
@@ -156,7 +156,7 @@ def test_clipping_always_never_and_sometimes(tmp_path, algorithm):
         results = trained(tmp_path / f"{clip}", model, data, max_epochs=1, **options)
         share = (sizes > clip).double().mean()
         assert f"{share:.0%} of the steps clipped at {clip:g}" in check(results, "clipping").fact
-        said.append(illness(results, "clipping"))
+        said.append(problem(results, "clipping"))
     always, never, sometimes = said
     assert f"active in 100% of the steps (gradient norm {norms.mean():.2g} in the median" in always
     assert "Raise --trainer.gradient_clip_val, or cure" in always
@@ -172,7 +172,7 @@ def test_constant_output_is_the_mean_that_saturated_units_learn(tmp_path):
     for init, lr in (("notebook", 0.02), ("orthogonal", 0.2)):
         model = Forecaster(init=init, optimizer=partial(SGD, lr=lr))
         results = trained(tmp_path / init, model, data, max_epochs=30)
-        said.append(illness(results, "constant output"))
+        said.append(problem(results, "constant output"))
     half = data.windows["train"].targets.var(correction=0).item() / 2
     assert f" and {half:.2e}): the output is constant, and only the mean was learnt." in said[0]
     assert said[0].endswith("Cure what is said of its hidden units and its gradient first.")
@@ -183,30 +183,30 @@ def test_network_without_even_the_mean_is_asked_to_train_more():
     zero = examined(one_unit(0.0), Points(wave(20, 120) + 2))
     y = wave(20, 120)[4:72]
     ratio = ((y + 2).square().mean() / y.var(correction=0)).item()
-    assert illness(zero, "constant output") == (
+    assert problem(zero, "constant output") == (
         f"The output is constant, and not even the mean was learnt: the training loss is "
         f"{ratio:.2g} times half the variance of the targets. Cure what is said of its hidden "
         "units and its gradient first."
     )
-    dead = illness(zero, "gradient flow")
+    dead = problem(zero, "gradient flow")
     assert dead == "No gradient reaches the hidden states: the readout Who is zero."
 
 
 def test_last_value_is_copied_in_a_random_walk():
-    found = illness(examined(one_unit(1.0), Points(torch.randn(600).cumsum(0))), "last value")
+    found = problem(examined(one_unit(1.0), Points(torch.randn(600).cumsum(0))), "last value")
     copies = r"It copies the last value: its skill against persistence is 0\.00, and its "
     assert re.match(rf"{copies}predictions fit the series best 1 step late\. Of a", found)
     assert found.endswith("Of a random walk there is nothing more to learn.")
     able = check(examined(fitted(Sine()), Sine()), "last value")
-    assert not able.illness
+    assert not able.problem
     assert re.search("; predictions fit the series best 0 steps late$", able.fact)
 
 
 def test_last_value_is_better_than_a_network_that_falls_short():
-    span = Sine().values()[600:800]
-    ours, theirs = (half_mse(g * span[3:-1], span[4:]).item() for g in (0.8, 1.0))
-    assert illness(examined(one_unit(0.8), Sine()), "last value") == (
-        f"Repeating the last value is {times(ours / theirs)} better on the validation span "
+    split = Sine().values()[600:800]
+    ours, theirs = (half_mse(g * split[3:-1], split[4:]).item() for g in (0.8, 1.0))
+    assert problem(examined(one_unit(0.8), Sine()), "last value") == (
+        f"Repeating the last value is {times(ours / theirs)} better on the validation split "
         f"(half_mse {theirs:.2e} against {ours:.2e})."  # the gradient is to be cured first
     )
 
@@ -220,7 +220,7 @@ def test_overfitting_is_of_few_noisy_points(tmp_path, noise, ill):
     best = val.index(min(val))
     found = check(results, "overfitting")
     assert found.fact == f"validation loss lowest after epoch {best} of 15"
-    assert found.illness == ill * (
+    assert found.problem == ill * (
         f"It overfits: the validation loss was lowest after epoch {best} ({val[best]:.2e}) and "
         f"has risen to {val[-1]:.2e}, while the training loss fell from {train[best]:.2e} to "
         f"{train[-1]:.2e}. Stop there (lightning.pytorch.callbacks.EarlyStopping), take fewer "
@@ -230,13 +230,13 @@ def test_overfitting_is_of_few_noisy_points(tmp_path, noise, ill):
 
 def test_extrapolation_is_ill_where_the_network_cannot():
     series = Sine(divisor=20.0)
-    found = illness(examined(one_unit(0.9), series, **QUARTER), "extrapolation")
+    found = problem(examined(one_unit(0.9), series, **QUARTER), "extrapolation")
     assert "100% of the validation targets lie outside the training range (0 to 0.383)" in found
     assert "(--data.train, --data.val) so that they look alike, or start with --model.init" in found
     able = check(examined(fitted(series, **QUARTER), series, **QUARTER), "extrapolation")
     assert able.fact == "100% of the validation targets outside the training range"
-    assert not able.illness
-    assert not illness(examined(one_unit(0.9), Sine()), "extrapolation")
+    assert not able.problem
+    assert not problem(examined(one_unit(0.9), Sine()), "extrapolation")
 
 
 def test_rollout_that_dies_and_one_that_grows():
@@ -244,18 +244,18 @@ def test_rollout_that_dies_and_one_that_grows():
     truth, last = series[484:], series[483]
     dying, growing = (last * g ** torch.arange(1.0, 117) for g in (0.98, 1.1))
     amplitude = dying[87:].std(correction=0) / truth[87:].std(correction=0)
-    found = illness(examined(one_unit(0.98), Points(series)), "rollout")
+    found = problem(examined(one_unit(0.98), Points(series)), "rollout")
     assert f"dies: in its last quarter it has {amplitude:.0%} of the series' ampl" in found
     assert "or to solve the readout at the end (--model.readout_epoch)" in found
     far = (growing - truth.mean()).abs() >= 10 * truth.std(correction=0)
-    found = illness(examined(one_unit(1.1), Points(series)), "rollout")
+    found = problem(examined(one_unit(1.1), Points(series)), "rollout")
     assert f"grows: at step {far.int().argmax() + 1} it is 10 standard deviations" in found
 
 
 @pytest.mark.parametrize(("error", "side"), [(0.05, "ahead"), (-0.05, "behind"), (0.0, None)])
 def test_rollout_of_a_wrong_frequency_drifts_in_phase(error, side):
     learnt, asked = Points(wave(20 / (1 + error), 1020)), Points(wave(20, 1020))
-    found = illness(examined(fitted(learnt), asked), "rollout")  # ten periods of it
+    found = problem(examined(fitted(learnt), asked), "rollout")  # ten periods of it
     said = re.search(r"after ([\d.]+) periods it is ([\d.]+) periods (\w+), ([\d.]+) a per", found)
     assert bool(said) is bool(error)
     if said:
@@ -268,7 +268,7 @@ def test_rollout_of_a_wrong_frequency_drifts_in_phase(error, side):
 def test_rollout_that_is_just_off():
     results = examined(fitted(Points(wave(30, 300))), Points(wave(40, 300)))  # of 1.4 periods
     ratio = results.rollout.rmse / results.rollout.truth.std(correction=0).item()
-    assert f"is off by {ratio:.2g} standard deviations" in illness(results, "rollout")
+    assert f"is off by {ratio:.2g} standard deviations" in problem(results, "rollout")
 
 
 def test_default_recipe_is_healthy_and_every_check_is_named(tmp_path):
@@ -279,8 +279,8 @@ def test_default_recipe_is_healthy_and_every_check_is_named(tmp_path):
     names = ["saturation", "gradient flow", "clipping", "constant output", "last value"]
     assert [check.name for check in checks] == [*names, "overfitting", "extrapolation", "rollout"]
     assert all(re.search(r"\d", check.fact) for check in checks)
-    assert illnesses(results) == []
-    assert letter(checks).endswith("\n\nNothing is wrong with this run.")
+    assert problems(results) == []
+    assert format_diagnosis(checks).endswith("\n\nNothing is wrong with this run.")
 
 
 # Each threshold from both sides
@@ -355,9 +355,13 @@ THRESHOLDS = [
     ("gradient flow", traced([9e9, 9.0], [1.0, 1.0], [1.0, 1.0]), ""),
     ("gradient flow", traced([0.0, 0.0], [1.0, 1.0]), ""),
     ("gradient flow", traced(0.0, 0.0, 0.0, 0.0), ""),
-    ("gradient flow", traced(1.0, 1.0, x=[0.0, 1.0], h=[1.0, 0.0, 0.0], depth=1), ""),
-    ("gradient flow", traced(1.0, 1.0, x=[0.1, 1.0], h=[1.2, 0.0, 0.0], depth=1), "of 0.68 with"),
-    ("gradient flow", traced(200.0, 1.0, h=[1.0, 0.0, 0.0], depth=1), "explodes"),
+    ("gradient flow", traced(1.0, 1.0, x=[0.0, 1.0], h=[1.0, 0.0, 0.0], bptt_steps=1), ""),
+    (
+        "gradient flow",
+        traced(1.0, 1.0, x=[0.1, 1.0], h=[1.2, 0.0, 0.0], bptt_steps=1),
+        "of 0.68 with",
+    ),
+    ("gradient flow", traced(200.0, 1.0, h=[1.0, 0.0, 0.0], bptt_steps=1), "explodes"),
     ("clipping", clipped(0.0, 0.01, 0.0), ""),
     (
         "clipping",
@@ -385,7 +389,7 @@ THRESHOLDS = [
     ("last value", losses(val=0.71) | {"lag": 0}, ""),
     ("last value", losses(val=0.71), ""),
     ("last value", losses(1.0, 0.98) | {"lag": 2}, "is 0.02. Of a random walk"),
-    ("last value", losses(1.0, 1.5), "better on the validation span (half_mse 1.00e+00 against"),
+    ("last value", losses(1.0, 1.5), "better on the validation split (half_mse 1.00e+00 against"),
     ("last value", losses(theirs=0.0), ""),
     ("overfitting", curves(RISEN, FALLING), "lowest after epoch 1 (1.00e-01) and has risen to 1"),
     ("overfitting", curves([1.0, 0.1, 0.1, 0.1198], FALLING), ""),
@@ -417,7 +421,7 @@ THRESHOLDS = [
 
 @pytest.mark.parametrize(("name", "changes", "sentence"), THRESHOLDS)
 def test_sentence_stands_on_one_side_of_its_threshold(name, changes, sentence):
-    found = illness(good(changes), name)
+    found = problem(good(changes), name)
     assert sentence in found
     assert bool(sentence) is bool(found)
 
@@ -425,17 +429,21 @@ def test_sentence_stands_on_one_side_of_its_threshold(name, changes, sentence):
 @pytest.mark.parametrize(
     ("name", "changes", "fact"),
     [
-        ("gradient flow", traced(0.25, 0.5, 1.0, depth=3), "|dLoss/dh[1]| is 0.25 of the last"),
+        (
+            "gradient flow",
+            traced(0.25, 0.5, 1.0, bptt_steps=3),
+            "|dLoss/dh[1]| is 0.25 of the last",
+        ),
         ("clipping", clipped(), "norm 0.1 in the median, 0.5 at most; nothing is clipped"),
         (
             "last value",
             losses(val=1000.4),
-            "skill against persistence -999.40 on the validation span",
+            "skill against persistence -999.40 on the validation split",
         ),
         (
             "last value",
             losses(val=1001.0),
-            "skill against persistence -1.0e+03 on the validation span",
+            "skill against persistence -1.0e+03 on the validation split",
         ),
         ("rollout", sines(period=8, points=20), "RMSE 0 over 20 steps; standard deviation 0.7"),
     ],
@@ -470,8 +478,8 @@ def test_times_in_words():
 
 def test_letter_word_for_word():
     well, ill = Check("heat", "37 degrees"), Check("a cough", "9 an hour", "It coughs. Rest.")
-    assert letter([well]) == "  heat  37 degrees\n\nNothing is wrong with this run."
-    assert letter([well, ill, ill]) == (
+    assert format_diagnosis([well]) == "  heat  37 degrees\n\nNothing is wrong with this run."
+    assert format_diagnosis([well, ill, ill]) == (
         "  heat     37 degrees\n! a cough  9 an hour\n! a cough  9 an hour\n\n"
         "What is wrong, and what to try:\n- It coughs. Rest.\n- It coughs. Rest."
     )
@@ -482,38 +490,38 @@ def test_letter_word_for_word():
 
 @pytest.mark.parametrize("offset", [1.1, 3.0])
 def test_offset_is_no_phase_drift(offset):
-    assert "drifts in phase" not in illness(good(sines(offset=offset)), "rollout")
+    assert "drifts in phase" not in problem(good(sines(offset=offset)), "rollout")
 
 
 def test_exponential_is_no_phase_drift():
     t = torch.arange(400.0)
-    found = illness(good(loop(torch.exp(t * 0.0045) - 1, wave(40, 400))), "rollout")
+    found = problem(good(loop(torch.exp(t * 0.0045) - 1, wave(40, 400))), "rollout")
     assert "drifts in phase" not in found
 
 
 def test_last_quarter_zero_has_no_phase():
     truth = wave(40, 400)
     made = torch.cat([truth[:318], 0 * truth[318:]])
-    assert "drifts in phase" not in illness(good(loop(made, truth)), "rollout")
+    assert "drifts in phase" not in problem(good(loop(made, truth)), "rollout")
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_rollout_that_is_no_number_is_ill(bad):
     truth = wave(40, 400)
-    assert illness(good(loop(torch.where(torch.arange(400) > 300, bad, truth), truth)), "rollout")
+    assert problem(good(loop(torch.where(torch.arange(400) > 300, bad, truth), truth)), "rollout")
 
 
 def test_offset_is_no_growth():
-    assert "grows" not in illness(good(sines(offset=11.0)), "rollout")
+    assert "grows" not in problem(good(sines(offset=11.0)), "rollout")
 
 
 def test_flat_end_of_a_slow_wave_is_no_growth():
     i = torch.arange(1000.0) * math.pi / 2 / 875
-    assert "grows" not in illness(good(loop(torch.sin(i + 0.8), torch.sin(i))), "rollout")
+    assert "grows" not in problem(good(loop(torch.sin(i + 0.8), torch.sin(i))), "rollout")
 
 
 def test_copying_a_fast_wave_is_not_called_constant():
-    assert "constant" not in illness(
+    assert "constant" not in problem(
         examined(one_unit(1.0), Points(wave(6, 600))), "constant output"
     )
 
@@ -525,30 +533,30 @@ def test_dead_readout_has_something_left_to_learn():
 
 @pytest.mark.parametrize("shares", [(0.0, 0.0)])
 def test_advice_never_raises_a_clip_that_is_never_active(shares):
-    found = illness(good(clipped(*shares, clip=1.0)), "clipping")
+    found = problem(good(clipped(*shares, clip=1.0)), "clipping")
     assert "set --trainer" not in found
 
 
 def test_never_active_by_value_does_not_quote_a_norm_above_the_clip():
-    found = illness(good(clipped(0.0, 0.0, clip=1.0, norm_max=(5.0, 3.0))), "clipping")
+    found = problem(good(clipped(0.0, 0.0, clip=1.0, norm_max=(5.0, 3.0))), "clipping")
     assert "norm 5" not in found
 
 
 def test_advice_does_not_contradict_itself():
-    found = " ".join(illnesses(examined(one_unit(1000.0, 3.0), Points(wave(200, 1000)), window=8)))
+    found = " ".join(problems(examined(one_unit(1000.0, 3.0), Points(wave(200, 1000)), window=8)))
     assert not ("lower the learning rate" in found and "Raise the learning rate" in found)
-    found = " ".join(illnesses(examined(one_unit(0.9), Points(wave(200, 1000)))))
+    found = " ".join(problems(examined(one_unit(0.9), Points(wave(200, 1000)))))
     assert not ("shorter window" in found and "longer window" in found)
 
 
 def test_one_step_is_singular():
-    assert "1 steps" not in check(good(losses(val=0.71) | {"lag": 1}), "last value").illness
+    assert "1 steps" not in check(good(losses(val=0.71) | {"lag": 1}), "last value").problem
 
 
 def test_loss_that_is_no_number_is_not_called_nan_times():
-    assert "nan times" not in " ".join(illnesses(good(losses(train=math.nan, val=math.nan))))
+    assert "nan times" not in " ".join(problems(good(losses(train=math.nan, val=math.nan))))
 
 
 def test_flat_series_that_is_missed_is_ill():
     flat = losses(9.0, 9.0, 0.0) | {"variance": {"train": 0.0, "val": 0.0}}
-    assert illnesses(good(flat))
+    assert problems(good(flat))

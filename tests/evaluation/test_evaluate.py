@@ -31,15 +31,15 @@ class Noise(Series):
         return torch.randn(POINTS, generator=torch.Generator().manual_seed(1))
 
 
-def made(horizon=1, spans=SPANS):
+def made(horizon=1, splits=SPANS):
     """An untrained network that saturates in part, its data and its predictions."""
     fractions = {name: (a / POINTS, b / POINTS) for name, (a, b) in EDGES.items()}
     data = WindowDataModule(Noise(), WINDOW, horizon, **fractions)
     data.setup()
-    net = SinRNN(hidden_size=H, bias=True, depth=3, init="torch")
+    net = SinRNN(hidden_size=H, bias=True, bptt_steps=3, init="torch")
     torch.nn.init.normal_(net.Wih, std=2.0)
     net.window, net.horizon = WINDOW, horizon
-    return net, data, evaluate.predictions(net, data, spans)
+    return net, data, evaluate.predictions(net, data, splits)
 
 
 def same(actual, expected):
@@ -111,18 +111,18 @@ def test_lag_is_never_shorter_than_the_horizon():
 def test_few_are_no_more_than_are_wanted_or_fit(monkeypatch, most, states, count, dtype):
     monkeypatch.setattr(evaluate, "STATES", states)
     windows = Windows(torch.randn(300), WINDOW)
-    found = evaluate.few(windows, SinRNN(hidden_size=H, dtype=dtype), most)
+    found = evaluate.subsample(windows, SinRNN(hidden_size=H, dtype=dtype), most)
     same(found, tuple(part.to(dtype) for part in windows.sample(count)))
 
 
 def test_few_are_a_thousand_from_the_first_window_to_the_last():
-    x, y = evaluate.few(Windows(torch.arange(2000.0), WINDOW), SinRNN(hidden_size=H))
+    x, y = evaluate.subsample(Windows(torch.arange(2000.0), WINDOW), SinRNN(hidden_size=H))
     assert len(x) == len(y) == evaluate.LOOKED_AT == 1000
     assert (x[0, 0], y[-1]) == (0, 1999)
 
 
 @pytest.mark.parametrize("horizon", [1, 3])
-def test_excerpt_is_the_first_windows_of_each_span(horizon):
+def test_excerpt_is_the_first_windows_of_each_split(horizon):
     _, data, _ = made(horizon)
     before = {name: windows[:] for name, windows in data.windows.items()}
     part = evaluate.excerpt(data, 14)
@@ -133,7 +133,7 @@ def test_excerpt_is_the_first_windows_of_each_span(horizon):
         assert part.edges(name) == EDGES[name]
 
 
-def test_predictions_are_the_outputs_for_all_windows_of_the_spans():
+def test_predictions_are_the_outputs_for_all_windows_of_the_splits():
     net, data, _ = made()
     found = evaluate.predictions(net, data)
     assert list(found) == SPANS
@@ -147,7 +147,7 @@ def test_predictions_are_the_outputs_for_all_windows_of_the_spans():
 
 def test_examine_measures_the_losses_and_the_network():
     net, data, predicted = made(horizon=3)
-    results = evaluate.examine(net, data, predicted)
+    results = evaluate.evaluate(net, data, predicted)
     for name in SPANS:
         x, y = (part.squeeze().numpy() for part in data.windows[name][:])
         errors = {
@@ -165,51 +165,51 @@ def test_examine_measures_the_losses_and_the_network():
     assert results.spectral_radius == evaluate.spectral_radius(net.Whh)
     same(vars(results.trace), vars(trace(net, *data.windows["train"][:])))
     predicted["val"] = data.windows["val"][:][0][:, -2, 0]
-    assert evaluate.examine(net, data, predicted).lag == 4
+    assert evaluate.evaluate(net, data, predicted).lag == 4
 
 
 def test_examine_passes_on_how_it_was_trained():
-    net, data, predicted = made(spans=SPANS[:2])
-    results = evaluate.examine(net, data, predicted, HISTORY, 0.5)
-    assert (results.history, results.clip, results.depth) == (HISTORY, 0.5, 3)
-    results = evaluate.examine(net, data, predicted)
+    net, data, predicted = made(splits=SPANS[:2])
+    results = evaluate.evaluate(net, data, predicted, HISTORY, 0.5)
+    assert (results.history, results.clip, results.bptt_steps) == (HISTORY, 0.5, 3)
+    results = evaluate.evaluate(net, data, predicted)
     assert (results.history, results.clip) == (None, None)
     assert list(results.variance) == list(results.half_mse["network"]) == SPANS[:2]
 
 
 def test_examine_counts_the_targets_outside_the_training_range():
     net, data, predicted = made()
-    train, val = data.windows["train"].span, data.windows["val"].span
+    train, val = data.windows["train"].values, data.windows["val"].values
     train[:] = torch.linspace(-1, 1, len(train))  # its first value is no target, but was seen
     val[:] = 0.5
     val[0] = 7.0  # read, but no target
     val[5:10] = torch.tensor([-1.0, 1.0, -1.01, 1.01, 2.0])
-    results = evaluate.examine(net, data, predicted)
+    results = evaluate.evaluate(net, data, predicted)
     assert results.outside == 3 / 16
     assert results.train_range == (-1.0, 1.0)
 
 
-@pytest.mark.parametrize("spans", [SPANS, SPANS[:2]])
+@pytest.mark.parametrize("splits", [SPANS, SPANS[:2]])
 @pytest.mark.parametrize("most", [1000, 9])
-def test_rollout_starts_at_the_last_span_that_was_predicted(monkeypatch, spans, most):
+def test_rollout_starts_at_the_last_span_that_was_predicted(monkeypatch, splits, most):
     monkeypatch.setattr(evaluate, "ROLLOUT_STEPS", most)
-    net, data, predicted = made(spans=spans)
-    found = evaluate.examine(net, data, predicted).rollout
-    first = EDGES[spans[-1]][0] + WINDOW
+    net, data, predicted = made(splits=splits)
+    found = evaluate.evaluate(net, data, predicted).rollout
+    first = EDGES[splits[-1]][0] + WINDOW
     assert found.start == first
     same(found.warm_up, data.values[first - WINDOW : first])
-    # During training, the test span is not looked at.
-    end = len(data.values) if "test" in spans else EDGES[spans[-1]][1]
+    # During training, the test split is not looked at.
+    end = len(data.values) if "test" in splits else EDGES[splits[-1]][1]
     same(found.truth, data.values[first : min(first + most, end)])
-    # Its first step is the prediction for the span's first window.
-    assert_close(found.prediction[0], predicted[spans[-1]][0])
+    # Its first step is the prediction for the split's first window.
+    assert_close(found.prediction[0], predicted[splits[-1]][0])
 
 
 def test_rollout_goes_on_beyond_the_end_of_a_series_that_is_known_there():
     data = WindowDataModule(window=WINDOW)  # a sine of 1000 points
     data.setup()
     net = SinRNN(hidden_size=H)
-    found = evaluate.examine(net, data, evaluate.predictions(net, data)).rollout
+    found = evaluate.evaluate(net, data, evaluate.predictions(net, data)).rollout
     assert len(found.truth) == 1000
 
 
@@ -219,7 +219,7 @@ def test_rollout_goes_on_beyond_the_end_of_a_series_that_is_known_there():
 def drawn(horizon=1, run=HISTORY, readout_epoch=None):
     """All pictures, and what they show."""
     net, data, predicted = made(horizon)
-    results = evaluate.examine(net, data, predicted, run)
+    results = evaluate.evaluate(net, data, predicted, run)
     return figures.pictures(data, predicted, results, readout_epoch), data, predicted, results
 
 
@@ -294,7 +294,9 @@ def test_other_pictures_show_the_results():
         assert bars[0].get_x() == pytest.approx(edges[0])
     left, right = found["gradient_flow"]().axes
     assert left.lines[0].get_ydata().tolist() == results.trace.flow.tolist()
-    assert [text.get_text() for text in right.get_legend().get_texts()] == ["depth in training: 3"]
+    assert [text.get_text() for text in right.get_legend().get_texts()] == [
+        "bptt_steps in training: 3"
+    ]
     assert found["rollout"]().axes[0].get_title().startswith(f"{len(results.rollout.truth)} steps")
 
 

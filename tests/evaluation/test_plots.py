@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 
 from sinrnn import SinRNN
 from sinrnn.evaluation import plots
-from sinrnn.evaluation.backtest import Backtest, Honesty
+from sinrnn.evaluation.backtest import Backtest, BacktestReport
 from sinrnn.evaluation.results import Rollout
 from sinrnn.forecasting.forecast import Forecast
 from sinrnn.nn.trace import Trace, trace
@@ -41,7 +41,7 @@ def closed():
 
 
 def sampled(**counts):
-    """Windows of two samples by span, all numbers different."""
+    """Windows of two samples by split, all numbers different."""
     number = itertools.count()
     return {
         name: [
@@ -151,17 +151,17 @@ def test_rollout_keeps_the_scale_of_the_truth_when_the_loop_explodes():
 # Forecasts from many origins, and one from the end
 
 
-def honesty(error=1.0, spread=0.75):
+def backtest_report(error=1.0, spread=0.75):
     """Two forecasts of 1, 2: errors of 0.5 and 1, of sqrt 1 and sqrt 2 by persistence."""
     truth = torch.tensor([[1.0, 2.0]] * 2)
     made = truth + error * torch.tensor([[0.5, 1.0], [-0.5, -1.0]])
     test = Backtest(torch.tensor([7, 9]), made, truth, torch.tensor([0.0, 2.0]))
-    return Honesty(test, torch.ones(2), torch.tensor([0.75, 0.5]), 0.4, spread)
+    return BacktestReport(test, torch.ones(2), torch.tensor([0.75, 0.5]), 0.4, spread)
 
 
 def test_backtest_carries_errors_and_coverage_by_steps_ahead():
-    left, right = plots.backtest(honesty()).axes
-    found, level = lines(left), "deviation of the training span"
+    left, right = plots.backtest(backtest_report()).axes
+    found, level = lines(left), "deviation of the training split"
     assert_close(torch.tensor(found["network"]), torch.tensor([[1, 0.5], [2, 1]]))
     assert_close(torch.tensor(found["persistence"]), torch.tensor([[1, 1], [2, 2**0.5]]))
     assert [y for _, y in found[level]] == [0.75, 0.75]
@@ -170,7 +170,7 @@ def test_backtest_carries_errors_and_coverage_by_steps_ahead():
     assert [y for _, y in lines(right)["asked"]] == [90, 90]
     assert legend(right) == ["held", "asked"]
     assert right.get_ylim() == (0, 109)
-    assert left.get_title() == "2 forecasts of the test span"
+    assert left.get_title() == "2 forecasts of the test split"
     assert (left.get_ylabel(), right.get_ylabel()) == ("RMSE", "samples within their interval, %")
     assert [axis.get_xlabel() for axis in (left, right)] == ["steps ahead"] * 2
 
@@ -189,7 +189,7 @@ def test_backtest_carries_errors_and_coverage_by_steps_ahead():
 def test_backtest_is_on_a_log_scale_where_the_network_is_100_times_better(
     error, spread, scale, top
 ):
-    left, _ = plots.backtest(honesty(error, spread)).axes
+    left, _ = plots.backtest(backtest_report(error, spread)).axes
     assert left.get_yscale() == scale
     low, high = left.get_ylim()
     assert high == pytest.approx(top)
@@ -199,7 +199,7 @@ def test_backtest_is_on_a_log_scale_where_the_network_is_100_times_better(
 @pytest.mark.parametrize("far", [1e9, np.inf, np.nan])
 @pytest.mark.parametrize("error", [1.0, 0.01])
 def test_backtest_keeps_its_scale_when_the_network_diverges(far, error):
-    found = honesty(error)
+    found = backtest_report(error)
     found.test.prediction[1, 1] = far
     figure = plots.backtest(found)
     assert figure.axes[0].get_ylim()[1] < 3
@@ -207,7 +207,7 @@ def test_backtest_keeps_its_scale_when_the_network_diverges(far, error):
 
 
 def test_backtest_of_what_stands_still():
-    found = honesty(error=0, spread=0.0)
+    found = backtest_report(error=0, spread=0.0)
     found.test.truth[:] = found.test.prediction[:] = found.test.last[:, None]
     assert plots.png(plots.backtest(found))
 
@@ -326,7 +326,7 @@ def test_many_starts_carry_every_start_and_what_to_compare_with():
     assert below.get_xlabel() == "epochs done"
 
 
-def test_many_starts_tell_the_spans_and_the_levels_apart():
+def test_many_starts_tell_the_splits_and_the_levels_apart():
     above, _ = starts_figure().axes
     named = {line.get_label(): line.get_color() for line in above.lines}
     drawn = [line.get_color() for line in above.lines if len(line.get_xdata()) == 3]
@@ -340,7 +340,7 @@ def test_many_starts_tell_the_spans_and_the_levels_apart():
 
 
 def left_over():
-    """Residuals with a pattern, of spans of different lengths, one of them shorter than 41."""
+    """Residuals with a pattern, of splits of different lengths, one of them shorter than 41."""
     return {
         "train": torch.sin(torch.arange(60.0)) + torch.randn(60) + 3,
         "val": 1e-9 * torch.randn(25),
@@ -374,7 +374,7 @@ def test_residuals_have_the_autocorrelation_of_numpy():
         assert drawn[0].tolist() == [0, 1]
         assert drawn[:, 0].tolist() == list(range(lags))
         np.testing.assert_allclose(drawn[:, 1], expected / (around**2).sum(), atol=1e-12)
-    # The band of the span with the fewest windows is the wider one.
+    # The band of the split with the fewest windows is the wider one.
     np.testing.assert_allclose(band(right), [-1.96 / 5, 1.96 / 5])
     assert legend(right) == ["train", "val", "white noise, 95 %"]
     assert (right.get_xlabel(), right.get_ylabel()) == ("lag, samples", "autocorrelation")
@@ -382,7 +382,7 @@ def test_residuals_have_the_autocorrelation_of_numpy():
     assert bottom < -1 < 1 < top
 
 
-def test_residuals_tell_the_spans_apart():
+def test_residuals_tell_the_splits_apart():
     left, right = plots.residuals(left_over()).axes
     bars = [bars[0].get_facecolor()[:3] for bars in left.containers]
     assert bars == [to_rgb(line.get_color()) for line in right.lines]
@@ -415,7 +415,7 @@ def test_gradient_flow_carries_the_flow_and_the_cosines(dtype):
     assert cosine.get_ydata()[-1] == pytest.approx(1, abs=1e-12)
     assert left.get_yscale() == "log"
     assert (left.get_xlabel(), left.get_ylabel()) == ("step t of the window", "|dLoss/dh[t]|")
-    assert right.get_xlabel() == "depth k, steps that the gradient reaches back"
+    assert right.get_xlabel() == "bptt_steps k, steps that the gradient reaches back"
     assert right.get_ylabel() == "cosine with the full gradient"
 
 
@@ -440,12 +440,12 @@ def test_gradient_flow_leaves_out_steps_without_any(gone):
     assert plots.png(figure)
 
 
-@pytest.mark.parametrize(("depth", "at"), [(None, []), (3, [3]), (7, [7]), (8, [])])
-def test_gradient_flow_marks_a_depth_within_the_window(depth, at):
-    _, right = plots.gradient_flow(traced(), depth).axes
+@pytest.mark.parametrize(("bptt_steps", "at"), [(None, []), (3, [3]), (7, [7]), (8, [])])
+def test_gradient_flow_marks_a_depth_within_the_window(bptt_steps, at):
+    _, right = plots.gradient_flow(traced(), bptt_steps).axes
     assert [line.get_xdata()[0] for line in right.lines[1:]] == at
     assert (legend(right) if at else right.get_legend()) == (
-        [f"depth in training: {depth}"] if at else None
+        [f"bptt_steps in training: {bptt_steps}"] if at else None
     )
 
 
@@ -491,7 +491,7 @@ def test_png_is_the_picture_as_a_file():
         lambda: plots.rollout(closed()),
         lambda: plots.residuals(left_over()),
         lambda: plots.gradient_flow(traced(), 3),
-        lambda: plots.backtest(honesty()),
+        lambda: plots.backtest(backtest_report()),
         lambda: plots.forecast(BEFORE, ahead(0.5, 0.25, np.nan)),
     ],
     ids="losses predictions windows starts rollout residuals flow backtest forecast".split(),

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sinrnn.evaluation.backtest import Backtest, Honesty
-from sinrnn.evaluation.report import closing, honest, table
+from sinrnn.evaluation.backtest import Backtest, BacktestReport
+from sinrnn.evaluation.report import backtest_facts, closing, table
 from sinrnn.evaluation.results import Results, Rollout
 
 
@@ -39,12 +39,12 @@ def loop(prediction):
     return Rollout(7, torch.zeros(2), torch.tensor(prediction), torch.tensor([1.0, 2.0, 3.0, 4.0]))
 
 
-def honesty(made, radius=(1.0,), coverage=(0.75,), tolerance=0.4, **changes):
+def backtest_report(made, radius=(1.0,), coverage=(0.75,), tolerance=0.4, **changes):
     """Forecasts of 2, 4, 2, 4, ... whatever is asked; the last value before was 0."""
     made = torch.tensor(made)
     truth = changes.pop("truth", torch.tensor([2.0, 4.0]).repeat(50)[: made.shape[1]])
     test = Backtest(torch.arange(len(made)), made, truth.expand_as(made), torch.zeros(len(made)))
-    return Honesty(test, torch.tensor(radius), torch.tensor(coverage), tolerance, 1.0)
+    return BacktestReport(test, torch.tensor(radius), torch.tensor(coverage), tolerance, 1.0)
 
 
 def with_loss(name, **losses):
@@ -104,7 +104,7 @@ def test_closing_word_for_word():
         [
             table(healthy()),
             "",
-            "rollout   RMSE 5.00e-01 over 4 steps in closed loop, from the test span on",
+            "rollout   RMSE 5.00e-01 over 4 steps in closed loop, from the test split on",
             "training  1.3 s",
             "run       runs/sine/version_0",
         ]
@@ -113,7 +113,7 @@ def test_closing_word_for_word():
 
 def test_closing_says_why_there_is_no_rollout():
     assert (
-        "rollout   not run: it needs horizon 1 and samples after the test span's start\n"
+        "rollout   not run: it needs horizon 1 and samples after the test split's start\n"
         in closing(healthy(rollout=None))
     )
 
@@ -129,8 +129,10 @@ def test_closing_ends_with_the_illnesses():
 
 def test_honest_word_for_word():
     # Errors 0 or 1, so that rmse is 1 / sqrt 2, of 2 at the first step; valid for 4 and 0 steps.
-    found = honesty([[2.0, 4.0, 2.0, 4.0], [3.0, 5.0, 3.0, 5.0]], coverage=(0.8, 1.0, 0.8, 0.4))
-    assert honest(found) == {
+    found = backtest_report(
+        [[2.0, 4.0, 2.0, 4.0], [3.0, 5.0, 3.0, 5.0]], coverage=(0.8, 1.0, 0.8, 0.4)
+    )
+    assert backtest_facts(found) == {
         "backtest": "RMSE 0.71 at 1 step ahead, skill against persistence 0.88 (from 2 places)",
         "holds for": "2 of 4 steps within 0.4 in the median; amplitude 1.00; none diverges",
         "intervals": "90% asked, 75% held in the mean over 4 steps (40% to 100% at each)",
@@ -139,8 +141,8 @@ def test_honest_word_for_word():
 
 def test_honest_of_a_phase_that_drifts():
     truth, ours = (torch.sin(2 * math.pi * f * torch.arange(100.0)) for f in (0.1, 0.102))
-    found = honesty([ours.tolist()], truth=truth, tolerance=10.0)
-    facts = honest(found)
+    found = backtest_report([ours.tolist()], truth=truth, tolerance=10.0)
+    facts = backtest_facts(found)
     # At the 10th step sin 2 pi 0.918 - sin 2 pi 0.9, at the 100th sin 2 pi 10.098 - sin 2 pi 9.9.
     assert facts["backtest"] == (
         "RMSE 0 at 1, 0.095 at 10, 1.2 at 100 steps ahead, "
@@ -154,8 +156,8 @@ def test_honest_of_a_phase_that_drifts():
 
 def test_honest_of_forecasts_that_diverge():
     # Around 3, with a deviation of 1: two of the four are beyond 13.
-    found = honesty([[2.0, 4.0], [202.0, 4.0], [2.0, 4.0], [2.0, math.inf]])
-    assert honest(found)["holds for"] == (
+    found = backtest_report([[2.0, 4.0], [202.0, 4.0], [2.0, 4.0], [2.0, math.inf]])
+    assert backtest_facts(found)["holds for"] == (
         "2 of 2 steps within 0.4 in the median; amplitude nan; 50% diverge"
     )
 
@@ -165,21 +167,26 @@ def test_honest_of_forecasts_that_diverge():
     [(2.0, "1.00"), (0.0, "0.00"), (62.0, "-899.00"), (202.0, "-1.0e+04")],
 )
 def test_honest_says_a_large_skill_shortly(first, skill):
-    assert f"skill against persistence {skill} (" in honest(honesty([[first, 4.0]]))["backtest"]
+    assert (
+        f"skill against persistence {skill} ("
+        in backtest_facts(backtest_report([[first, 4.0]]))["backtest"]
+    )
 
 
 def test_honest_of_too_few_windows():
-    facts = honest(honesty([[2.0, 4.0]], radius=(math.inf, math.inf), coverage=(1.0, 1.0)))
+    facts = backtest_facts(
+        backtest_report([[2.0, 4.0]], radius=(math.inf, math.inf), coverage=(1.0, 1.0))
+    )
     assert facts["intervals"] == "not known: too few validation windows, or forecasts that diverge"
 
 
 def test_closing_has_what_is_honest_after_the_rollout():
-    found = honesty([[2.0, 4.0, 2.0, 4.0], [3.0, 5.0, 3.0, 5.0]])
+    found = backtest_report([[2.0, 4.0, 2.0, 4.0], [3.0, 5.0, 3.0, 5.0]])
     facts = {
-        "rollout": "RMSE 5.00e-01 over 4 steps in closed loop, from the test span on",
-        **honest(found),
+        "rollout": "RMSE 5.00e-01 over 4 steps in closed loop, from the test split on",
+        **backtest_facts(found),
         "training": "1.3 s",
         "run": "runs/sine/version_0",
     }
     lines = [f"{name.ljust(9)}  {fact}" for name, fact in facts.items()]
-    assert closing(healthy(honesty=found)) == "\n".join([table(healthy()), "", *lines])
+    assert closing(healthy(backtest_report=found)) == "\n".join([table(healthy()), "", *lines])

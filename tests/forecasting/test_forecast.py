@@ -137,7 +137,7 @@ def test_forecast_refuses(options, values, steps, message):
         ((0.0, 1.0), [1e6] * 4),  # it does not say what it has learnt from
     ],
 )
-def test_forecast_takes_what_is_like_the_training_span(scaling, values):
+def test_forecast_takes_what_is_like_the_training_split(scaling, values):
     assert len(forecast(network(scaling=scaling), torch.tensor(values), 5).prediction) == 5
 
 

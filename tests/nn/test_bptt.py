@@ -32,11 +32,11 @@ from sinrnn.nn.functional import last_output, tanh_rnn
 CASES = pytest.mark.parametrize(("function", "make"), [(tanh_rnn, cell), (last_output, network)])
 CELL = ["x", "h0", "Wih", "Whh", "bh"]
 NETWORK = [*CELL, "Who", "bo"]
-DEPTHS = pytest.mark.parametrize("depth", [None, K, 1])
+DEPTHS = pytest.mark.parametrize("bptt_steps", [None, K, 1])
 
 
-def detached(x, h0, Wih, Whh, bh=None, Who=None, bo=None, *, depth=None):
-    """The oracle: autograd through a loop that detaches h[T - depth] and every state before it.
+def detached(x, h0, Wih, Whh, bh=None, Who=None, bo=None, *, bptt_steps=None):
+    """The oracle: autograd through a loop that detaches h[T - k] and every state before it.
 
     Gives the states, or with Who the last output alone.
     """
@@ -46,7 +46,7 @@ def detached(x, h0, Wih, Whh, bh=None, Who=None, bo=None, *, depth=None):
     for t in range(1, steps + 1):
         a = x[:, t - 1] @ Wih.T + h @ Whh.T
         h = torch.tanh(a if bh is None else a + bh)
-        if depth is not None and t <= steps - depth:
+        if bptt_steps is not None and t <= steps - bptt_steps:
             h = h.detach()
         states.append(h)
     if Who is None:
@@ -99,7 +99,7 @@ def test_values_without_grad_are_those_with_grad(function, make, steps, h0, bias
 
 
 @DEPTHS
-def test_gradient_of_states_matches_products_of_jacobians(depth):
+def test_gradient_of_states_matches_products_of_jacobians(bptt_steps):
     inputs = cell()
     x, h0, Wih, Whh, _ = as_numpy(inputs).values()
     states = tanh_rnn(**inputs)
@@ -107,22 +107,22 @@ def test_gradient_of_states_matches_products_of_jacobians(depth):
     samples = []
     for b in range(B):
         h = np.concatenate([h0[b : b + 1], states[b].detach().numpy()])
-        samples.append(reference.state_gradients(x[b], h, Wih, Whh, grad_out[b], depth))
-    assert_close(gradients(tanh_rnn, inputs, depth=depth), over_the_batch(samples))
+        samples.append(reference.state_gradients(x[b], h, Wih, Whh, grad_out[b], bptt_steps))
+    assert_close(gradients(tanh_rnn, inputs, bptt_steps=bptt_steps), over_the_batch(samples))
 
 
 @DEPTHS
-def test_gradient_of_half_mse_matches_products_of_jacobians(depth):
+def test_gradient_of_half_mse_matches_products_of_jacobians(bptt_steps):
     inputs = network()
     target = torch.randn(B, O)
-    loss = ((last_output(**inputs, depth=depth) - target) ** 2).mean() / 2
+    loss = ((last_output(**inputs, bptt_steps=bptt_steps) - target) ** 2).mean() / 2
     found = torch.autograd.grad(loss, list(inputs.values()))
 
     arrays = as_numpy(inputs)
     x, h0 = arrays.pop("x"), arrays.pop("h0")
     samples = [
         reference.last_output_gradients(
-            x[b], h0[b], **arrays, target=target[b].numpy(), depth=depth
+            x[b], h0[b], **arrays, target=target[b].numpy(), bptt_steps=bptt_steps
         )
         for b in range(B)
     ]
@@ -176,29 +176,29 @@ def test_second_gradient_matches_finite_differences(function, make):
 
 @CASES
 @pytest.mark.parametrize("steps", [64, 65, 128, 200])
-@pytest.mark.parametrize("depth", [None, 100, 64, 1])
-def test_long_window_matches_a_loop_that_detaches(function, make, steps, depth):
+@pytest.mark.parametrize("bptt_steps", [None, 100, 64, 1])
+def test_long_window_matches_a_loop_that_detaches(function, make, steps, bptt_steps):
     inputs = make(T=steps)
-    assert_close(function(**inputs, depth=depth), detached(**inputs))
-    expected = gradients(detached, inputs, depth=depth)
-    assert_close(gradients(function, inputs, depth=depth), expected)
+    assert_close(function(**inputs, bptt_steps=bptt_steps), detached(**inputs))
+    expected = gradients(detached, inputs, bptt_steps=bptt_steps)
+    assert_close(gradients(function, inputs, bptt_steps=bptt_steps), expected)
 
 
 @CASES
 @pytest.mark.parametrize(
     "sizes", [{"B": 0}, {"B": 1}, {"T": 1}, {"T": 2}, {"H": 1}, {"D": 1}, {"B": 1, "T": 1, "H": 1}]
 )
-@pytest.mark.parametrize("depth", [None, 1])
-def test_smallest_sizes_match_a_loop_that_detaches(function, make, sizes, depth):
+@pytest.mark.parametrize("bptt_steps", [None, 1])
+def test_smallest_sizes_match_a_loop_that_detaches(function, make, sizes, bptt_steps):
     inputs = make(**sizes)
-    assert_close(function(**inputs, depth=depth), detached(**inputs))
-    expected = gradients(detached, inputs, depth=depth)
-    assert_close(gradients(function, inputs, depth=depth), expected)
+    assert_close(function(**inputs, bptt_steps=bptt_steps), detached(**inputs))
+    expected = gradients(detached, inputs, bptt_steps=bptt_steps)
+    assert_close(gradients(function, inputs, bptt_steps=bptt_steps), expected)
 
 
 @CASES
 @DEPTHS
-def test_strided_and_expanded_inputs_match_a_loop_that_detaches(function, make, depth):
+def test_strided_and_expanded_inputs_match_a_loop_that_detaches(function, make, bptt_steps):
     inputs = make()
     strided = inputs | {
         "x": torch.randn(T, D, 1).permute(2, 0, 1).expand(B, T, D).requires_grad_(),
@@ -207,27 +207,27 @@ def test_strided_and_expanded_inputs_match_a_loop_that_detaches(function, make, 
         "Whh": inputs["Whh"].detach().clone().t().requires_grad_(),
         "bh": torch.randn(1).expand(H).requires_grad_(),
     }
-    assert_close(function(**strided, depth=depth), detached(**strided))
-    expected = gradients(detached, strided, depth=depth)
-    assert_close(gradients(function, strided, depth=depth), expected)
+    assert_close(function(**strided, bptt_steps=bptt_steps), detached(**strided))
+    expected = gradients(detached, strided, bptt_steps=bptt_steps)
+    assert_close(gradients(function, strided, bptt_steps=bptt_steps), expected)
 
 
 @CASES
 @DEPTHS
-def test_float32_stays_float32_and_close_to_float64(function, make, depth):
+def test_float32_stays_float32_and_close_to_float64(function, make, bptt_steps):
     inputs = make()
     single = {n: v.detach().float().requires_grad_() for n, v in inputs.items()}
-    out = function(**single, depth=depth)
+    out = function(**single, bptt_steps=bptt_steps)
     assert out.dtype == torch.float32
     assert_close(out, function(**inputs).float())
-    expected = {n: g.float() for n, g in gradients(function, inputs, depth=depth).items()}
-    assert_close(gradients(function, single, depth=depth), expected)
+    expected = {n: g.float() for n, g in gradients(function, inputs, bptt_steps=bptt_steps).items()}
+    assert_close(gradients(function, single, bptt_steps=bptt_steps), expected)
 
 
 @CASES
 @DEPTHS
-def test_gradient_through_a_second_backward_is_the_same(function, make, depth):
-    out = function(**(inputs := make()), depth=depth)
+def test_gradient_through_a_second_backward_is_the_same(function, make, bptt_steps):
+    out = function(**(inputs := make()), bptt_steps=bptt_steps)
     first, second = (
         torch.autograd.grad(out, list(inputs.values()), upstream(out), retain_graph=keep)
         for keep in (True, False)
@@ -237,27 +237,31 @@ def test_gradient_through_a_second_backward_is_the_same(function, make, depth):
 
 @CASES
 @DEPTHS
-def test_graphs_alive_together_do_not_disturb_each_other(function, make, depth):
+def test_graphs_alive_together_do_not_disturb_each_other(function, make, bptt_steps):
     problems = [make() for _ in range(3)]
-    outs = [function(**inputs, depth=depth) for inputs in problems]
+    outs = [function(**inputs, bptt_steps=bptt_steps) for inputs in problems]
     found = [
         torch.autograd.grad(out, list(inputs.values()), upstream(out), retain_graph=True)
         for _ in range(2)
         for out, inputs in reversed(list(zip(outs, problems, strict=True)))
     ]
     assert_close(outs, [detached(**inputs) for inputs in problems])
-    expected = [tuple(gradients(detached, p, depth=depth).values()) for p in problems[::-1]]
+    expected = [
+        tuple(gradients(detached, p, bptt_steps=bptt_steps).values()) for p in problems[::-1]
+    ]
     for one, other in zip(found, expected * 2, strict=True):
         assert_close(one, other)
 
 
 @CASES
 @DEPTHS
-def test_threads_do_not_disturb_each_other(function, make, depth):
+def test_threads_do_not_disturb_each_other(function, make, bptt_steps):
     problems = [make() for _ in range(8)]
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda p: gradients(function, p, depth=depth), problems * 4))
-    expected = [gradients(detached, p, depth=depth) for p in problems]
+        found = list(
+            pool.map(lambda p: gradients(function, p, bptt_steps=bptt_steps), problems * 4)
+        )
+    expected = [gradients(detached, p, bptt_steps=bptt_steps) for p in problems]
     for one, other in zip(found, expected * 4, strict=True):
         assert_close(one, other)
 
@@ -270,12 +274,12 @@ def test_threads_do_not_disturb_each_other(function, make, depth):
 @pytest.mark.parametrize("create_graph", [False, True])
 @DEPTHS
 def test_gradient_does_not_depend_on_which_others_are_wanted(
-    function, make, name, alone, create_graph, depth
+    function, make, name, alone, create_graph, bptt_steps
 ):
     inputs = make()
-    everything = gradients(function, inputs, depth=depth)
+    everything = gradients(function, inputs, bptt_steps=bptt_steps)
     some = {n: v.detach().requires_grad_((n == name) is alone) for n, v in inputs.items()}
-    found = gradients(function, some, depth=depth, create_graph=create_graph)
+    found = gradients(function, some, bptt_steps=bptt_steps, create_graph=create_graph)
     assert_close(found, {n: everything[n] for n in inputs if (n == name) is alone})
 
 
@@ -299,30 +303,30 @@ def test_gradient_after_the_states_have_changed_is_refused():
         loss.backward()
 
 
-# The depth
+# The bptt_steps
 
 
 @CASES
-@pytest.mark.parametrize("depth", range(1, T + 1))
-def test_truncated_gradient_matches_a_loop_that_detaches(function, make, depth):
+@pytest.mark.parametrize("bptt_steps", range(1, T + 1))
+def test_truncated_gradient_matches_a_loop_that_detaches(function, make, bptt_steps):
     inputs = make()
-    expected = gradients(detached, inputs, depth=depth)
-    assert_close(gradients(function, inputs, depth=depth), expected)
-    assert_close(gradients(function, inputs, depth=depth, create_graph=True), expected)
+    expected = gradients(detached, inputs, bptt_steps=bptt_steps)
+    assert_close(gradients(function, inputs, bptt_steps=bptt_steps), expected)
+    assert_close(gradients(function, inputs, bptt_steps=bptt_steps, create_graph=True), expected)
 
 
 @CASES
 def test_truncation_changes_the_gradient(function, make):
     inputs = make()
     exact = gradients(function, inputs)
-    truncated = gradients(function, inputs, depth=K)
+    truncated = gradients(function, inputs, bptt_steps=K)
     for name in CELL:
         assert relative_difference(truncated[name], exact[name]) > 0.05, name
 
 
 @CASES
 def test_truncation_leaves_exact_zeros_before_its_depth(function, make):
-    found = gradients(function, make(), depth=K)
+    found = gradients(function, make(), bptt_steps=K)
     assert not found["x"][:, : T - K].any()
     assert found["x"][:, T - K :].all()
     assert not found["h0"].any()
@@ -331,14 +335,14 @@ def test_truncation_leaves_exact_zeros_before_its_depth(function, make):
 @CASES
 def test_truncation_does_not_change_the_values(function, make):
     inputs = make()
-    torch.testing.assert_close(function(**inputs, depth=K), function(**inputs), **BITS)
+    torch.testing.assert_close(function(**inputs, bptt_steps=K), function(**inputs), **BITS)
 
 
 @CASES
-@pytest.mark.parametrize("depth", [T, T + 1, 10**9])
-def test_depth_of_the_whole_window_is_exact_to_the_bit(function, make, depth):
+@pytest.mark.parametrize("bptt_steps", [T, T + 1, 10**9])
+def test_depth_of_the_whole_window_is_exact_to_the_bit(function, make, bptt_steps):
     inputs = make()
-    found = gradients(function, inputs, depth=depth)
+    found = gradients(function, inputs, bptt_steps=bptt_steps)
     torch.testing.assert_close(found, gradients(function, inputs), **BITS)
 
 
@@ -369,7 +373,7 @@ def test_last_output_keeps_no_more_states_than_its_depth():
     inputs = network(T=50)
     before = memory()
     with torch.autograd.graph.saved_tensors_hooks(lambda saved: saved, lambda saved: saved):
-        y = last_output(**inputs, depth=K)
+        y = last_output(**inputs, bptt_steps=K)
     _workspace._idle.clear()  # what waits to be used again is not kept for this gradient
     gc.collect()
     kept = sum(size for where, size in memory().items() if where not in before)
@@ -393,9 +397,9 @@ class TorchNet(torch.nn.Module):
         return self.head(self.rnn(x)[0][:, -1])
 
 
-@pytest.mark.parametrize("depth", [None, 30])
-def test_checkpoint_frees_the_states_as_it_does_for_torch(depth):
-    net, x = SinRNN(D, H, O, depth=depth), torch.randn(B, 50, D)
+@pytest.mark.parametrize("bptt_steps", [None, 30])
+def test_checkpoint_frees_the_states_as_it_does_for_torch(bptt_steps):
+    net, x = SinRNN(D, H, O, bptt_steps=bptt_steps), torch.randn(B, 50, D)
     kept = []
     for module in (TorchNet(net), net):
         before = memory()
@@ -408,8 +412,8 @@ def test_checkpoint_frees_the_states_as_it_does_for_torch(depth):
 
 
 @pytest.mark.parametrize("T", [1, T, 50])
-@pytest.mark.parametrize("depth", [None, K])
-def test_checkpoint_on_chunks_gives_the_same_gradient(T, depth):
+@pytest.mark.parametrize("bptt_steps", [None, K])
+def test_checkpoint_on_chunks_gives_the_same_gradient(T, bptt_steps):
     inputs = network(T=T)
 
     def chunk(*cell):
@@ -423,7 +427,7 @@ def test_checkpoint_on_chunks_gives_the_same_gradient(T, depth):
         return torch.nn.functional.linear(h0, Who, bo)
 
     assert_close(gradients(chunks, inputs), gradients(last_output, inputs))
-    net, x = SinRNN(D, H, O, bias=True, depth=depth), inputs["x"]
+    net, x = SinRNN(D, H, O, bias=True, bptt_steps=bptt_steps), inputs["x"]
     assert_close(gradients(partial(checkpointed, net), {"x": x}), gradients(net, {"x": x}))
 
 
@@ -450,9 +454,9 @@ def memory():
 # Derivatives of the gradient, and torch.func
 
 
-def second_gradients(function, inputs, depth):
+def second_gradients(function, inputs, bptt_steps):
     """The gradient of the squared length of the gradient."""
-    grads = gradients(function, inputs, depth=depth, create_graph=True)
+    grads = gradients(function, inputs, bptt_steps=bptt_steps, create_graph=True)
     length = sum((g**2).sum() for g in grads.values())
     found = torch.autograd.grad(length, list(inputs.values()), materialize_grads=True)
     return dict(zip(inputs, found, strict=True))
@@ -460,10 +464,10 @@ def second_gradients(function, inputs, depth):
 
 @CASES
 @DEPTHS
-def test_second_gradient_matches_a_loop_that_detaches(function, make, depth):
+def test_second_gradient_matches_a_loop_that_detaches(function, make, bptt_steps):
     inputs = make()
-    expected = second_gradients(detached, inputs, depth)
-    assert_close(second_gradients(function, inputs, depth), expected)
+    expected = second_gradients(detached, inputs, bptt_steps)
+    assert_close(second_gradients(function, inputs, bptt_steps), expected)
 
 
 @CASES
@@ -481,15 +485,15 @@ def test_gradient_with_a_graph_counts_each_path_once(function, make):
 
 @CASES
 @DEPTHS
-def test_func_grad_is_the_gradient(function, make, depth):
+def test_func_grad_is_the_gradient(function, make, bptt_steps):
     inputs = {n: v.detach() for n, v in make().items()}
 
     def loss(inputs):
-        out = function(**inputs, depth=depth)
+        out = function(**inputs, bptt_steps=bptt_steps)
         return (out * upstream(out)).sum()
 
     expected = {n: v.clone().requires_grad_() for n, v in inputs.items()}
-    expected = gradients(detached, expected, depth=depth)
+    expected = gradients(detached, expected, bptt_steps=bptt_steps)
     assert_close(torch.func.grad(loss)(inputs), expected)
 
 
@@ -500,12 +504,12 @@ def test_func_vmap_gives_each_network_of_an_ensemble_its_own(function, make):
     stacked = {n: torch.stack([one[n].detach() for one in ensemble]) for n in ensemble[0]}
 
     def loss(weights):
-        out = function(x, **weights, depth=K)
+        out = function(x, **weights, bptt_steps=K)
         return (out * upstream(out)).sum()
 
     found = torch.func.vmap(torch.func.grad(loss))(stacked)
     for i, one in enumerate(ensemble):
-        expected = gradients(partial(detached, x), one, depth=K)
+        expected = gradients(partial(detached, x), one, bptt_steps=K)
         assert_close({n: g[i] for n, g in found.items()}, expected)
 
 
@@ -539,8 +543,8 @@ CELL_ERRORS = [
     ("h0", zeros(6, 5, dtype=SINGLE), ValueError, DTYPES.format("h0")),
     ("Whh", zeros(5, 5, dtype=SINGLE), ValueError, DTYPES.format("Whh")),
     ("bh", zeros(5, dtype=SINGLE), ValueError, DTYPES.format("bh")),
-    ("depth", 0, ValueError, "depth must be at least 1 step or None, got 0"),
-    ("depth", -1, ValueError, "depth must be at least 1 step or None, got -1"),
+    ("bptt_steps", 0, ValueError, "bptt_steps must be at least 1 step or None, got 0"),
+    ("bptt_steps", -1, ValueError, "bptt_steps must be at least 1 step or None, got -1"),
 ]
 READOUT_ERRORS = [
     ("Who", zeros(3, 4), ValueError, "Who must be (O, 5) to fit Wih (5, 2), got (3, 4)"),
@@ -626,12 +630,12 @@ def test_small_gradient_of_float64_is_kept_beside_one_that_vanishes():
 
 
 @CASES
-@pytest.mark.parametrize("depth", [None, K])
-def test_no_windows_and_no_numbers_have_a_gradient_however_long(function, make, depth):
+@pytest.mark.parametrize("bptt_steps", [None, K])
+def test_no_windows_and_no_numbers_have_a_gradient_however_long(function, make, bptt_steps):
     for device, batch in (("cpu", 0), ("meta", B)):
         given = {n: v.detach().to(device) for n, v in make(B=batch, T=70).items()}
         inputs = {n: v.requires_grad_() for n, v in given.items()}
-        out = function(**inputs, depth=depth)
+        out = function(**inputs, bptt_steps=bptt_steps)
         grads = torch.autograd.grad(out, list(inputs.values()), torch.ones_like(out))
         assert [g.shape for g in grads] == [v.shape for v in inputs.values()]
 

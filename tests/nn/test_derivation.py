@@ -78,20 +78,24 @@ def reach(p, s, t):
     return jacobian(lambda h: _reference.states(x, h[None], p.Wih, p.Whh, p.bh)[0, -1], p.h[s])
 
 
-def by_name(p, name, depth=None):
+def by_name(p, name, bptt_steps=None):
     """The gradient of one input, by autograd through the plain loop and by bptt."""
     inputs = {n: p.inputs[n] for n in ("x", "h0", "Wih", "Whh", "bh")}
-    plain, ours = (gradients(f, inputs, depth=depth)[name] for f in (_reference.states, tanh_rnn))
+    plain, ours = (
+        gradients(f, inputs, bptt_steps=bptt_steps)[name] for f in (_reference.states, tanh_rnn)
+    )
     return plain, ours
 
 
-def pulled_back(p, function, depth=None):
+def pulled_back(p, function, bptt_steps=None):
     """grad_a[1..T] by the function: to a[t] without its recurrent part it is an input's gradient.
 
     That input goes through the identity, in the place of Wih.
     """
     given = (p.batch @ p.Wih.T + p.bh).requires_grad_()
-    states = function(given, p.h0, torch.eye(H), p.Whh.clone().requires_grad_(), depth=depth)
+    states = function(
+        given, p.h0, torch.eye(H), p.Whh.clone().requires_grad_(), bptt_steps=bptt_steps
+    )
     return over_time(grad(states, given, p.grad_states)[0])
 
 
@@ -295,20 +299,20 @@ def test_equation_19_the_gradient_is_a_sum_over_pairs(row):
 
 def test_equation_20_the_last_steps_are_exact_and_the_others_are_zero(p):
     for function in (_reference.states, tanh_rnn):
-        found = pulled_back(p, function, depth=K)
+        found = pulled_back(p, function, bptt_steps=K)
         for t in p.steps:
             assert_close(found[t], p.grad_a[t] if t > T - K else torch.zeros(B, H))
 
 
 def test_equation_21_the_truncated_sum_is_that_of_a_loop_that_detaches(p):
     expected = sum(p.grad_a[t].T @ p.h[t - 1] for t in range(T - K + 1, T + 1))
-    for found in by_name(p, "Whh", depth=K):
+    for found in by_name(p, "Whh", bptt_steps=K):
         assert_close(found, expected)
 
 
 def test_equation_22_the_error_is_the_sum_over_the_dropped_steps(p):
     dropped = sum(p.grad_a[t].T @ p.h[t - 1] for t in range(1, T - K + 1))
-    for full, truncated in zip(by_name(p, "Whh"), by_name(p, "Whh", depth=K), strict=True):
+    for full, truncated in zip(by_name(p, "Whh"), by_name(p, "Whh", bptt_steps=K), strict=True):
         assert_close(full - truncated, dropped)
 
 
@@ -326,7 +330,7 @@ def test_equation_23_holds_for_the_gradient_and_not_for_the_truncated_one(p):
         return found
 
     for k in (T, K):
-        y = last_output(**p.inputs, depth=k)
+        y = last_output(**p.inputs, bptt_steps=k)
         ours = grad(((y - 1) ** 2).mean() / 2, p.inputs["Whh"])[0]
         assert_close(truncated(p.Whh, k), ours)
     full, cut = (

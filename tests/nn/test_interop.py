@@ -16,7 +16,7 @@ ABOUT = {
     "format": 2,
     "window": 6,
     "horizon": 1,
-    "depth": None,
+    "bptt_steps": None,
     "init": "orthogonal",
     "scaling": [0.0, 1.0],
     "carries": False,
@@ -31,7 +31,7 @@ def sealed(tensors, about):
 @BIAS
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(
-    ("depth", "init", "window", "horizon", "scaling"),
+    ("bptt_steps", "init", "window", "horizon", "scaling"),
     [
         (None, "orthogonal", None, 1, (0.0, 1.0)),
         (K, "torch", 6, 2, (0.1, 1 / 3)),
@@ -39,9 +39,9 @@ def sealed(tensors, about):
     ],
 )
 def test_load_gives_back_what_save_took(
-    tmp_path, bias, dtype, depth, init, window, horizon, scaling
+    tmp_path, bias, dtype, bptt_steps, init, window, horizon, scaling
 ):
-    net = SinRNN(D, H, O, bias=bias, depth=depth, init=init, dtype=dtype)
+    net = SinRNN(D, H, O, bias=bias, bptt_steps=bptt_steps, init=init, dtype=dtype)
     net.window, net.horizon, net.scaling = window, horizon, scaling
     net.save(tmp_path / "net.safetensors")
     other = SinRNN.load(tmp_path / "net.safetensors")
@@ -147,8 +147,8 @@ def test_load_of_another_safetensors_file_is_refused(tmp_path, tensors, about):
     "lie",
     [
         {"format": None},
-        {"depth": 0},
-        {"depth": 2.5},
+        {"bptt_steps": 0},
+        {"bptt_steps": 2.5},
         {"init": "he"},
         {"window": 0},
         {"window": "six"},

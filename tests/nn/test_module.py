@@ -19,7 +19,7 @@ JIT = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 WEIGHTS = ("Wih", "Whh", "bh", "Who", "bo")
 CALLS = {
     "forward": lambda net, x, h0: net(x, h0),
-    "forward, depth": lambda net, x, h0: net(x, h0),
+    "forward, bptt_steps": lambda net, x, h0: net(x, h0),
     "forward, lengths": lambda net, x, h0: net(x, h0, lengths=torch.tensor([3, 7, 1, 5, 4, 6])),
     "unroll": lambda net, x, h0: torch.cat(net.unroll(x, h0), -1),
     "step": lambda net, x, h0: torch.cat(net.step(x[:, 0], h0), -1),
@@ -27,7 +27,7 @@ CALLS = {
 }
 EACH = pytest.mark.parametrize("call", CALLS)
 # A truncated gradient is not that of the values; lengths are of a whole batch of six.
-EXACT = pytest.mark.parametrize("call", [call for call in CALLS if "depth" not in call])
+EXACT = pytest.mark.parametrize("call", [call for call in CALLS if "bptt_steps" not in call])
 SIZED = pytest.mark.parametrize("call", [call for call in CALLS if "lengths" not in call])
 
 
@@ -35,7 +35,7 @@ def given(call, device, dtype=torch.float64):
     """A network, x and h0 for a call of CALLS."""
     outputs = D if call == "rollout" else O
     net = SinRNN(D, H, outputs, bias=True, init="torch", device=device, dtype=dtype)
-    net.depth = K if call.endswith("depth") else None
+    net.bptt_steps = K if call.endswith("bptt_steps") else None
     x, h0 = torch.randn(B, T, D), torch.randn(B, H)
     return net, x.to(net.Wih), h0.to(net.Wih)
 
@@ -275,7 +275,7 @@ def test_pickled_within_a_model_it_is_whole(device):
     net, x, _ = given("forward", device)
     model = nn.Sequential(net, nn.Linear(O, 1, device=device))
     torch.testing.assert_close(pickle.loads(pickle.dumps(model))(x), model(x), **BITS)
-    assert "(0): SinRNN(2, 5, 3, bias=True, depth=None, init='torch')" in repr(model)
+    assert "(0): SinRNN(2, 5, 3, bias=True, bptt_steps=None, init='torch')" in repr(model)
 
 
 @EACH
@@ -319,7 +319,7 @@ def test_compiled_whole_it_is_equal_at_every_batch_size(device, call):
 def test_compiled_to_machine_code_it_is_equal(device):
     if device == "cpu" and shutil.which("g++") is None:
         pytest.skip("torch.compile needs a C++ compiler for machine code")
-    net, x, h0 = given("forward, depth", device)
+    net, x, h0 = given("forward, bptt_steps", device)
     compiled = torch.compile(net, fullgraph=True)
     found, expected = compiled(x, h0), net(x, h0)
     assert_close(found, expected)

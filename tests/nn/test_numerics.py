@@ -59,7 +59,7 @@ def upto(most, least=1):
 
 choices = {
     "sizes": st.tuples(st.sampled_from([1, 2, 3, 0]), upto(7), upto(3), upto(4), upto(3)),
-    "depth": st.none() | upto(9),
+    "bptt_steps": st.none() | upto(9),
     "dtype": st.sampled_from([torch.float32, torch.float64]),
     "seed": upto(99),
     "scales": scales,
@@ -120,12 +120,12 @@ def make(problem, outputs):
 
 def call(function, problem, inputs):
     """What the function returns, by name."""
-    depth = problem["depth"]
+    bptt_steps = problem["bptt_steps"]
     if function == "tanh_rnn":
         cell = [inputs[n] for n in ("x", "h0", "Wih", "Whh", "bh")]
-        return {"states": tanh_rnn(*cell, depth=depth)}
+        return {"states": tanh_rnn(*cell, bptt_steps=bptt_steps)}
     _, _, D, H, O = problem["sizes"]  # noqa: E741
-    net = SinRNN(D, H, O, depth=depth, dtype=problem["dtype"])
+    net = SinRNN(D, H, O, bptt_steps=bptt_steps, dtype=problem["dtype"])
     for name in ("Wih", "Whh", "Who", "bh", "bo"):
         value = inputs[name]
         if value is not None:
@@ -172,7 +172,7 @@ def exact(problem, inputs, upstream):
         h[b], y[b] = reference.forward(x[b], h0[b], *weights)
         grad_out = grad_h[b] + grad_y[b] @ arrays["Who"]
         found = reference.state_gradients(
-            x[b], h[b], arrays["Wih"], arrays["Whh"], grad_out, problem["depth"]
+            x[b], h[b], arrays["Wih"], arrays["Whh"], grad_out, problem["bptt_steps"]
         )
         for name in ("Wih", "Whh", "bh"):
             grads[name] += found[name]
@@ -254,7 +254,7 @@ def bounds(problem, inputs, upstream, h):
         return Rounded(np.abs(values), np.zeros(values.shape), number)
 
     x, Wih, Whh, bh, Who, bo = (plain(arrays[n]) for n in ("x", "Wih", "Whh", "bh", "Who", "bo"))
-    T, depth = problem["sizes"][1], problem["depth"]
+    T, bptt_steps = problem["sizes"][1], problem["bptt_steps"]
     states, slopes = [plain(arrays["h0"])], [None]
     for t in range(1, T + 1):
         a = x[:, t - 1] @ Wih.T + states[-1] @ Whh.T + bh
@@ -264,7 +264,7 @@ def bounds(problem, inputs, upstream, h):
         slopes.append(slope)
 
     grad_h, grad_y = (plain(grad) for grad in direct(problem, upstream))
-    first = 1 if depth is None else max(T - depth + 1, 1)
+    first = 1 if bptt_steps is None else max(T - bptt_steps + 1, 1)
     found = {n: plain(np.zeros_like(v)) for n, v in arrays.items()}
     grad_x = np.zeros_like(arrays["x"])
     after = None
@@ -346,7 +346,7 @@ def test_values_without_a_gradient_match_numpy(function, problem, cached):
 
 vanishing = {  # the gradient looks for tiny numbers at every 32nd step
     "sizes": st.tuples(upto(2), upto(40, 33), st.just(1), upto(3), st.just(1)),
-    "depth": st.none() | upto(40, 33),
+    "bptt_steps": st.none() | upto(40, 33),
     "dtype": st.just(torch.float32),
     "create_graph": st.just(False),
     "scales": st.builds(
@@ -381,11 +381,11 @@ def test_what_the_caller_gave_is_left_as_it_was(function, problem):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("depth", [None, K])
-def test_bounds_forgive_nothing_but_rounding(dtype, depth):
+@pytest.mark.parametrize("bptt_steps", [None, K])
+def test_bounds_forgive_nothing_but_rounding(dtype, bptt_steps):
     inputs = {n: v.detach() for n, v in network().items()}
     sizes = (*inputs["x"].shape, *inputs["Who"].t().shape)
-    problem = {"sizes": sizes, "depth": depth, "dtype": dtype}
+    problem = {"sizes": sizes, "bptt_steps": bptt_steps, "dtype": dtype}
     grads = {"last": upstream(inputs["x"].new_empty(shapes(*sizes)["last"]))}
     expected, expected_grads, h = exact(problem, inputs, grads)
     near, near_grads = bounds(problem, inputs, grads, h)

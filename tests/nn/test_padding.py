@@ -8,7 +8,7 @@ from sinrnn import SinRNN
 from sinrnn.nn import _padding
 
 LENGTHS = torch.tensor([3, 7, 1, 5, 4, 6])  # shorter than K, as long, longer
-DEPTHS = pytest.mark.parametrize("depth", [None, 1, K, T, T + 1])
+DEPTHS = pytest.mark.parametrize("bptt_steps", [None, 1, K, T, T + 1])
 H0 = pytest.mark.parametrize("h0", [True, False])
 BIAS = pytest.mark.parametrize("bias", [True, False])
 
@@ -64,8 +64,8 @@ def alone(net, kind, lengths):
 @pytest.mark.parametrize("kind", ["forward", "unroll"])
 @DEPTHS
 @H0
-def test_each_sequence_has_the_value_and_gradient_of_running_alone(kind, depth, h0):
-    net, x, start = net_and_inputs(depth=depth)
+def test_each_sequence_has_the_value_and_gradient_of_running_alone(kind, bptt_steps, h0):
+    net, x, start = net_and_inputs(bptt_steps=bptt_steps)
     inputs = {"x": x.requires_grad_(), "h0": start.requires_grad_()} if h0 else {"x": x}
     inputs["x"].requires_grad_()
     inputs |= dict(net.named_parameters())
@@ -77,8 +77,8 @@ def test_each_sequence_has_the_value_and_gradient_of_running_alone(kind, depth, 
 @pytest.mark.parametrize("kind", ["forward", "unroll"])
 @DEPTHS
 @pytest.mark.parametrize("junk", [1e300, torch.nan, torch.inf])
-def test_padding_reaches_neither_values_nor_gradients(kind, depth, junk):
-    net, x, h0 = net_and_inputs(depth=depth)
+def test_padding_reaches_neither_values_nor_gradients(kind, bptt_steps, junk):
+    net, x, h0 = net_and_inputs(bptt_steps=bptt_steps)
     run = padded(net, kind, LENGTHS)
     inputs = dict(net.named_parameters()) | {"h0": h0.requires_grad_()}
     spoilt = x.clone()
@@ -121,26 +121,26 @@ def test_closed_loop_goes_on_from_each_own_end():
 def test_only_the_last_state_is_the_last_of_all():
     inputs = network()
     inputs = {n: inputs[n] for n in ("x", "h0", "Wih", "Whh", "bh")} | {"lengths": LENGTHS}
-    for depth in (None, K):
-        every = _padding.states(**inputs, depth=depth)
-        last = _padding.states(**inputs, depth=depth, last_only=True)
+    for bptt_steps in (None, K):
+        every = _padding.states(**inputs, bptt_steps=bptt_steps)
+        last = _padding.states(**inputs, bptt_steps=bptt_steps, last_only=True)
         torch.testing.assert_close(last, every[:, -1:], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("depth", [None, K])
-def test_second_gradient_matches_finite_differences(depth):
+@pytest.mark.parametrize("bptt_steps", [None, K])
+def test_second_gradient_matches_finite_differences(bptt_steps):
     net, x, h0 = net_and_inputs()
     weights = [w.detach().requires_grad_() for w in (net.Wih, net.Whh, net.bh)]
 
     def run(h0, *weights):
         return _padding.states(x, h0, *weights, LENGTHS)
 
-    if depth is None:
+    if bptt_steps is None:
         assert torch.autograd.gradgradcheck(run, (h0.requires_grad_(), *weights))
         return
     # A truncated gradient is not that of the values: it is compared with one that was cut by hand.
     inputs = {"x": x.requires_grad_(), "h0": h0.requires_grad_()} | dict(net.named_parameters())
-    net.depth = depth
+    net.bptt_steps = bptt_steps
 
     def second(make):
         grads = gradients(make(net, "unroll", LENGTHS), inputs, create_graph=True)
@@ -159,9 +159,9 @@ def test_any_integers_are_lengths(dtype):
 
 @BIAS
 def test_func_and_compile_see_the_same(bias):
-    net, x, h0 = net_and_inputs(depth=K)
+    net, x, h0 = net_and_inputs(bptt_steps=K)
     if not bias:
-        net = SinRNN(D, H, O, depth=K)
+        net = SinRNN(D, H, O, bptt_steps=K)
     expected = net(x, h0, lengths=LENGTHS)
     compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
     assert_close(compiled(x, h0, lengths=LENGTHS), expected)

@@ -113,15 +113,15 @@ def test_rollout_passes_the_gradient_of_every_prediction(window):
 
 
 def test_depth_of_the_network_is_the_depth_of_its_gradient():
-    net, (x, h0) = network(depth=K), given()
+    net, (x, h0) = network(bptt_steps=K), given()
     weights = [net.Wih, net.Whh, net.bh, net.Who, net.bo]
 
     def gradient(y):
         return torch.autograd.grad(y, weights, upstream(y), retain_graph=True)
 
-    expected = last_output(x, h0, *weights, depth=K)
+    expected = last_output(x, h0, *weights, bptt_steps=K)
     assert_close(gradient(net(x, h0)), gradient(expected))
-    h = tanh_rnn(x, h0, *weights[:3], depth=K)
+    h = tanh_rnn(x, h0, *weights[:3], bptt_steps=K)
     assert_close(gradient(net.unroll(x, h0)[1]), gradient(h @ net.Who.T + net.bo))
     exact = gradient(last_output(x, h0, *weights))
     assert (exact[1] - gradient(expected)[1]).norm() > 0.05 * exact[1].norm()
@@ -147,7 +147,7 @@ def test_functional_call_over_stacked_networks_runs_each():
         ({"input_size": 0}, "input_size must be at least 1, got 0"),
         ({"hidden_size": -1}, "hidden_size must be at least 1, got -1"),
         ({"output_size": 0}, "output_size must be at least 1, got 0"),
-        ({"depth": 0}, "depth must be at least 1 step or None, got 0"),
+        ({"bptt_steps": 0}, "bptt_steps must be at least 1 step or None, got 0"),
         ({"init": "he"}, "init must be one of orthogonal, linear, torch, notebook, got 'he'"),
     ],
 )
@@ -316,15 +316,15 @@ def test_device_meta_makes_shapes_without_numbers(init):
 
 
 def test_repr_is_the_call_that_makes_it():
-    net = SinRNN(D, H, O, bias=True, depth=K, init="torch")
-    assert repr(net) == "SinRNN(2, 5, 3, bias=True, depth=4, init='torch')"
-    assert repr(SinRNN()) == "SinRNN(1, 50, 1, bias=False, depth=None, init='orthogonal')"
+    net = SinRNN(D, H, O, bias=True, bptt_steps=K, init="torch")
+    assert repr(net) == "SinRNN(2, 5, 3, bias=True, bptt_steps=4, init='torch')"
+    assert repr(SinRNN()) == "SinRNN(1, 50, 1, bias=False, bptt_steps=None, init='orthogonal')"
 
 
 @BIAS
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
 def test_copy_is_equal_and_apart(bias, clone):
-    net, (x, h0) = network(bias=bias, depth=K, init="torch"), given()
+    net, (x, h0) = network(bias=bias, bptt_steps=K, init="torch"), given()
     net.window, net.horizon, net.scaling = 6, 2, (1.5, 0.5)
     other = clone(net)
     torch.testing.assert_close(other.state_dict(), net.state_dict(), **BITS)
@@ -389,7 +389,7 @@ def test_fit_readout_never_fits_rounding_whatever_the_cutoff(dtype):
     with torch.no_grad():
         net.Wih.copy_(torch.tensor([[1.0], [1.0 + torch.finfo(dtype).eps]]))
     assert net.Wih[0] != net.Wih[1]
-    net.fit_readout(torch.randn(40, 1, 1, dtype=dtype), torch.randn(40, 1, dtype=dtype), cutoff=0.0)
+    net.fit_readout(torch.randn(40, 1, 1, dtype=dtype), torch.randn(40, 1, dtype=dtype), rcond=0.0)
     assert_close(net.Who[:, 0], net.Who[:, 1])
 
 
@@ -400,10 +400,10 @@ def test_fit_readout_gives_no_weight_below_the_cutoff(bias):
     if bias:
         reads = np.hstack([reads, np.ones((40, 1))])
     u, s, vt = np.linalg.svd(reads, full_matrices=False)
-    # A cutoff between each pair of neighbours leaves the first r directions.
+    # A rcond between each pair of neighbours leaves the first r directions.
     for r in range(1, len(s) + 1):
         below = s[r] if r < len(s) else 0.0
-        net.fit_readout(x, y, cutoff=(s[r - 1] + below) / (2 * s[0]))
+        net.fit_readout(x, y, rcond=(s[r - 1] + below) / (2 * s[0]))
         expected = torch.tensor((vt[:r].T / s[:r]) @ u[:, :r].T @ y.numpy()).T
         found = torch.cat([net.Who, net.bo[:, None]], 1) if bias else net.Who
         assert_close(found.detach(), expected)
@@ -423,11 +423,11 @@ def test_rescaled_is_the_same_network_in_other_units(bias):
 
 
 def test_rescaled_keeps_what_the_network_is_and_the_network():
-    net = network(bias=False, depth=K)
+    net = network(bias=False, bptt_steps=K)
     net.window, net.horizon = 6, 2
     before = copy.deepcopy(net.state_dict())
     other = net.rescaled(3.0, 0.25)
-    assert (other.window, other.horizon, other.depth) == (6, 2, K)
+    assert (other.window, other.horizon, other.bptt_steps) == (6, 2, K)
     assert other.scaling == (3.0, 0.25)
     assert all(p.requires_grad for p in other.parameters())
     torch.testing.assert_close(net.state_dict(), before, **BITS)

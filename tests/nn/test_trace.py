@@ -99,11 +99,11 @@ def test_shares_sum_to_the_gradient_of_the_network(case):
     assert_close({name: found[name] for name in expected}, expected)
 
 
-@pytest.mark.parametrize("depth", [None, *range(1, T + 3)])
-def test_gradients_are_those_of_a_network_of_that_depth(case, depth):
-    found = trace(*case).gradients(depth)
+@pytest.mark.parametrize("bptt_steps", [None, *range(1, T + 3)])
+def test_gradients_are_those_of_a_network_of_that_depth(case, bptt_steps):
+    found = trace(*case).gradients(bptt_steps)
     assert list(found) == CELL
-    case[0].depth = depth
+    case[0].bptt_steps = bptt_steps
     expected = learnt(*case)
     assert_close({name: found[name] for name in expected}, expected)
 
@@ -112,7 +112,7 @@ def test_gradients_are_those_of_a_network_of_that_depth(case, depth):
 def test_depth_of_the_network_changes_nothing(read):
     case = problem(read)
     expected = vars(trace(*case))
-    case[0].depth = 2
+    case[0].bptt_steps = 2
     torch.testing.assert_close(vars(trace(*case)), expected, **BITS)
 
 
@@ -168,22 +168,22 @@ def test_trace_leaves_no_graph_and_no_gradient_behind():
 # The cosine
 
 
-@pytest.mark.parametrize("depth", [T, T + 1, 10**9])
-def test_cosine_is_one_where_nothing_is_cut_off(case, depth):
-    assert trace(*case).cosine(depth) == pytest.approx(1, abs=1e-14)
+@pytest.mark.parametrize("bptt_steps", [T, T + 1, 10**9])
+def test_cosine_is_one_where_nothing_is_cut_off(case, bptt_steps):
+    assert trace(*case).cosine(bptt_steps) == pytest.approx(1, abs=1e-14)
 
 
-@pytest.mark.parametrize("depth", range(1, T))
+@pytest.mark.parametrize("bptt_steps", range(1, T))
 @pytest.mark.parametrize("size", [1.0, 1e-200, 1e100])
-def test_cosine_is_taken_over_the_input_and_recurrent_weights_together(depth, size):
+def test_cosine_is_taken_over_the_input_and_recurrent_weights_together(bptt_steps, size):
     case = problem(bias="")
     with torch.no_grad():
         case[0].Who.mul_(size)  # gradients of size 1, 1e-200 and 1e200
     shares = taken_apart(*case)[-1]
-    truncated, full = ({n: s[-k:].sum(0) for n, s in shares.items()} for k in (depth, T))
+    truncated, full = ({n: s[-k:].sum(0) for n, s in shares.items()} for k in (bptt_steps, T))
     expected = cosine(truncated, full)
     assert expected < 0.999
-    assert trace(*case).cosine(depth) == pytest.approx(expected, rel=1e-12)
+    assert trace(*case).cosine(bptt_steps) == pytest.approx(expected, rel=1e-12)
 
 
 def test_cosine_of_float32_gradients_is_taken_in_float64():
@@ -199,32 +199,32 @@ def test_cosine_is_minus_one_where_truncation_turns_the_gradient_round(sign):
     assert found.cosine(1) == pytest.approx(-1, rel=1e-12)
 
 
-@pytest.mark.parametrize("depth", [1, T])
-def test_cosine_is_nan_without_any_gradient(depth):
+@pytest.mark.parametrize("bptt_steps", [1, T])
+def test_cosine_is_nan_without_any_gradient(bptt_steps):
     net, x, target, h0 = problem()
     with torch.no_grad():
         target = net.unroll(x, h0)[1][:, -1]
     found = trace(net, x, target, h0)
     assert not found.grad_a.any()
-    assert isnan(found.cosine(depth))
+    assert isnan(found.cosine(bptt_steps))
 
 
 def test_cosine_is_nan_where_truncation_leaves_nothing():
     found = trace(*problem())
     found.grad_a[:, 1:] = 0
-    assert all(isnan(found.cosine(depth)) for depth in range(1, T))
+    assert all(isnan(found.cosine(bptt_steps)) for bptt_steps in range(1, T))
     assert found.cosine(T) == pytest.approx(1, abs=1e-14)
 
 
 # The errors
 
 
-@pytest.mark.parametrize("depth", [0, -1])
-def test_depth_below_one_step_is_refused(depth):
+@pytest.mark.parametrize("bptt_steps", [0, -1])
+def test_depth_below_one_step_is_refused(bptt_steps):
     found = trace(*problem())
     for function in (found.gradients, found.cosine):
-        with refuses(ValueError, f"depth must be at least 1 step or None, got {depth}"):
-            function(depth)
+        with refuses(ValueError, f"bptt_steps must be at least 1 step or None, got {bptt_steps}"):
+            function(bptt_steps)
 
 
 @pytest.mark.parametrize(

@@ -14,66 +14,66 @@ MAKE = {"states": cell, "last_output": network}
 @pytest.fixture
 def poisoned(monkeypatch):
     """Every block that comes back is filled with NaN before it waits."""
-    give, seen = _workspace.give, []
+    release, seen = _workspace.release, []
 
     def poison(block):
         block.block.fill_(float("nan"))
         block.spare.fill_(float("nan"))
         seen.append(block)
-        give(block)
+        release(block)
 
     monkeypatch.setattr(_workspace, "_idle", {})
-    monkeypatch.setattr(_workspace, "give", poison)
-    monkeypatch.setattr(bptt, "give", poison)
+    monkeypatch.setattr(_workspace, "release", poison)
+    monkeypatch.setattr(bptt, "release", poison)
     return seen
 
 
 @pytest.mark.parametrize("name", FAST)
-@pytest.mark.parametrize("depth", [None, K, 1])
+@pytest.mark.parametrize("bptt_steps", [None, K, 1])
 @pytest.mark.parametrize(("batch", "steps"), [(B, T), (1, T), (B, 1), (0, T), (B, 2), (3, 70)])
 @pytest.mark.parametrize("h0", [True, False])
-def test_stale_memory_is_never_read(poisoned, name, depth, batch, steps, h0):
+def test_stale_memory_is_never_read(poisoned, name, bptt_steps, batch, steps, h0):
     inputs = MAKE[name](batch, steps, h0=h0)
-    expected = gradients(PLAIN[name], inputs, depth=depth)
+    expected = gradients(PLAIN[name], inputs, bptt_steps=bptt_steps)
     for _ in range(3):
-        assert_close(gradients(FAST[name], inputs, depth=depth), expected)
+        assert_close(gradients(FAST[name], inputs, bptt_steps=bptt_steps), expected)
     assert poisoned
 
 
 def test_block_of_another_shape_or_dtype_is_never_lent(monkeypatch):
     monkeypatch.setattr(_workspace, "_idle", {})
     like = torch.zeros(1)
-    block = _workspace.take(T, B, H, like)
-    _workspace.give(block)
-    assert _workspace.take(T, B, D, like).block.shape == (T, B, D)
-    assert _workspace.take(T, O, H, like).block.shape == (T, O, H)
-    assert _workspace.take(T, B, H, like.float()).block.dtype == torch.float32
-    assert _workspace.take(T, B, H, like) is block
-    assert _workspace.take(T, B, H, like) is not block
+    block = _workspace.acquire(T, B, H, like)
+    _workspace.release(block)
+    assert _workspace.acquire(T, B, D, like).block.shape == (T, B, D)
+    assert _workspace.acquire(T, O, H, like).block.shape == (T, O, H)
+    assert _workspace.acquire(T, B, H, like.float()).block.dtype == torch.float32
+    assert _workspace.acquire(T, B, H, like) is block
+    assert _workspace.acquire(T, B, H, like) is not block
 
 
 def test_large_blocks_are_not_kept(monkeypatch):
     monkeypatch.setattr(_workspace, "_idle", {})
     monkeypatch.setattr(_workspace, "LARGEST", T * B * H - 1)
     like = torch.zeros(1)
-    block = _workspace.take(T, B, H, like)
-    _workspace.give(block)
-    assert _workspace.take(T, B, H, like) is not block
+    block = _workspace.acquire(T, B, H, like)
+    _workspace.release(block)
+    assert _workspace.acquire(T, B, H, like) is not block
 
 
 def test_blocks_made_in_inference_mode_are_not_kept(monkeypatch):
     monkeypatch.setattr(_workspace, "_idle", {})
     with torch.inference_mode():
-        block = _workspace.take(T, B, H, torch.zeros(1))
-        _workspace.give(block)
-    assert _workspace.take(T, B, H, torch.zeros(1)) is not block
+        block = _workspace.acquire(T, B, H, torch.zeros(1))
+        _workspace.release(block)
+    assert _workspace.acquire(T, B, H, torch.zeros(1)) is not block
 
 
 def test_idle_blocks_are_few(monkeypatch):
     monkeypatch.setattr(_workspace, "_idle", {})
     like = torch.zeros(1)
     for steps in range(1, 5 * _workspace.SHAPES):
-        for block in [_workspace.take(steps, B, H, like) for _ in range(2 * _workspace.EACH)]:
-            _workspace.give(block)
+        for block in [_workspace.acquire(steps, B, H, like) for _ in range(2 * _workspace.EACH)]:
+            _workspace.release(block)
     assert len(_workspace._idle) <= _workspace.SHAPES
     assert max(map(len, _workspace._idle.values())) <= _workspace.EACH

@@ -13,7 +13,7 @@ from test_forecaster import LR, fit, pytestmark, small, wave  # noqa: F401, mark
 
 from sinrnn import SinRNN
 from sinrnn.data.datamodule import WindowDataModule
-from sinrnn.data.samplers import TrackOrder
+from sinrnn.data.samplers import StreamBatchSampler
 from sinrnn.data.series import Series
 from sinrnn.data.windows import Windows
 from sinrnn.nn.functional import half_mse
@@ -144,13 +144,13 @@ def test_rescaled_network_carries_on_in_other_units(bias):
     assert_close(other.rollout(3 + x / 4, N), 3 + net.rollout(x, N) / 4)
 
 
-# Windows of several targets, and tracks
+# Windows of several targets, and num_streams
 
 
 @pytest.mark.parametrize(("horizon", "steps"), [(1, 1), (1, 3), (2, 3), (3, 2)])
 def test_windows_have_the_values_from_the_horizon_on_as_targets(horizon, steps):
-    span = torch.arange(20.0)
-    windows = Windows(span, 4, horizon, steps)
+    split = torch.arange(20.0)
+    windows = Windows(split, 4, horizon, steps)
     assert len(windows) == 20 - (4 + horizon + steps - 1) + 1
     x, y = windows[:]
     start = torch.arange(len(windows))[:, None]
@@ -179,39 +179,39 @@ def test_data_gives_steps_to_training_and_one_to_what_is_judged():
     evaluated = [*made.val_dataloader(), made.test_dataloader()]
     assert {y.shape[1] for loader in evaluated for _, y in loader} == {1}
     assert (len(made.learnt), len(made.windows["train"])) == (52, 56)
-    message = "the train span [0.0, 0.6]: window 4, horizon 1 and 57 steps need 61 points, got 60"
+    message = "the train split [0.0, 0.6]: window 4, horizon 1 and 57 steps need 61 points, got 60"
     with refuses(ValueError, message):
         data(Ramp(100), steps=57)
 
 
 @pytest.mark.parametrize("points", [30, 61, 64, 100])
-@pytest.mark.parametrize(("window", "tracks"), [(4, 1), (4, 3), (5, 4), (7, 2)])
+@pytest.mark.parametrize(("window", "num_streams"), [(4, 1), (4, 3), (5, 4), (7, 2)])
 @pytest.mark.parametrize("steps", [1, 6])
-def test_tracks_go_on_where_they_were_and_share_nothing(points, window, tracks, steps):
+def test_tracks_go_on_where_they_were_and_share_nothing(points, window, num_streams, steps):
     windows = Windows(torch.arange(float(points)), window, steps=steps)
-    order = TrackOrder(len(windows), window, tracks)
+    order = StreamBatchSampler(len(windows), window, num_streams)
     batches = [windows[index][0][..., 0] for index in order]
     covered = points - steps  # what windows reach
-    assert len(order) == len(batches) == covered // tracks // window >= 1
+    assert len(order) == len(batches) == covered // num_streams // window >= 1
     for before, after in pairwise(batches):
         same(after[:, 0], before[:, -1] + 1)
     read = torch.cat(batches, 1)  # each track in a row
-    assert read.shape == (tracks, len(order) * window)
+    assert read.shape == (num_streams, len(order) * window)
     assert read.unique().numel() == read.numel()
     assert max(index.max() for index in order) < len(windows)
 
 
 @pytest.mark.parametrize(
-    ("tracks", "message"),
+    ("num_streams", "message"),
     [
-        (15, "the train span [0.0, 0.6]: tracks must be at most 14 for windows of 4, got 15"),
-        (-1, "tracks must be at least 1, or 0 for none, got -1"),
+        (15, "the train split [0.0, 0.6]: num_streams must be at most 14 for windows of 4, got 15"),
+        (-1, "num_streams must be at least 1, or 0 for none, got -1"),
     ],
 )
-def test_tracks_that_are_refused(tracks, message):
+def test_tracks_that_are_refused(num_streams, message):
     with refuses(ValueError, message):
-        data(Ramp(100), tracks=tracks)
-    assert len(TrackOrder(56, 4, 14)) == 1
+        data(Ramp(100), num_streams=num_streams)
+    assert len(StreamBatchSampler(56, 4, 14)) == 1
 
 
 # The loss
@@ -250,20 +250,22 @@ def test_loss_covers_the_predictions_in_closed_loop(loss, K):
 
 
 def carried(**options):
-    return wave(tracks=3, **options)
+    return wave(num_streams=3, **options)
 
 
 def bptt_by_hand(net, data, epochs, *, loss="last", steps=1):
-    """Truncated backpropagation through time in plain torch over the tracks' chunks."""
+    """Truncated backpropagation through time in plain torch over the num_streams' chunks."""
     net = copy.deepcopy(net)
     weights = dict(net.named_parameters())
-    span, T, mean, scale = data.windows["train"].span, data.window, *data.scaling
-    values = (span - mean) / scale
-    length = (len(span) - steps) // data.tracks
+    split, T, mean, scale = data.windows["train"].values, data.window, *data.scaling
+    values = (split - mean) / scale
+    length = (len(split) - steps) // data.num_streams
     for _ in range(epochs):
-        h = torch.zeros(data.tracks, net.hidden_size)
+        h = torch.zeros(data.num_streams, net.hidden_size)
         for chunk in range(length // T):
-            rows = [values[b * length + chunk * T :][: T + steps, None] for b in range(data.tracks)]
+            rows = [
+                values[b * length + chunk * T :][: T + steps, None] for b in range(data.num_streams)
+            ]
             series, made = torch.stack(rows), []
             for t in range(T + steps - 1):
                 x = series[:, t] if t < T else made[-1]
@@ -288,7 +290,7 @@ def bptt_by_hand(net, data, epochs, *, loss="last", steps=1):
 @pytest.mark.parametrize("steps", [1, 4])
 @pytest.mark.parametrize("epochs", [1, 2])
 def test_carrying_the_state_is_truncated_bptt(bias, loss, steps, epochs):
-    model = small(bias=bias, loss=loss, carry_state=True)
+    model = small(bias=bias, loss=loss, stateful=True)
     made = carried(steps=steps, standardise=True)
     expected = bptt_by_hand(model.net, made, epochs, loss=loss, steps=steps)
     before = copy.deepcopy(model.net.state_dict())
@@ -311,7 +313,7 @@ def states(model, monkeypatch):
 
 
 def test_state_starts_at_zero_in_each_epoch_and_is_detached(monkeypatch):
-    model = small(carry_state=True)
+    model = small(stateful=True)
     seen = states(model, monkeypatch)
     fit(model, carried(), max_epochs=3)
     assert [index for index, _, _ in seen] == [*range(4)] * 3  # 59 points: 19 a track
@@ -324,7 +326,7 @@ def test_state_starts_at_zero_in_each_epoch_and_is_detached(monkeypatch):
 
 def test_state_stays_while_an_optimizer_comes_to_a_batch_again(monkeypatch):
     model = Forecaster(
-        hidden_size=5, optimizer=partial(torch.optim.LBFGS, max_iter=4), carry_state=True
+        hidden_size=5, optimizer=partial(torch.optim.LBFGS, max_iter=4), stateful=True
     )
     seen = states(model, monkeypatch)
     fit(model, carried(), max_epochs=1)
@@ -382,7 +384,7 @@ def test_noise_is_new_at_each_step_and_only_in_training():
     assert all(torch.equal(a, b) for a, b in judged)
 
 
-@pytest.mark.parametrize("options", [{"loss": "every"}, {"steps": 5}, {"carry_state": True}])
+@pytest.mark.parametrize("options", [{"loss": "every"}, {"steps": 5}, {"stateful": True}])
 def test_noise_is_on_what_is_read_and_not_on_the_targets(options, monkeypatch):
     options = dict(options)
     model, (x, y) = (
@@ -405,10 +407,10 @@ def test_noise_is_on_what_is_read_and_not_on_the_targets(options, monkeypatch):
 # What is refused, and what the network is told
 
 
-HORIZON = "loss: every, carry_state and data.steps need data.horizon 1, got 2"
-TRACKS = "model.carry_state and data.tracks need each other, got {} and {}"
+HORIZON = "loss: every, stateful and data.steps need data.horizon 1, got 2"
+TRACKS = "model.stateful and data.num_streams need each other, got {} and {}"
 WINDOW = (
-    "updates: window learns the last output alone: data.steps must be 1, data.tracks 0, "
+    "updates: window learns the last output alone: data.steps must be 1, data.num_streams 0, "
     "model.loss last and model.input_noise 0"
 )
 
@@ -418,11 +420,11 @@ WINDOW = (
     [
         ({"loss": "every"}, {"horizon": 2}, HORIZON),
         ({}, {"horizon": 2, "steps": 2}, HORIZON),
-        ({"carry_state": True}, {"horizon": 2, "tracks": 3}, HORIZON),
-        ({"carry_state": True}, {}, TRACKS.format(True, 0)),
-        ({}, {"tracks": 3}, TRACKS.format(False, 3)),
+        ({"stateful": True}, {"horizon": 2, "num_streams": 3}, HORIZON),
+        ({"stateful": True}, {}, TRACKS.format(True, 0)),
+        ({}, {"num_streams": 3}, TRACKS.format(False, 3)),
         ({"updates": "window"}, {"steps": 2}, WINDOW),
-        ({"updates": "window", "carry_state": True}, {"tracks": 3}, WINDOW),
+        ({"updates": "window", "stateful": True}, {"num_streams": 3}, WINDOW),
         ({"updates": "window", "loss": "every"}, {}, WINDOW),
         ({"updates": "window", "input_noise": 0.1}, {}, WINDOW),
     ],
@@ -456,8 +458,8 @@ def test_forecaster_refuses(options, message):
         ({"input_noise": 0.1}, {}, False),
         ({"updates": "window"}, {}, False),
         ({}, {"steps": 2}, True),
-        ({"carry_state": True}, {"tracks": 3}, True),
-        ({"carry_state": True, "loss": "every"}, {"tracks": 3, "steps": 2}, True),
+        ({"stateful": True}, {"num_streams": 3}, True),
+        ({"stateful": True, "loss": "every"}, {"num_streams": 3, "steps": 2}, True),
     ],
 )
 def test_network_carries_where_it_was_trained_to(model, options, carries):
@@ -488,8 +490,8 @@ def test_training_on_the_closed_loop_makes_it_stay_with_the_sine(steps, stays):
     torch.manual_seed(4)
     adam = partial(torch.optim.Adam, lr=0.01)
     model = Forecaster(hidden_size=16, bias=True, optimizer=adam)
-    spans = {"train": (0, 0.7), "val": (0.7, 0.85), "test": (0.85, 1)}
-    made = WindowDataModule(Noisy(), window=15, steps=steps, **spans)
+    splits = {"train": (0, 0.7), "val": (0.7, 0.85), "test": (0.85, 1)}
+    made = WindowDataModule(Noisy(), window=15, steps=steps, **splits)
     fit(model, made, max_epochs=120, limit_val_batches=0)
     with torch.no_grad():
         predicted = model.network().rollout(made.values[110:140, None], 200)[:, 0]

@@ -17,12 +17,12 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.data import windows
 from sinrnn.data.datamodule import WindowDataModule
-from sinrnn.data.samplers import BatchOrder
+from sinrnn.data.samplers import WindowBatchSampler
 from sinrnn.data.series import Series
 from sinrnn.data.windows import Windows
 from sinrnn.nn.functional import half_mse
 from sinrnn.training import forecaster as module
-from sinrnn.training.checkpoint_io import Durable
+from sinrnn.training.checkpoint_io import AtomicCheckpointIO
 from sinrnn.training.forecaster import Forecaster, predict
 from sinrnn.training.online import Ensemble
 from sinrnn.training.options import check_trainer
@@ -116,12 +116,12 @@ def by_hand(net, data, clip=math.inf):
     net = copy.deepcopy(net)
     descent = SGD(net.parameters(), lr=LR)
     mean, scale = data.scaling
-    span = data.windows["train"]
-    order = BatchOrder(len(span), 16, 5)
+    split = data.windows["train"]
+    order = WindowBatchSampler(len(split), 16, 5)
     for epoch in range(EPOCHS):
         order.set_epoch(epoch)
         for index in order:
-            x, y = ((part - mean) / scale for part in span[index])
+            x, y = ((part - mean) / scale for part in split[index])
             descent.zero_grad()
             half_mse(net(x), y).backward()
             for weight in net.parameters():
@@ -130,9 +130,9 @@ def by_hand(net, data, clip=math.inf):
     return net.state_dict()
 
 
-def whole_loss(net, span):
+def whole_loss(net, split):
     """half_mse over all windows at once."""
-    x, y = span[:]
+    x, y = split[:]
     with torch.no_grad():
         return half_mse(net(x), y).item()
 
@@ -187,10 +187,10 @@ def test_training_stops_at_a_loss_that_is_not_finite(bad):
 def test_predict_gives_every_window_its_prediction_in_float64(dtype, monkeypatch):
     monkeypatch.setattr(windows, "EVAL_BATCH", 7)
     net = small().net.to(dtype)
-    span = Windows(torch.randn(30), 4)
-    found = predict(net, span)
+    split = Windows(torch.randn(30), 4)
+    found = predict(net, split)
     assert found.dtype == torch.float64
-    torch.testing.assert_close(found.to(dtype), net(span[:][0].to(dtype))[:, 0].detach())
+    torch.testing.assert_close(found.to(dtype), net(split[:][0].to(dtype))[:, 0].detach())
 
 
 # Training
@@ -256,9 +256,9 @@ def test_logged_losses_are_those_over_all_windows_in_the_series_units(
     (test,) = done.test(model, data, verbose=False)
     found["test"] = test["half_mse/test"]
     assert data.scaling == (model.mean, model.scale)
-    for name, span in data.windows.items():
-        assert found[name] == pytest.approx(whole_loss(model, span), rel=1e-12)
-        assert found[name] == pytest.approx(whole_loss(model.network(), span), rel=1e-10)
+    for name, split in data.windows.items():
+        assert found[name] == pytest.approx(whole_loss(model, split), rel=1e-12)
+        assert found[name] == pytest.approx(whole_loss(model.network(), split), rel=1e-10)
 
 
 @pytest.mark.parametrize(
@@ -268,9 +268,9 @@ def test_logged_losses_keep_the_digits_of_float64_whatever_the_default(precision
     torch.set_default_dtype(torch.float32)
     model, data = small(), wave()
     done = fit(model, data, precision=precision)
-    span = data.windows["val"]
-    assert (model.net.Wih.dtype, span.span.dtype) == (dtype, torch.float64)
-    expected = half_mse(predict(model, span), span.targets).item()
+    split = data.windows["val"]
+    assert (model.net.Wih.dtype, split.values.dtype) == (dtype, torch.float64)
+    expected = half_mse(predict(model, split), split.targets).item()
     assert done.callback_metrics["half_mse/val"].item() == pytest.approx(expected, rel=1e-12)
 
 
@@ -322,8 +322,8 @@ def test_validate_and_test_log_as_lightning_does():
     names = [{"half_mse/val", "half_mse/train", "epoch"}, {"half_mse/test", "epoch"}]
     assert [(step, set(row)) for step, row in log.rows] == [(0, found) for found in names]
     found = log.rows[0][1] | log.rows[1][1]
-    for name, span in data.windows.items():
-        assert found[f"half_mse/{name}"] == pytest.approx(whole_loss(model, span), rel=1e-12)
+    for name, split in data.windows.items():
+        assert found[f"half_mse/{name}"] == pytest.approx(whole_loss(model, split), rel=1e-12)
 
 
 class Grads(pl.Callback):
@@ -355,7 +355,7 @@ def test_readout_is_solved_at_the_start_of_its_epoch(standardise, most, monkeypa
     model, losses = small(lr=0.0, readout_epoch=1), Losses()
     data = wave(2.0, 0.5, standardise=standardise)
     mean, scale = data.scaling
-    span = data.windows["train"]
+    split = data.windows["train"]
 
     def inner(batch):
         x, y = ((part - mean) / scale for part in batch)
@@ -363,8 +363,8 @@ def test_readout_is_solved_at_the_start_of_its_epoch(standardise, most, monkeypa
         return h[:, -1].detach().numpy(), y.numpy()
 
     # With a rate of 0 the states stay, so that NumPy can solve for them beforehand.
-    weights, *_ = np.linalg.lstsq(*inner(span.sample(most)))
-    h, y = inner(span[:])
+    weights, *_ = np.linalg.lstsq(*inner(split.sample(most)))
+    h, y = inner(split[:])
     least = scale**2 * ((h @ weights - y) ** 2).mean() / 2
     before = scale**2 * ((h @ model.net.Who.detach().numpy().T - y) ** 2).mean() / 2
     fit(model, data, callbacks=[losses])
@@ -372,12 +372,12 @@ def test_readout_is_solved_at_the_start_of_its_epoch(standardise, most, monkeypa
     assert least < before / 2
 
 
-@pytest.mark.parametrize(("cutoff", "directions"), [(1e-1, 2), (2e-2, 4), (0.0, 5)])
-def test_readout_is_solved_down_to_its_cutoff(cutoff, directions):
-    model, data = small(lr=0.0, readout_epoch=0, readout_cutoff=cutoff), wave()
+@pytest.mark.parametrize(("rcond", "directions"), [(1e-1, 2), (2e-2, 4), (0.0, 5)])
+def test_readout_is_solved_down_to_its_cutoff(rcond, directions):
+    model, data = small(lr=0.0, readout_epoch=0, readout_rcond=rcond), wave()
     x, y = data.windows["train"][:]
     h = model.net.unroll(x)[0][:, -1].detach().numpy()
-    expected, _, rank, _ = np.linalg.lstsq(h, y.numpy(), rcond=cutoff)
+    expected, _, rank, _ = np.linalg.lstsq(h, y.numpy(), rcond=rcond)
     assert rank == directions
     fit(model, data, max_epochs=1)
     torch.testing.assert_close(model.net.Who.detach(), torch.tensor(expected.T))
@@ -411,9 +411,9 @@ def test_setup_takes_window_horizon_and_units_from_the_data(standardise):
     assert (data.scaling == (0, 1)) is not standardise
 
 
-@pytest.mark.parametrize("plugins", [[Durable()], []], ids=["durable", "plain"])
+@pytest.mark.parametrize("plugins", [[AtomicCheckpointIO()], []], ids=["durable", "plain"])
 def test_checkpoint_is_plain_and_loads_without_running_code(tmp_path, plugins):
-    model, data = small(bias=True, depth=2, readout_epoch=1), wave(2.0, 0.5, standardise=True)
+    model, data = small(bias=True, bptt_steps=2, readout_epoch=1), wave(2.0, 0.5, standardise=True)
     fit(model, data, plugins=plugins).save_checkpoint(tmp_path / "last.ckpt")
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
     kept = {
@@ -421,13 +421,13 @@ def test_checkpoint_is_plain_and_loads_without_running_code(tmp_path, plugins):
         "hidden_size": 5,
         "output_size": 1,
         "bias": True,
-        "depth": 2,
+        "bptt_steps": 2,
         "init": "orthogonal",
         "readout_epoch": 1,
-        "readout_cutoff": 1e-10,
+        "readout_rcond": 1e-10,
         "updates": "batch",
         "loss": "last",
-        "carry_state": False,
+        "stateful": False,
         "input_noise": 0.0,
     }
     assert saved["hyper_parameters"] == dict(model.hparams) == kept
@@ -454,21 +454,23 @@ def close(found, expected):
 
 def each_by_hand(model, data, *, rates, clip=None):
     """The weights that updates: window leads to, without Lightning; one rate for each epoch."""
-    ensemble = Ensemble(*(weight[None] for weight in weights_of(model)), depth=model.net.depth)
+    ensemble = Ensemble(
+        *(weight[None] for weight in weights_of(model)), bptt_steps=model.net.bptt_steps
+    )
     mean, scale = data.scaling
-    span = data.windows["train"]
-    order = BatchOrder(len(span), data.batch_size, data.seed, data.shuffle)
+    split = data.windows["train"]
+    order = WindowBatchSampler(len(split), data.batch_size, data.seed, data.shuffle)
     for epoch, rate in enumerate(rates):
         order.set_epoch(epoch)
-        x, y = ((part - mean) / scale for part in span[torch.cat(list(order))])
+        x, y = ((part - mean) / scale for part in split[torch.cat(list(order))])
         ensemble.learn(x, y, rate, clip)
     return [weight[0] for weight in ensemble.weights]
 
 
 @pytest.mark.parametrize("clip", [{}, VALUE])
-@pytest.mark.parametrize("depth", [None, 2])
-def test_updates_by_window_are_gradient_descent_with_batches_of_one(depth, clip):
-    ones, each = small(depth=depth), small(depth=depth, updates="window")
+@pytest.mark.parametrize("bptt_steps", [None, 2])
+def test_updates_by_window_are_gradient_descent_with_batches_of_one(bptt_steps, clip):
+    ones, each = small(bptt_steps=bptt_steps), small(bptt_steps=bptt_steps, updates="window")
     each.load_state_dict(ones.state_dict())
     before = weights_of(each)
     fit(ones, wave(shuffle=False, batch_size=1), **clip)
@@ -481,12 +483,12 @@ def test_updates_by_window_are_gradient_descent_with_batches_of_one(depth, clip)
 @pytest.mark.parametrize("batch_size", [1, 11, 16, 0])
 @pytest.mark.parametrize(("clip", "limit"), [({}, None), (VALUE, 1e-2)])
 def test_updates_by_window_step_with_the_last_windows_gradient(clip, limit, batch_size):
-    model, data = small(updates="window", depth=2), wave(batch_size=batch_size, shuffle=False)
+    model, data = small(updates="window", bptt_steps=2), wave(batch_size=batch_size, shuffle=False)
     log, grads = Log(), Grads()
-    ensemble, expected = Ensemble(*(weight[None] for weight in weights_of(model)), depth=2), []
+    ensemble, expected = Ensemble(*(weight[None] for weight in weights_of(model)), bptt_steps=2), []
     for x, y in data.train_dataloader():
         ensemble.learn(x[:-1], y[:-1], LR, limit)
-        one = Ensemble(*ensemble.weights, depth=2)
+        one = Ensemble(*ensemble.weights, bptt_steps=2)
         one.learn(x[-1:], y[-1:], 1.0)
         pairs = zip(ensemble.weights, one.weights, strict=True)
         expected.append([(before - after)[0] for before, after in pairs])

@@ -29,7 +29,7 @@ def given(steps=T):
     return torch.randn(B, steps, D), torch.randn(B, O)
 
 
-def by_reference(weights, x, y, *, lr=LR, clip=math.inf, depth=None):
+def by_reference(weights, x, y, *, lr=LR, clip=math.inf, bptt_steps=None):
     """One network's weights and errors; the gradient of each window by reference.py.
 
     Also returns how many entries of its gradients were cut, and of how many.
@@ -40,7 +40,7 @@ def by_reference(weights, x, y, *, lr=LR, clip=math.inf, depth=None):
     for window, target in zip(x.numpy(), y.numpy(), strict=True):
         errors.append(reference.forward(window, **weights, **still)[1][-1] - target)
         grads = reference.last_output_gradients(
-            window, **weights, **still, target=target, depth=depth
+            window, **weights, **still, target=target, bptt_steps=bptt_steps
         )
         for name in NAMES:
             weights[name] -= lr * np.clip(grads[name], -clip, clip)
@@ -48,7 +48,7 @@ def by_reference(weights, x, y, *, lr=LR, clip=math.inf, depth=None):
     return [torch.tensor(w) for w in weights.values()], torch.tensor(np.stack(errors)), cut
 
 
-def by_loop(weights, x, y, lr, clip, depth):
+def by_loop(weights, x, y, lr, clip, bptt_steps):
     """The same as a textbook's recursion over time, quick enough for a long run."""
     Wih, Whh, Who = (w.numpy().copy() for w in weights)
     errors = []
@@ -60,7 +60,7 @@ def by_loop(weights, x, y, lr, clip, depth):
         grad_y = errors[-1] / len(target)
         grads = np.zeros_like(Wih), np.zeros_like(Whh), np.outer(grad_y, h[-1])
         grad_h = Who.T @ grad_y
-        for t in range(len(window), max(len(window) - depth, 0), -1):
+        for t in range(len(window), max(len(window) - bptt_steps, 0), -1):
             grad_a = (1 - h[t] ** 2) * grad_h
             grads[0][:] += np.outer(grad_a, window[t - 1])
             grads[1][:] += np.outer(grad_a, h[t - 1])
@@ -83,12 +83,14 @@ def moved(learnt, weights):
 
 
 @pytest.mark.parametrize("clip", [None, CLIP])
-@pytest.mark.parametrize("depth", [None, K, 1, T, T + 4])
-def test_learn_matches_numpy(depth, clip):
+@pytest.mark.parametrize("bptt_steps", [None, K, 1, T, T + 4])
+def test_learn_matches_numpy(bptt_steps, clip):
     weights, (x, y) = drawn(1), given()
-    ensemble = Ensemble(*weights, depth=depth)
+    ensemble = Ensemble(*weights, bptt_steps=bptt_steps)
     errors = ensemble.learn(x, y, LR, clip)
-    learnt, expected, cut = by_reference(one(weights, 0), x, y, clip=clip or math.inf, depth=depth)
+    learnt, expected, cut = by_reference(
+        one(weights, 0), x, y, clip=clip or math.inf, bptt_steps=bptt_steps
+    )
     assert errors.shape == (B, 1, O)
     assert_close(errors[:, 0], expected)
     assert_close(one(ensemble.weights, 0), learnt)
@@ -96,10 +98,10 @@ def test_learn_matches_numpy(depth, clip):
     assert 0.1 < np.mean(cut) < 0.9 if clip else not any(cut)
 
 
-@pytest.mark.parametrize("depth", [None, 1, K])
-def test_learn_of_one_step_windows_matches_numpy(depth):
+@pytest.mark.parametrize("bptt_steps", [None, 1, K])
+def test_learn_of_one_step_windows_matches_numpy(bptt_steps):
     weights, (x, y) = drawn(1), given(1)
-    ensemble = Ensemble(*weights, depth=depth)
+    ensemble = Ensemble(*weights, bptt_steps=bptt_steps)
     errors = ensemble.learn(x, y, LR)
     learnt, expected, _ = by_reference(one(weights, 0), x, y)
     assert_close(errors[:, 0], expected)
@@ -110,8 +112,8 @@ def test_learn_of_one_step_windows_matches_numpy(depth):
 def test_depth_changes_what_is_learnt():
     weights, (x, y) = drawn(1), given()
     found = []
-    for depth in (None, K, 1):
-        ensemble = Ensemble(*weights, depth=depth)
+    for bptt_steps in (None, K, 1):
+        ensemble = Ensemble(*weights, bptt_steps=bptt_steps)
         ensemble.learn(x, y, LR)
         found.append(ensemble.weights[1])
     assert (found[0] - found[1]).norm() > 0.01
@@ -120,7 +122,7 @@ def test_depth_changes_what_is_learnt():
 
 def test_learn_goes_on_from_what_was_learnt():
     weights, (x, y) = drawn(), given()
-    whole, parts = Ensemble(*weights, depth=K), Ensemble(*weights, depth=K)
+    whole, parts = Ensemble(*weights, bptt_steps=K), Ensemble(*weights, bptt_steps=K)
     errors = whole.learn(x, y, LR, CLIP)
     cut = [parts.learn(x[part], y[part], LR, CLIP) for part in (slice(2), slice(2, None))]
     torch.testing.assert_close(torch.cat(cut), errors, **BITS)
@@ -128,21 +130,21 @@ def test_learn_goes_on_from_what_was_learnt():
 
 
 @pytest.mark.parametrize(
-    ("init", "lr", "clip", "depth"),
+    ("init", "lr", "clip", "bptt_steps"),
     [("notebook", 5e-5, 1.0, 10), ("orthogonal", 0.05, 1.0, 10), ("orthogonal", 0.05, 1e-3, 3)],
 )
-def test_long_run_matches_a_plain_numpy_loop(init, lr, clip, depth):
+def test_long_run_matches_a_plain_numpy_loop(init, lr, clip, bptt_steps):
     data = WindowDataModule(Sine(1000, divisor=20.0), train=(0.0, 0.251), val=(0.375, 0.626))
     data.setup()
     x, y = data.windows["train"][:]
     assert x.shape == (247, 4, 1)
     net = SinRNN(init=init)
     start = [getattr(net, name) for name in NAMES]
-    ensemble = Ensemble(*(weight[None] for weight in start), depth=depth)
+    ensemble = Ensemble(*(weight[None] for weight in start), bptt_steps=bptt_steps)
     expected, losses = [weight.detach() for weight in start], []
     for _ in range(3):
         errors = ensemble.learn(x, y, lr, clip)
-        expected, wanted = by_loop(expected, x, y, lr, clip, depth)
+        expected, wanted = by_loop(expected, x, y, lr, clip, bptt_steps)
         torch.testing.assert_close(errors[:, 0], wanted, rtol=1e-9, atol=1e-12)
         losses.append(errors.square().mean().item() / 2)
         assert losses[-1] == pytest.approx(wanted.square().mean().item() / 2, rel=1e-9)
@@ -155,15 +157,15 @@ def test_long_run_matches_a_plain_numpy_loop(init, lr, clip, depth):
 
 
 @pytest.mark.parametrize("clip", [None, CLIP])
-@pytest.mark.parametrize("depth", [None, K])
-def test_each_network_learns_as_it_would_alone(depth, clip):
+@pytest.mark.parametrize("bptt_steps", [None, K])
+def test_each_network_learns_as_it_would_alone(bptt_steps, clip):
     weights, (x, y) = drawn(), given()
-    ensemble = Ensemble(*weights, depth=depth)
+    ensemble = Ensemble(*weights, bptt_steps=bptt_steps)
     errors = ensemble.learn(x, y, LR, clip)
     assert errors.shape == (B, S, O)
     for s in range(S):
         learnt, expected, _ = by_reference(
-            one(weights, s), x, y, clip=clip or math.inf, depth=depth
+            one(weights, s), x, y, clip=clip or math.inf, bptt_steps=bptt_steps
         )
         assert_close(errors[:, s], expected)
         assert_close(one(ensemble.weights, s), learnt)
@@ -172,11 +174,11 @@ def test_each_network_learns_as_it_would_alone(depth, clip):
 def test_exploding_network_leaves_the_others_alone():
     weights, (x, y) = drawn(), given()
     weights[2][3] = 1e200  # errors of 1e200, and so a gradient of Whh beyond float64
-    ensemble = Ensemble(*weights, depth=K)
+    ensemble = Ensemble(*weights, bptt_steps=K)
     errors = ensemble.learn(x, y, LR)
     assert not errors[:, 3].isfinite().all()
     others = [s for s in range(S) if s != 3]
-    rest = Ensemble(*(weight[others] for weight in weights), depth=K)
+    rest = Ensemble(*(weight[others] for weight in weights), bptt_steps=K)
     assert_close(errors[:, others], rest.learn(x, y, LR))
     assert_close([weight[others] for weight in ensemble.weights], rest.weights)
 

@@ -1,6 +1,6 @@
 """Why a network does not learn: measured facts, and a sentence with advice where one is bad.
 
-Each check looks at the results of a run, says what it measured, and, where that is an illness,
+Each check looks at the results of a run, says what it measured, and, where that is an problem,
 what is wrong and what to try.
 """
 
@@ -22,7 +22,7 @@ class Check(NamedTuple):
 
     name: str
     fact: str
-    illness: str = ""
+    problem: str = ""
 
 
 def diagnose(results: Results) -> list[Check]:
@@ -47,19 +47,19 @@ def diagnose(results: Results) -> list[Check]:
     return [Check(name, *found) for name, found in findings.items() if found]
 
 
-def illnesses(results: Results) -> list[str]:
+def problems(results: Results) -> list[str]:
     """One or two sentences for each thing that is wrong, with numbers and what to try."""
-    return [check.illness for check in diagnose(results) if check.illness]
+    return [check.problem for check in diagnose(results) if check.problem]
 
 
-def letter(checks: Sequence[Check]) -> str:
+def format_diagnosis(checks: Sequence[Check]) -> str:
     """What was measured, a line a check, and below it what is wrong."""
     width = max(len(check.name) for check in checks)
     lines = [
-        f"{'!' if check.illness else ' '} {check.name.ljust(width)}  {check.fact}"
+        f"{'!' if check.problem else ' '} {check.name.ljust(width)}  {check.fact}"
         for check in checks
     ]
-    found = [f"- {check.illness}" for check in checks if check.illness]
+    found = [f"- {check.problem}" for check in checks if check.problem]
     if not found:
         return "\n".join([*lines, "", "Nothing is wrong with this run."])
     return "\n".join([*lines, "", "What is wrong, and what to try:", *found])

@@ -65,23 +65,23 @@ def last_value(results: Results, unlearnt: bool, unfit: bool) -> Finding:
     theirs = results.half_mse["persistence"]["val"]
     value = skill(ours, theirs)
     lag = None if unlearnt and _flat(results) else results.lag
-    fact = f"skill against persistence {number(value)} on the validation span"
+    fact = f"skill against persistence {number(value)} on the validation split"
     if lag is not None:
         fact += f"; predictions fit the series best {in_steps(lag)} late"
     cure = "" if unfit else " Train longer, or read a longer window (--data.window)."
-    illness = ""
+    problem = ""
     if theirs > 0 and value < -0.05:
-        illness = (
-            f"Repeating the last value is {times(ours / theirs)} better on the validation span "
+        problem = (
+            f"Repeating the last value is {times(ours / theirs)} better on the validation split "
             f"(half_mse {theirs:.2e} against {ours:.2e}).{cure}"
         )
     elif theirs > 0 and (value < 0.05 or (lag and value < 0.3)):
         late = f", and its predictions fit the series best {in_steps(lag)} late" if lag else ""
-        illness = (
+        problem = (
             f"It copies the last value: its skill against persistence is {value:.2f}{late}.{cure} "
             "Of a random walk there is nothing more to learn."
         )
-    return fact, illness
+    return fact, problem
 
 
 def extrapolation(results: Results) -> Finding | None:
@@ -95,7 +95,7 @@ def extrapolation(results: Results) -> Finding | None:
     low, high = results.train_range
     return fact, (
         f"{results.outside:.0%} of the validation targets lie outside the training range "
-        f"({low:.3g} to {high:.3g}): the validation loss measures extrapolation. Choose the spans "
+        f"({low:.3g} to {high:.3g}): the validation loss measures extrapolation. Choose the splits "
         "(--data.train, --data.val) so that they look alike, or start with --model.init linear."
     )
 
@@ -111,10 +111,10 @@ def rollout(results: Results) -> Finding | None:
     ahead = (2 * list(results.half_mse["network"].values())[-1]) ** 0.5
     if loop.rmse <= max(0.3 * spread, 2 * ahead) or spread == 0:
         return fact, ""
-    return fact, _rollout_illness(loop, spread)
+    return fact, _rollout_problem(loop, spread)
 
 
-def _rollout_illness(loop: Rollout, spread: float) -> str:
+def _rollout_problem(loop: Rollout, spread: float) -> str:
     away = (loop.prediction - loop.truth.mean()).abs() / spread
     far = (~(away < 10)).nonzero()
     quarter = slice(-(len(loop.truth) // 4), None)

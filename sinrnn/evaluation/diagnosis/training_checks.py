@@ -36,29 +36,31 @@ def gradient_flow(results: Results) -> Finding | None:
     flow = (flows / flows[:, -1:]).median(0).values
     reached, growth = int((flow > 1e-3).sum()), flow.max().item()
     fact = f"{reached} of {steps} steps carry gradient; |dLoss/dh[1]| is {flow[0]:.2g} of the last"
-    illness, depth = "", results.depth
-    if depth is not None and depth < steps:
-        cosine = results.trace.cosine(depth)
-        fact += f"; truncated to {in_steps(depth)}, its cosine with the full one is {cosine:.2f}"
+    problem, bptt_steps = "", results.bptt_steps
+    if bptt_steps is not None and bptt_steps < steps:
+        cosine = results.trace.cosine(bptt_steps)
+        fact += (
+            f"; truncated to {in_steps(bptt_steps)}, its cosine with the full one is {cosine:.2f}"
+        )
         if cosine < 0.7:
-            illness = (
-                f"Truncated to {depth} of {steps} steps, the gradient has a cosine of {cosine:.2f} "
-                "with the full one: it points elsewhere. Raise --model.depth."
+            problem = (
+                f"Truncated to {bptt_steps} of {steps} steps, the gradient has a cosine of "
+                f"{cosine:.2f} with the full one: it points elsewhere. Raise --model.bptt_steps."
             )
     if growth > 100:
-        illness = (
+        problem = (
             f"The gradient explodes: on its way back through the window |dLoss/dh[t]| becomes "
             f"{times(growth)} larger. To cure it, {_start(results)}, or clip it "
             "(--trainer.gradient_clip_val 1)."
         )
     elif 2 * reached < steps:
-        illness = (
+        problem = (
             f"The gradient vanishes: only {reached} of {steps} steps carry any (|dLoss/dh[t]| over "
             "a thousandth of the last), so nothing is learnt from the earlier ones. "
             + ("" if results.init == "orthogonal" else "Start with --model.init orthogonal. ")
             + "Read a shorter window (--data.window)."
         )
-    return fact, illness
+    return fact, problem
 
 
 def _start(results: Results) -> str:
