@@ -1,21 +1,28 @@
 """Folders and files from strangers: nothing is written elsewhere, nothing hangs or fills memory."""
 
+import hashlib
+import io
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Callback
 
 from sinrnn import SinRNN, filesystem
 from sinrnn.callbacks import final_report
 from sinrnn.cli import diagnose, export, forecast
 from sinrnn.cli import train as cli
+from sinrnn.data import readers
 from sinrnn.nn import _interop
+from sinrnn.training import checkpoint_io
 
 SMALL = """
 name: small
@@ -214,3 +221,48 @@ def test_backend_that_matplotlib_does_not_know_is_not_asked_for(program):
     env = os.environ | {"MPLBACKEND": "nonsense"}
     done = subprocess.run([sys.executable, script, "--help"], env=env, capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+# A series that changes while it is learnt
+
+
+class Changes(Callback):
+    """Truncates the file in the second epoch."""
+
+    def on_train_batch_start(self, trainer, *args):
+        if trainer.current_epoch == 1 and args[-1] == 1:
+            os.truncate("series.npy", 400)
+
+
+def test_mapped_series_that_changes_ends_the_run_in_a_sentence(
+    tmp_path, monkeypatch, capsys, refused
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
+    monkeypatch.setattr(final_report, "pictures", lambda *args: {})
+    monkeypatch.setattr(readers, "COPIED", 100)
+    np.save("series.npy", np.sin(np.arange(400) / 9))
+    given = ["--data.series", "FileSeries", "--data.series.path", "series.npy"]
+    given += ["--data.batch_size", "32", "--model.readout_epoch", "null", "--name", "small"]
+    given += ["--trainer.max_epochs", "5", "--trainer.enable_progress_bar", "false"]
+    assert cli.main(given, [Changes()]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: series.npy has changed while it was in use")
+    last = checkpoint_io.read("runs/small/version_0/checkpoints/last.ckpt")
+    assert last["epoch"] == 0  # the epoch that went well
+    assert not Path("runs/small/version_0/model.safetensors").exists()
+
+
+@pytest.mark.parametrize("level", [1, 9])
+def test_compressed_checkpoint_is_refused(theirs, tmp_path, level):
+    """A few kilobytes of it could stand for gigabytes; its checksum fits."""
+    path = theirs / "checkpoints" / "last.ckpt"
+    whole = path.read_bytes()[: -checkpoint_io.TRAILER]
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(whole)) as old, zipfile.ZipFile(packed, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name), zipfile.ZIP_DEFLATED, level)
+    content = packed.getvalue()
+    path.write_bytes(content + checkpoint_io.MARK + hashlib.sha256(content).digest())
+    with pytest.raises(ValueError, match="it is compressed"):
+        checkpoint_io.read(path)

@@ -9,6 +9,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
+from sinrnn.data.datamodule import windows_of
 from sinrnn.filesystem import write
 from sinrnn.training.checkpoint_io import Content, pack, refuse_infinite
 from sinrnn.training.loggers import table_of
@@ -90,6 +91,7 @@ class BestAndLastCheckpoint(Checkpoint):
         Raises:
             Interrupted: After a signal, when all is saved.
         """
+        _check_series(trainer)
         if batch_idx % trainer.accumulate_grad_batches:
             return  # half of a step's gradient is in no checkpoint
         stop = self.signals is not None and self.signals.stop(trainer)
@@ -103,6 +105,7 @@ class BestAndLastCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep what the epoch has left, and whether it is the best."""
+        _check_series(trainer)
         score = trainer.callback_metrics.get("half_mse/val")
         better = score is not None and float(score) < self.score
         if better:
@@ -115,6 +118,7 @@ class BestAndLastCheckpoint(Checkpoint):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write what is still in memory."""
+        _check_series(trainer)
         self._write(trainer)
 
     def on_exception(
@@ -146,3 +150,10 @@ class BestAndLastCheckpoint(Checkpoint):
             write(self.folder / "last.ckpt", last)
         self.best = self.last = None
         self.saved = time.monotonic()
+
+
+def _check_series(trainer: pl.Trainer) -> None:
+    """Raise where a file that is learnt from has changed meanwhile; weights may be of both."""
+    data = windows_of(trainer)
+    if data is not None:
+        data.series.check_unchanged()

@@ -12,6 +12,7 @@ from sinrnn.forecasting.forecast import forecast
 from sinrnn.nn._interop import model_file
 from sinrnn.nn.rnn import SinRNN
 
+HEADER = {None: None, "true": True, "false": False}
 MOST_STEPS = 1_000_000  # a minute or more of computing, and a table of 50 MB
 
 
@@ -29,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "by default the series of the run.",
     )
     parser.add_argument("--column", help="Column of that file, by name or index from 0.")
+    parser.add_argument(
+        "--header", choices=("true", "false"), help="Whether its first row holds names."
+    )
     parser.add_argument(
         "--output",
         type=Path,
@@ -78,9 +82,10 @@ def _written(args: argparse.Namespace) -> str:
 def _series(args: argparse.Namespace, folder: Path, net: SinRNN) -> Series:
     """The series that the arguments name, or else that of the run in the model's folder."""
     if args.input is not None:
-        return FileSeries(args.input, args.column)
-    if args.column is not None:
-        raise ValueError("--column is for a file: name it with --input")
+        return FileSeries(args.input, args.column, HEADER[args.header])
+    if args.column is not None or args.header is not None:
+        option = "--column" if args.column is not None else "--header"
+        raise ValueError(f"{option} is for a file: name it with --input")
     if not (folder / "config.yaml").is_file():
         raise ValueError(
             f"{args.model} lies in no run's folder: name the file of the series with --input"

@@ -14,18 +14,28 @@ from sinrnn.data._columns import Column, Values, beside_time, chosen, undecided,
 from sinrnn.filesystem import local, shipped
 
 CHUNK = 2**22  # values that are looked at together, 32 MB
+COPIED = 2**30  # bytes of a .npy file that are read into memory; a larger one is mapped
+UNPACKED = 200  # megabytes that a compressed file may unpack to
 
 
-def read(path: str | Path, column: Column = None) -> Tensor:
+def read(
+    path: str | Path,
+    column: Column = None,
+    *,
+    header: bool | None = None,
+    max_megabytes: int = UNPACKED,
+) -> Tensor:
     """A column of a file.
 
     Args:
         path: A local file, of the kind that its ending says, or `shipped`.
         column: The column's name, or its index from 0.
+        header: Of text, whether the first row holds names; None finds out, or asks.
+        max_megabytes: What a compressed file may unpack to.
 
     Returns:
-        The values, (points,), at least 2; float32 and float64 of a .npy file as a map of the file,
-        float32 of Parquet, and else float64.
+        The values, (points,), at least 2; float32 or float64 as a .npy file has them, float32 of
+        Parquet, and else float64.
 
     Raises:
         ValueError: The file is not one finite number a row, or it is not clear which.
@@ -38,7 +48,9 @@ def read(path: str | Path, column: Column = None) -> Tensor:
     with path.open("rb") as file:
         if not file.read(1):
             raise ValueError(f"{path} is empty")
-    values = reader(path, column)
+    if header is not None and not path.name.lower().endswith(tuple(TEXT)):
+        raise ValueError(f"header is for files of text, got {path}: leave it out")
+    values = reader(path, column, header, max_megabytes * 10**6)
     if len(values) < 2:
         raise ValueError(f"{path} must hold at least 2 points, got {len(values)}")
     for start in range(0, len(values), CHUNK):
@@ -51,10 +63,16 @@ def read(path: str | Path, column: Column = None) -> Tensor:
     return torch.from_numpy(values)
 
 
-def _npy(path: Path, column: Column) -> Values:
+def mapped(path: Path) -> bool:
+    """Whether a .npy file is too large to be read into memory."""
+    return path.suffix.lower() == ".npy" and path.stat().st_size > COPIED
+
+
+def _npy(path: Path, column: Column, header: bool | None, most: int) -> Values:
     try:
         # Copy on write: a tensor must be writable, and the file stays as it is.
         table: Values = np.lib.format.open_memmap(path, mode="c")
+        table = table if mapped(path) else np.array(table)
     except Exception as error:  # a broken header is Python text, and raises whatever it leads to
         raise unreadable(path, "as .npy", error) from error
     if table.ndim not in (1, 2) or table.dtype.kind not in "iuf":
@@ -71,7 +89,7 @@ def _npy(path: Path, column: Column) -> Values:
     return table[:, k] if kept else table[:, k].astype(np.float64)
 
 
-def _parquet(path: Path, column: Column) -> Values:
+def _parquet(path: Path, column: Column, header: bool | None, most: int) -> Values:
     try:
         import polars as pl
     except ImportError as error:
@@ -90,6 +108,12 @@ def _parquet(path: Path, column: Column) -> Values:
     try:
         with path.open("rb") as file:  # a path would be taken for a pattern of paths
             schema = pl.read_parquet_schema(file)
+            points = pl.scan_parquet(file).select(pl.len()).collect().item()
+        if 8 * points > most:
+            raise ValueError(
+                f"{path} unpacks to {8 * points // 10**6} MB: if that is right, raise "
+                "max_megabytes (--data.series.max_megabytes)"
+            )
         names = list(schema)
         numeric = [j for j, kind in enumerate(schema.values()) if kind.is_numeric()]
         k = chosen(path, names, column)

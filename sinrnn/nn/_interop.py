@@ -91,11 +91,10 @@ def model_file(path: str | Path) -> Path:
         ValueError: It is a URL.
         OSError: There is no such file or folder, or the folder holds a link.
     """
-    path = Path(path)
-    if not path.is_dir():
+    if not Path(path).is_dir():
         return local(path)
-    refuse_links(path)
-    return path / "model.safetensors"
+    refuse_links(Path(path))
+    return Path(path) / "model.safetensors"
 
 
 def from_torch(rnn: nn.RNN, head: nn.Linear | None) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ A checkpoint is what torch.save writes, followed by its SHA-256: torch.load take
 
 import hashlib
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,9 @@ def read(path: str | Path, device: Any = "cpu", *, checked: bool = True) -> Cont
             f"{path} is not a whole sinrnn checkpoint: its checksum does not fit"
         )
     try:
+        files = zipfile.ZipFile(io.BytesIO(content)).infolist()
+        if any(file.compress_type != zipfile.ZIP_STORED for file in files):
+            raise ValueError("it is compressed, as torch.save writes none")
         found: Any = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
         if not isinstance(found, dict) or not isinstance(found.get("state_dict"), dict):
             raise ValueError("it has no state_dict")

@@ -408,8 +408,9 @@ def test_file_that_may_not_be_read_is_refused(tmp_path, monkeypatch, name):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(900,), (900, 1), (900, 2)])
-def test_npy_is_mapped_and_never_written(tmp_path, monkeypatch, dtype, shape):
+def test_large_npy_is_mapped_and_never_written(tmp_path, monkeypatch, dtype, shape):
     maps = []
+    monkeypatch.setattr(readers, "COPIED", 100)
 
     def opened(*args, **options):
         maps.append(open_memmap(*args, **options))
@@ -527,3 +528,70 @@ def test_parquet_without_polars_says_what_to_install(tmp_path, monkeypatch):
     path = given(tmp_path, "a.parquet", "PAR1")
     with refuses(ValueError, f"{path} needs polars: pip install polars"):
         read(path)
+
+
+# Numbers in the first row, as pandas writes them for columns without names
+
+
+@pytest.mark.parametrize("first", ["0", "0,1", " 0 , 1 ,2"])
+def test_first_row_that_may_be_numbers_of_columns_is_asked_about(tmp_path, first):
+    rows = "".join(f"{','.join(['2.5'] * (first.count(',') + 1))}\n" for _ in range(3))
+    path = given(tmp_path, "a.csv", f"{first}\n{rows}")
+    said = "may be numbers of columns, as pandas writes them, or the first values: say which by "
+    with refuses(
+        ValueError, f"{path}, row 1: {first} {said}header (--data.series.header true or false)"
+    ):
+        read(path, 0)
+
+
+def test_header_says_what_the_first_row_is(tmp_path):
+    one = given(tmp_path, "a.csv", "0\n5\n6\n")
+    assert read(one, header=True).tolist() == [5, 6]
+    assert read(one, header=False).tolist() == [0, 5, 6]
+    two = given(tmp_path, "b.csv", "0,1\n5,7\n6,8\n")
+    assert read(two, "1", header=True).tolist() == [7, 8]
+    assert read(two, 1, header=False).tolist() == [1, 7, 8]
+    named = given(tmp_path, "c.csv", "t,a\n0,5\n1,7\n2,6\n")
+    assert read(named, header=True).tolist() == [5, 7, 6]
+    with pytest.raises(ValueError, match="row 1"):
+        read(named, "1", header=False)
+
+
+def test_first_row_of_other_integers_is_data(tmp_path):
+    assert read(given(tmp_path, "a.csv", "1\n2\n3\n")).tolist() == [1, 2, 3]
+    assert read(given(tmp_path, "b.csv", "0.0\n2\n3\n")).tolist() == [0, 2, 3]
+
+
+def test_header_of_a_file_without_text_is_refused(tmp_path):
+    path = given(tmp_path, "a.npy", npy(np.arange(3.0)))
+    with refuses(ValueError, f"header is for files of text, got {path}: leave it out"):
+        read(path, header=True)
+
+
+# Files that unpack to more than they are
+
+
+def test_compressed_text_is_read_up_to_a_limit(tmp_path):
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(b"1.5\n" * 500_000))
+    assert path.stat().st_size < 10_000
+    assert len(read(path, max_megabytes=2)) == 500_000
+    said = f"{path} unpacks to more than 1 MB: if that is right, raise max_megabytes "
+    with refuses(ValueError, f"{said}(--data.series.max_megabytes)"):
+        read(path, max_megabytes=1)
+
+
+def test_compressed_line_without_end_is_read_up_to_a_limit(tmp_path):
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(b"1" * 3_000_000))
+    with pytest.raises(ValueError, match="unpacks to more than 1 MB"):
+        read(path, max_megabytes=1)
+
+
+@pytest.mark.extra
+def test_parquet_is_read_up_to_a_limit(tmp_path):
+    path = parquet(tmp_path, wave=np.zeros(500_000))
+    assert len(read(path, max_megabytes=4)) == 500_000
+    said = f"{path} unpacks to 4 MB: if that is right, raise max_megabytes "
+    with refuses(ValueError, f"{said}(--data.series.max_megabytes)"):
+        read(path, max_megabytes=3)

@@ -310,7 +310,7 @@ def train(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("name", ["FileSeries", "sinrnn.FileSeries"])
 def test_network_trains_on_a_file_that_the_command_line_names(train, name):
     file = ["--data.series.path", "wave.csv", "--data.series.column", "wave"]
-    init_args = {"path": "wave.csv", "column": "wave"}
+    init_args = {"path": "wave.csv", "column": "wave", "header": None, "max_megabytes": 200}
     saved = {"class_path": "sinrnn.FileSeries", "init_args": init_args}
     assert train("--data.series", name, *file) == (0, "", [saved])
 
@@ -352,3 +352,42 @@ def test_digest_is_of_every_bit_and_of_no_layout(monkeypatch, dtype):
         other = values.clone()
         other[i] = torch.nextafter(other[i], other[i] + 1)
         assert digest(other) != found
+
+
+@pytest.mark.parametrize("change", ["truncated", "overwritten", "replaced", "removed"])
+def test_mapped_file_that_changes_is_noticed(tmp_path, monkeypatch, change):
+    monkeypatch.setattr(readers, "COPIED", 100)
+    path = tmp_path / "a.npy"
+    np.save(path, np.arange(1000.0))
+    series = FileSeries(path)
+    series.values()
+    series.check_unchanged()
+    altered(path, change)
+    with pytest.raises(ValueError, match=r"a\.npy has changed while it was in use: leave it alone"):
+        series.check_unchanged()
+
+
+def altered(path, change):
+    """Change a file as somebody else might."""
+    if change == "truncated":
+        os.truncate(path, path.stat().st_size - 800)
+    elif change == "overwritten":
+        with path.open("r+b") as file:
+            file.seek(200)
+            file.write(b"\x01" * 80)
+        os.utime(path, ns=(1, 1))
+    elif change == "replaced":
+        np.save(path.with_name("b.npy"), np.arange(1000.0))
+        path.with_name("b.npy").replace(path)
+    else:
+        path.unlink()
+
+
+def test_file_that_fits_is_copied_and_may_change(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, np.arange(1000.0))
+    series = FileSeries(path)
+    values = series.values()
+    altered(path, "truncated")
+    series.check_unchanged()
+    assert values[-1] == 999
