@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         SumOfSines,
     )
     from sinrnn.data.windows import Windows
+    from sinrnn.forecasting.predictor import Predictor
     from sinrnn.training.forecaster import Forecaster
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Forecaster",
     "Generated",
     "MackeyGlass",
+    "Predictor",
     "Series",
     "SinRNN",
     "Sine",
@@ -54,6 +56,7 @@ _LAZY = {
     "Forecaster": "training.forecaster",
     "Generated": "data.synthetic",
     "MackeyGlass": "data.synthetic",
+    "Predictor": "forecasting.predictor",
     "Series": "data.series",
     "Sine": "data.synthetic",
     "Square": "data.synthetic",

@@ -14,7 +14,7 @@ from sinrnn.evaluation.figures import pictures
 from sinrnn.evaluation.plots import png
 from sinrnn.evaluation.results import History
 from sinrnn.filesystem import escaped, write
-from sinrnn.nn.rnn import SinRNN
+from sinrnn.forecasting.predictor import Predictor
 from sinrnn.training import checkpoint_io
 from sinrnn.training.forecaster import Forecaster
 
@@ -49,15 +49,16 @@ class FinalReport(pl.Callback):
         best = self.folder / "checkpoints" / "best.ckpt"
         if best.exists() and self.keep == "best":
             pl_module.load_state_dict(checkpoint_io.read(best)["state_dict"])
-        found = evaluate_backtest(pl_module.network().double(), data)
-        network = pl_module.network()
-        network.radius = None if found is None else found.radius
-        network.save(self.folder / "model.safetensors")
+        predictor = pl_module.predictor.copy()
+        found = evaluate_backtest(predictor.copy().double(), data)
+        if found is not None:
+            predictor.radius = found.radius.double()
+        predictor.save(self.folder / "model.safetensors")
         # What is reported is what was saved.
-        net = SinRNN.load(self.folder / "model.safetensors")
-        predicted = predictions(net, data)
+        predictor = Predictor.load(self.folder / "model.safetensors")
+        predicted = predictions(predictor, data)
         history = History.read(self.folder / "metrics.csv")
-        results = evaluate(net, data, predicted, history, trainer.gradient_clip_val)
+        results = evaluate(predictor, data, predicted, history, trainer.gradient_clip_val)
         results.backtest_report, results.seconds = found, seconds
         results.where = {"run": f"{self.folder}", "TensorBoard": self.tensorboard}
         self.text = report.closing(results, checks.problems(results))
@@ -68,4 +69,4 @@ class FinalReport(pl.Callback):
         for name, draw in pictures(data, predicted, results, pl_module.readout_epoch).items():
             files[name] = png(draw())
             write(self.folder / "figures" / f"{name}.png", files[name])
-        self.monitor.finish(trainer, net, results, files, self.text)
+        self.monitor.finish(trainer, predictor, results, files, self.text)

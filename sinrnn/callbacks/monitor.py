@@ -26,8 +26,8 @@ from sinrnn.evaluation.figures import pictures
 from sinrnn.evaluation.plots import png
 from sinrnn.evaluation.results import ROUNDING, Results
 from sinrnn.filesystem import shown
+from sinrnn.forecasting.predictor import Predictor
 from sinrnn.nn.functional import half_mse
-from sinrnn.nn.rnn import SinRNN
 from sinrnn.nn.trace import trace
 from sinrnn.training import options
 from sinrnn.training.forecaster import Forecaster
@@ -132,7 +132,7 @@ class Monitor(pl.Callback):
         """Where an epoch is long, show that it moves: the batch's loss."""
         if outputs and self.every and (batch_idx + 1) % self.every == 0:
             # Lightning has divided it for the accumulation, and the network has units of its own.
-            whole = trainer.accumulate_grad_batches * float(getattr(pl_module, "scale", 1.0)) ** 2
+            whole = trainer.accumulate_grad_batches * _scale(pl_module) ** 2
             loss = whole * outputs["loss"].item()
             for logger in tensorboard.loggers(trainer):
                 logger.experiment.add_scalar("half_mse/batch", loss, trainer.global_step)
@@ -208,7 +208,7 @@ class Monitor(pl.Callback):
         if self.health:
             writer.add_scalar("weights/spectral_radius_Whh", spectral_radius(net.Whh), step)
         if data is not None and (self.health or self.flow):
-            x, y = (module.inner(part) for part in subsample(data.windows["train"], net, SEEN))
+            x, y = subsample(data.windows["train"], module.predictor, SEEN)
             seen = trace(net, x, y)
             if self.health:
                 writer.add_scalar("states/saturated", saturated(seen.h[:, -1]), step)
@@ -224,21 +224,26 @@ class Monitor(pl.Callback):
         self, writer: SummaryWriter, module: Forecaster, data: WindowDataModule, step: int
     ) -> None:
         """Draw the next picture."""
-        part, net = excerpt(data, PICTURED), module.network().cpu()
-        predicted = predictions(net, part, ("train", "val"))
-        found = list(pictures(part, predicted, evaluate(net, part, predicted)).items())
+        part, predictor = excerpt(data, PICTURED), module.predictor.copy()
+        predicted = predictions(predictor, part, ("train", "val"))
+        found = list(pictures(part, predicted, evaluate(predictor, part, predicted)).items())
         name, draw = found[self.drawn % len(found)]
         self.drawn += 1
         tensorboard.add_picture(writer, name, png(draw()), step)
 
     def finish(
-        self, trainer: pl.Trainer, net: SinRNN, results: Results, pngs: dict[str, bytes], text: str
+        self,
+        trainer: pl.Trainer,
+        predictor: Predictor,
+        results: Results,
+        pngs: dict[str, bytes],
+        text: str,
     ) -> None:
         """Show what came out of a run.
 
         Args:
             trainer: Whose training ended.
-            net: The network that is kept, in the series' units.
+            predictor: What is kept.
             results: What it is worth.
             pngs: Pictures by name.
             text: The closing table.
@@ -254,7 +259,7 @@ class Monitor(pl.Callback):
                 for name, picture in pngs.items():
                     tensorboard.add_picture(writer, name, picture, step)
             if self.graph:
-                tensorboard.add_graph(writer, net)
+                tensorboard.add_graph(writer, predictor)
             writer.flush()
 
 
@@ -272,3 +277,8 @@ def baseline_losses(data: WindowDataModule) -> dict[str, float]:
 
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
+
+
+def _scale(module: pl.LightningModule) -> float:
+    """What one of the units that the loss is in is in the series' own."""
+    return module.predictor.scale.item() if isinstance(module, Forecaster) else 1.0

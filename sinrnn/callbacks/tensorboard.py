@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from sinrnn.data.datamodule import windows_of
+from sinrnn.forecasting.predictor import Predictor
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.training.forecaster import Forecaster
 
@@ -60,8 +61,7 @@ def hyperparameters(trainer: pl.Trainer, module: Forecaster) -> dict[str, Any]:
     }
     if data is not None:
         found |= {"series": type(data.series).__name__} | {
-            name: getattr(data, name)
-            for name in ("window", "horizon", "batch_size", "standardise", "seed")
+            name: getattr(data, name) for name in ("window", "horizon", "batch_size", "seed")
         }
     words = {None: "none", True: "true", False: "false"}
     return {
@@ -100,9 +100,9 @@ def add_histogram(writer: SummaryWriter, tag: str, values: Tensor, step: int) ->
         writer.add_histogram_raw(tag, low, high, len(v), total, squares, limits, found, step)
 
 
-def add_graph(writer: SummaryWriter, net: SinRNN) -> None:
-    """The operations of a few steps."""
-    steps = min(net.window or GRAPHED, GRAPHED)
+def add_graph(writer: SummaryWriter, predictor: Predictor) -> None:
+    """The operations of a few steps of the network."""
+    net, steps = predictor.net, min(predictor.window or GRAPHED, GRAPHED)
     with warnings.catch_warnings():
         # TensorBoard's graphs come from torch.jit.trace, which is deprecated, and says that it
         # takes sizes for constants; to a picture that does no harm.

@@ -8,7 +8,7 @@ from sinrnn.cli.messages import Parser, program, refuse, say
 from sinrnn.evaluation.diagnosis.checks import diagnose, format_diagnosis
 from sinrnn.evaluation.results import History, Results
 from sinrnn.filesystem import refuse_links
-from sinrnn.nn.rnn import SinRNN
+from sinrnn.forecasting.predictor import Predictor
 
 
 @program
@@ -31,8 +31,9 @@ def _examined(folder: Path, trusted: Sequence[str]) -> Results:
     from sinrnn.evaluation.evaluate import evaluate, predictions
 
     refuse_links(folder)
-    net, config = SinRNN.load(folder / "model.safetensors"), stored.read(folder)
-    data = stored.data(folder, config, net, trusted)
+    predictor, config = Predictor.load(folder / "model.safetensors"), stored.read(folder)
+    data = stored.data(folder, config, predictor, trusted)
     data.setup()
     history = History.read(folder / "metrics.csv")
-    return evaluate(net, data, predictions(net, data), history, stored.clip(folder, config))
+    predicted = predictions(predictor, data)
+    return evaluate(predictor, data, predicted, history, stored.clip(folder, config))

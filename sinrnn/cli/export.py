@@ -7,8 +7,8 @@ from pathlib import Path
 from sinrnn.cli.messages import Parser, program, refuse, say
 from sinrnn.filesystem import check_other, check_target
 from sinrnn.forecasting import onnx
+from sinrnn.forecasting.predictor import Predictor
 from sinrnn.nn._interop import model_file
-from sinrnn.nn.rnn import SinRNN
 
 
 @program
@@ -31,10 +31,11 @@ def _written(args: argparse.Namespace) -> str:
     """Write the file; returns what is to be said of it."""
     source = model_file(args.model)
     path: Path = args.onnx or source.parent / "model.onnx"
-    net = SinRNN.load(source)
+    predictor = Predictor.load(source)
+    net = predictor.net
     check_other("--onnx", path, source, "the model")
     check_target("--onnx", path, ".onnx")
-    onnx.save(net, path)
+    onnx.save(predictor, path)
     D, H, O = net.input_size, net.hidden_size, net.output_size  # noqa: E741
     kind = str(net.Wih.dtype).removeprefix("torch.")
     rounded = "" if kind == "float32" else f" (the {kind} weights are rounded to float32)"

@@ -8,9 +8,8 @@ from sinrnn.cli.arguments import TRUST
 from sinrnn.cli.messages import Parser, program, refuse, say
 from sinrnn.data.series import FileSeries, Series
 from sinrnn.filesystem import check_other, check_target, refuse_links, write
-from sinrnn.forecasting.forecast import forecast
+from sinrnn.forecasting.predictor import Predictor
 from sinrnn.nn._interop import model_file
-from sinrnn.nn.rnn import SinRNN
 
 HEADER = {None: None, "true": True, "false": False}
 MOST_STEPS = 1_000_000  # a minute or more of computing, and a table of 50 MB
@@ -55,12 +54,12 @@ def _written(args: argparse.Namespace) -> str:
     if not 1 <= args.steps <= MOST_STEPS:
         limit = "at least 1" if args.steps < 1 else f"at most {MOST_STEPS:,}"
         raise ValueError(f"--steps must be {limit}, got {args.steps}")
-    net = SinRNN.load(model)
-    series = _series(args, model.parent, net)
+    predictor = Predictor.load(model)
+    series = _series(args, model.parent, predictor)
     if isinstance(series, FileSeries):
         check_other("--output", table, series.path, "the input")
     values = series.values()
-    made = forecast(net, values, args.steps)
+    made = predictor.forecast(values, args.steps)
 
     from sinrnn.evaluation import plots  # matplotlib is slow to come
 
@@ -79,7 +78,7 @@ def _written(args: argparse.Namespace) -> str:
     )
 
 
-def _series(args: argparse.Namespace, folder: Path, net: SinRNN) -> Series:
+def _series(args: argparse.Namespace, folder: Path, predictor: Predictor) -> Series:
     """The series that the arguments name, or else that of the run in the model's folder."""
     if args.input is not None:
         return FileSeries(args.input, args.column, HEADER[args.header])
@@ -93,4 +92,4 @@ def _series(args: argparse.Namespace, folder: Path, net: SinRNN) -> Series:
     refuse_links(folder)
     from sinrnn.cli import stored  # Lightning is slow to come
 
-    return stored.data(folder, stored.read(folder), net, args.trust).series
+    return stored.data(folder, stored.read(folder), predictor, args.trust).series

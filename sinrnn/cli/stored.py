@@ -11,7 +11,7 @@ from sinrnn.cli import allowed, config
 from sinrnn.cli.messages import one_line, quiet
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.filesystem import local
-from sinrnn.nn.rnn import SinRNN
+from sinrnn.forecasting.predictor import Predictor
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -28,18 +28,18 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def data(
-    folder: Path, content: dict[str, Any], net: SinRNN, trusted: Sequence[str] = ()
+    folder: Path, content: dict[str, Any], predictor: Predictor, trusted: Sequence[str] = ()
 ) -> WindowDataModule:
     """The data that a run was trained on; nothing that its config names is made but the series.
 
     Args:
         folder: The run's.
         content: Its config.
-        net: What it trained.
+        predictor: What it trained.
         trusted: Modules of the user's own that the series may be of.
 
     Raises:
-        ValueError: The data cannot be as the config says, or is not the network's.
+        ValueError: The data cannot be as the config says, or is not the predictor's.
     """
     quiet()
     allowed.restrict(trusted)
@@ -50,10 +50,10 @@ def data(
         found: WindowDataModule = parser.instantiate(parsed).data
     except ArgumentError as error:
         raise ValueError(f"{folder / 'config.yaml'}: {one_line(str(error))}") from error
-    if (net.window, net.horizon) != (found.window, found.horizon):
+    if (predictor.window, predictor.horizon) != (found.window, found.horizon):
         raise ValueError(
-            f"{folder}: model.safetensors has window {net.window} and horizon {net.horizon}, "
-            f"config.yaml {found.window} and {found.horizon}"
+            f"{folder}: model.safetensors has window {predictor.window} and horizon "
+            f"{predictor.horizon}, config.yaml {found.window} and {found.horizon}"
         )
     return found
 

@@ -1,25 +1,39 @@
 """The data module: splits of a series, cut into windows and served in batches."""
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from sinrnn.data.samplers import StreamBatchSampler, WindowBatchSampler
 from sinrnn.data.series import Series
 from sinrnn.data.synthetic import Sine
-from sinrnn.data.windows import EVAL_BATCH, Batch, Windows, check_steps
-
-LARGEST = 1e15  # squares of so large values sum to less than 3e38 over 1e8 windows, in float32
+from sinrnn.data.windows import EVAL_BATCH, Windows, check_steps
 
 
-class Scaling(NamedTuple):
-    """Mean and scale of the training split; (0, 1) where nothing is standardised."""
+class Pair:
+    """Windows and targets, whose dtype Lightning's precision plugins leave alone.
 
-    mean: float = 0.0
-    scale: float = 1.0
+    Args:
+        pair: Windows (B, T, 1) and targets (B, K).
+    """
+
+    __slots__ = ("x", "y")
+
+    def __init__(self, pair: Any) -> None:
+        self.x, self.y = pair
+
+    def __iter__(self) -> Iterator[Tensor]:
+        yield self.x
+        yield self.y
+
+    def to(self, device: torch.device) -> "Pair":
+        """The same on another device."""
+        return Pair((self.x.to(device), self.y.to(device)))
 
 
 class WindowDataModule(pl.LightningDataModule):
@@ -41,13 +55,10 @@ class WindowDataModule(pl.LightningDataModule):
             the next value alone.
         num_streams: Above 0, training windows come in time order and without overlap, on that many
             num_streams side by side, for model.stateful; batch_size and shuffle then say nothing.
-        standardise: Whether the network works in units of the training split's mean and standard
-            deviation; losses and predictions stay in the series' own units.
         seed: Fixes, with the epoch, the order of the training windows.
 
     Attributes:
         windows: After `setup`, the `Windows` of "train", "val" and "test".
-        scaling: After `setup`, mean and scale of the training split; (0, 1) unless standardised.
 
     Raises:
         ValueError: A size is below 1, or splits leave [0, 1], overlap or are out of order.
@@ -71,7 +82,6 @@ class WindowDataModule(pl.LightningDataModule):
         shuffle: bool = True,
         steps: int = 1,
         num_streams: int = 0,
-        standardise: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -87,9 +97,8 @@ class WindowDataModule(pl.LightningDataModule):
         self.steps, self.num_streams = steps, num_streams
         self.splits = {"train": train, "val": val, "test": test}
         _check_splits(self.splits)
-        self.batch_size, self.shuffle, self.standardise = batch_size, shuffle, standardise
+        self.batch_size, self.shuffle = batch_size, shuffle
         self.seed = seed
-        self.scaling = Scaling()
         self.windows: dict[str, Windows] = {}
 
     def setup(self, stage: str | None = None) -> None:
@@ -99,7 +108,7 @@ class WindowDataModule(pl.LightningDataModule):
             stage: As Lightning calls it; all splits are made whatever it is.
 
         Raises:
-            ValueError: A split is too short for one window, or constant and to be standardised.
+            ValueError: A split is too short for one window, or not finite.
         """
         self.values = self.series.values()
         for name, split in self.splits.items():
@@ -111,32 +120,11 @@ class WindowDataModule(pl.LightningDataModule):
                         self.windows[name].values, self.window, self.horizon, self.steps
                     )
                     self._order()  # refuses num_streams that are too short
-                self._check_size(self.windows[name].values)
+                largest = max(abs(end.item()) for end in self.windows[name].values.aminmax())
+                if not math.isfinite(largest):
+                    raise ValueError(f"its values must be finite, got {largest}: check the series")
             except ValueError as error:
                 raise ValueError(f"the {name} split {list(split)}: {error}") from error
-        if self.standardise:
-            train = self.windows["train"].values.double()
-            if train.min() == train.max():
-                raise ValueError("standardise: the train split is constant, its deviation is 0")
-            self.scaling = Scaling(train.mean().item(), train.std(correction=0).item())
-            if self.scaling.scale < 1 / LARGEST**2:
-                raise ValueError(
-                    f"standardise: the train split's deviation is {self.scaling.scale:.3g}, too "
-                    "small for float32: give the series in a smaller unit"
-                )
-
-    def _check_size(self, split: Tensor) -> None:
-        """Refuse values whose loss no float32 can hold."""
-        largest = max(abs(end.item()) for end in split.aminmax())
-        most = LARGEST**2 if self.standardise else LARGEST
-        if not math.isfinite(largest):
-            raise ValueError(f"its values must be finite, got {largest}: check the series")
-        if largest > most:
-            instead = "" if self.standardise else ", or set data.standardise"
-            raise ValueError(
-                f"its values must be at most {most:.0e}, got {largest:.3g}: give the series in a "
-                f"larger unit{instead}"
-            )
 
     def edges(self, name: str) -> tuple[int, int]:
         """First point of a split, and the first after it, as indices into the series.
@@ -150,7 +138,7 @@ class WindowDataModule(pl.LightningDataModule):
         first, last = (round(fraction * len(self.values)) for fraction in self.splits[name])
         return first, last
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> DataLoader[Any]:
         """Batches of training windows in the epoch's order; resumed within it, those to come."""
         order = self._order()
         if self.trainer is not None:
@@ -160,7 +148,7 @@ class WindowDataModule(pl.LightningDataModule):
             if epochs.started > epochs.processed:
                 batches: Any = loop.epoch_loop.batch_progress.current
                 order.first = batches.processed
-        return DataLoader(self.learnt, sampler=order, batch_size=None)
+        return DataLoader(self.learnt, sampler=order, batch_size=None, collate_fn=Pair)
 
     def _order(self) -> WindowBatchSampler | StreamBatchSampler:
         count = len(self.learnt)
@@ -169,18 +157,18 @@ class WindowDataModule(pl.LightningDataModule):
         size = self.batch_size or count
         return WindowBatchSampler(count, size, self.seed, self.shuffle and size < count)
 
-    def val_dataloader(self) -> list[DataLoader[Batch]]:
+    def val_dataloader(self) -> list[DataLoader[Any]]:
         """Validation windows, then the training windows: both losses, with the same weights."""
         return [self._in_order("val"), self._in_order("train")]
 
-    def test_dataloader(self) -> DataLoader[Batch]:
+    def test_dataloader(self) -> DataLoader[Any]:
         """Test windows in time order."""
         return self._in_order("test")
 
-    def _in_order(self, name: str) -> DataLoader[Batch]:
+    def _in_order(self, name: str) -> DataLoader[Any]:
         windows = self.windows[name]
         order = WindowBatchSampler(len(windows), windows.at_most(EVAL_BATCH), shuffle=False)
-        return DataLoader(windows, sampler=order, batch_size=None)
+        return DataLoader(windows, sampler=order, batch_size=None, collate_fn=Pair)
 
 
 def windows_of(trainer: pl.Trainer) -> WindowDataModule | None:

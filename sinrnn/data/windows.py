@@ -92,11 +92,11 @@ def predict(net: Module, windows: Windows) -> Tensor:
     """The network's prediction for every window, (N,), float64.
 
     Args:
-        net: Takes (B, T, 1) and gives (B, 1), in the series' units.
+        net: Takes (B, T, 1) and gives (B,), in the series' units.
         windows: The windows.
     """
-    like = next(net.parameters())
-    return torch.cat([net(x.to(like))[:, 0].double().cpu() for x, _ in windows])
+    device = next(net.parameters()).device
+    return torch.cat([net(x.to(device)).double().cpu() for x, _ in windows])
 
 
 def check_steps(window: int, horizon: int, steps: int) -> None:

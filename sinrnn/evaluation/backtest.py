@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from sinrnn.nn.rnn import SinRNN
+from sinrnn.forecasting.predictor import Predictor
 
 if TYPE_CHECKING:
     from sinrnn.data.datamodule import WindowDataModule
@@ -100,25 +100,25 @@ class BacktestReport:
 
 
 def evaluate_backtest(
-    net: SinRNN, data: "WindowDataModule", steps: int = 100
+    predictor: Predictor, data: "WindowDataModule", steps: int = 100
 ) -> BacktestReport | None:
     """Backtest a network on the test split, with intervals from the validation split.
 
     Args:
-        net: In the series' units.
+        predictor: What was trained.
         data: Set up.
         steps: K, at most half of either split.
 
     Returns:
         None where there is no closed loop: the horizon is not 1.
     """
-    if net.horizon != 1 or net.window is None:
+    if predictor.horizon != 1 or predictor.window is None:
         return None
     values = data.values.double()
     truth = data.series.noise_free(len(values)).double()
     steps = min(steps, *((last - first) // 2 for first, last in map(data.edges, ("val", "test"))))
-    calibration = backtest(net, values, *data.edges("val"), steps)
-    test = backtest(net, values, *data.edges("test"), steps)
+    calibration = backtest(predictor, values, *data.edges("val"), steps)
+    test = backtest(predictor, values, *data.edges("test"), steps)
     radius = conformal((calibration.prediction - calibration.truth).abs())
     held = ((test.prediction - test.truth).abs() <= radius).double().mean(0)
     spread = values[slice(*data.edges("train"))].std(correction=0).item()
@@ -127,13 +127,13 @@ def evaluate_backtest(
 
 
 @torch.no_grad()
-def backtest(net: SinRNN, values: Tensor, first: int, last: int, steps: int) -> Backtest:
+def backtest(predictor: Predictor, values: Tensor, first: int, last: int, steps: int) -> Backtest:
     """Forecast from origins spread over a stretch of a series.
 
     What is read may lie before the stretch, what is predicted may not.
 
     Args:
-        net: In the series' units, with a window.
+        predictor: With a window.
         values: The series (points,).
         first: Where the stretch begins.
         last: Where it ends: the first index that is not predicted.
@@ -142,16 +142,16 @@ def backtest(net: SinRNN, values: Tensor, first: int, last: int, steps: int) -> 
     Raises:
         ValueError: The network has no window, or the stretch is too short.
     """
-    if net.window is None:
+    if predictor.window is None:
         raise ValueError("a backtest needs a network that knows its window")
-    first = max(first, net.window)
+    first = max(first, predictor.window)
     steps = min(steps, (last - first) // 2)
     if steps < 1:
         raise ValueError(f"a backtest needs at least 2 points after a window, got {last - first}")
     count = min(last - steps - first + 1, ORIGINS)
     origins = torch.linspace(first, last - steps, count, dtype=torch.float64).round().long()
-    x = values[origins[:, None] + torch.arange(-net.window, 0)]
-    made = net.rollout(x[..., None].to(net.Wih), steps)[..., 0].double().cpu()
+    x = values[origins[:, None] + torch.arange(-predictor.window, 0)]
+    made = predictor.rollout(x, steps).cpu()
     came = values[origins[:, None] + torch.arange(steps)]
     return Backtest(origins, made, came.double(), x[:, -1].double())
 

@@ -10,7 +10,7 @@ from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.windows import Batch, Windows, predict
 from sinrnn.evaluation import results
 from sinrnn.evaluation.results import History, Results, Rollout
-from sinrnn.nn.rnn import SinRNN
+from sinrnn.forecasting.predictor import Predictor
 from sinrnn.nn.trace import trace
 
 ROLLOUT_STEPS = 1000
@@ -20,7 +20,7 @@ STATES = 2**22  # as long as their states, 16 MB of float32, are no more than th
 
 @torch.no_grad()
 def evaluate(
-    net: SinRNN,
+    predictor: Predictor,
     data: WindowDataModule,
     predicted: dict[str, Tensor],
     history: History | None = None,
@@ -29,7 +29,7 @@ def evaluate(
     """Losses, closed loop, and what a diagnosis looks at.
 
     Args:
-        net: In the series' units.
+        predictor: What was trained.
         data: Set up.
         predicted: The network's predictions by split, (N,): train and val at least. The closed
             loop starts at the last of these splits.
@@ -37,7 +37,8 @@ def evaluate(
         clip: Where gradients were clipped, or None.
     """
     windows = {name: (x[..., 0], y[:, 0]) for name in predicted for x, y in [data.windows[name][:]]}
-    h, _ = net.unroll(subsample(data.windows["val"], net)[0])
+    net = predictor.net
+    h, _ = net.unroll(subsample(data.windows["val"], predictor)[0])
     train = data.windows["train"].values
     target = windows["val"][1]
     low, high = train.min(), train.max()
@@ -46,7 +47,7 @@ def evaluate(
         variance={name: y.double().var(correction=0).item() for name, (_, y) in windows.items()},
         saturated=saturated(h[:, -1]),
         spectral_radius=spectral_radius(net.Whh),
-        trace=trace(net, *subsample(data.windows["train"], net)),
+        trace=trace(net, *subsample(data.windows["train"], predictor)),
         bptt_steps=net.bptt_steps,
         init=net.init,
         flatness=float(
@@ -57,24 +58,25 @@ def evaluate(
         train_range=(low.item(), high.item()),
         history=history,
         clip=clip,
-        rollout=_rollout(net, data, list(predicted)[-1]),
+        rollout=_rollout(predictor, data, list(predicted)[-1]),
     )
 
 
-def _rollout(net: SinRNN, data: WindowDataModule, split: str) -> Rollout | None:
+def _rollout(predictor: Predictor, data: WindowDataModule, split: str) -> Rollout | None:
     """From the start of a split on; of the test split, which comes last, also beyond its end."""
     start, end = data.edges(split)
     points = start + data.window + ROLLOUT_STEPS
     points = points if split == "test" else min(points, end)
     values, truth = data.series.continued(points), data.series.noise_free(points)
-    return results.rollout(net, values, start, data.window, ROLLOUT_STEPS, truth)
+    return results.rollout(predictor, values, start, data.window, ROLLOUT_STEPS, truth)
 
 
-def subsample(windows: Windows, net: SinRNN, most: int = LOOKED_AT) -> Batch:
-    """At most `most` windows and targets, spread over the split, in the network's dtype."""
+def subsample(windows: Windows, predictor: Predictor, most: int = LOOKED_AT) -> Batch:
+    """At most `most` windows and targets, spread over the split, as the network has them."""
+    net = predictor.net
     most = min(most, max(STATES // (windows.window * net.hidden_size), 1))
-    x, y = windows.sample(most)
-    return x.to(net.Wih), y.to(net.Wih)
+    z, target = predictor.encode(*windows.sample(most))
+    return z.to(net.Wih), target.to(net.Wih)
 
 
 def saturated(h: Tensor) -> float:
@@ -116,7 +118,9 @@ def excerpt(data: WindowDataModule, most: int) -> WindowDataModule:
 
 
 def predictions(
-    net: torch.nn.Module, data: WindowDataModule, splits: Sequence[str] = ("train", "val", "test")
+    predictor: torch.nn.Module,
+    data: WindowDataModule,
+    splits: Sequence[str] = ("train", "val", "test"),
 ) -> dict[str, Tensor]:
     """The network's predictions for all windows of some splits, by split, (N,)."""
-    return {name: predict(net, data.windows[name]) for name in splits}
+    return {name: predict(predictor, data.windows[name]) for name in splits}

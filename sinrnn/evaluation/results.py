@@ -12,8 +12,8 @@ from torch import Tensor
 from sinrnn.evaluation import baselines
 from sinrnn.evaluation.backtest import BacktestReport
 from sinrnn.filesystem import local
+from sinrnn.forecasting.predictor import Predictor
 from sinrnn.nn.functional import half_mse
-from sinrnn.nn.rnn import SinRNN
 from sinrnn.nn.trace import Trace
 
 # Squared error of float64 arithmetic on numbers of order 1, with room for a long sum.
@@ -162,12 +162,17 @@ def losses(
 
 @torch.no_grad()
 def rollout(
-    net: SinRNN, values: Tensor, start: int, window: int, most: int, truth: Tensor | None = None
+    predictor: Predictor,
+    values: Tensor,
+    start: int,
+    window: int,
+    most: int,
+    truth: Tensor | None = None,
 ) -> Rollout | None:
     """Let the network read the window at `start`, then run on for up to `most` steps.
 
     Args:
-        net: In the series' units, with horizon 1.
+        predictor: With horizon 1.
         values: The series (points,), as far as it is known.
         start: Index of the first sample read.
         window: Samples read.
@@ -179,8 +184,9 @@ def rollout(
     """
     first = start + window
     truth = (values if truth is None else truth)[first : first + most].double()
-    if net.horizon != 1 or net.input_size != net.output_size or len(truth) == 0:
+    net = predictor.net
+    if predictor.horizon != 1 or net.input_size != net.output_size or len(truth) == 0:
         return None
     warm_up = values[start:first]
-    made = net.rollout(warm_up[:, None].to(net.Wih), len(truth))[:, 0].double()
+    made = predictor.rollout(warm_up, len(truth)).cpu()
     return Rollout(first, warm_up.double(), made, truth)

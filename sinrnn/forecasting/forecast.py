@@ -5,12 +5,7 @@ import io
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
-
-from sinrnn.nn.rnn import SinRNN
-
-FAR = 10  # deviations of the training split: nothing is learnt of what lies beyond
 
 
 @dataclass
@@ -40,39 +35,3 @@ class Forecast:
             ends = ("", "") if math.isnan(radius) else (y - radius, y + radius)
             writer.writerow([index, y, *ends])
         return text.getvalue()
-
-
-@torch.no_grad()
-def forecast(net: SinRNN, values: Tensor, steps: int) -> Forecast:
-    """Read the end of a series, then go on in closed loop.
-
-    Args:
-        net: In the series' units, as `SinRNN.load` gives it.
-        values: The series (points,).
-        steps: Predictions to make.
-
-    Raises:
-        ValueError: The network predicts further than the next value, reads or gives more than one
-            series, or needs more values than there are; or the values are not like those that it
-            has learnt from.
-    """
-    window = net.window or len(values)
-    if net.input_size != 1:
-        raise ValueError(f"a forecast needs a network that reads 1 series, got {net.input_size}")
-    if len(values) < window:
-        raise ValueError(f"the network reads {window} points, the series has {len(values)}")
-    read = values[-window:].double()
-    mean, scale = net.scaling
-    middle = read.median().item()
-    if net.scaling != (0.0, 1.0) and abs(middle - mean) > FAR * scale:
-        raise ValueError(
-            f"the network has learnt from values around {mean:.4g} with deviation {scale:.4g}, "
-            f"the last {window} of this series lie around {middle:.4g}: "
-            "is it another series, column or unit?"
-        )
-    made = net.rollout(read[:, None].to(net.Wih), steps)[:, 0].double()
-    radius = torch.full_like(made, math.nan)
-    if net.radius is not None:
-        known = net.radius[:steps].to(radius)
-        radius[: len(known)] = known.where(known.isfinite(), math.nan)
-    return Forecast(len(values), read, made, radius)

@@ -1,4 +1,4 @@
-"""A SinRNN as an ONNX file, for programs that have no torch.
+"""A Predictor as an ONNX file, for programs that have no torch.
 
 The graph is one native RNN node, which ONNX Runtime runs as a loop of its own, and one Gemm:
 x and h0 in, the last output and the last state out. Both the batch and the time axis are free, so
@@ -14,43 +14,49 @@ from torch import Tensor
 
 from sinrnn._version import __version__
 from sinrnn.filesystem import write
+from sinrnn.forecasting.predictor import Predictor
+from sinrnn.nn.rnn import SinRNN
 
 if TYPE_CHECKING:
     import onnx
 
-    from sinrnn.nn.rnn import SinRNN
-
 OPSET, IR = 17, 10  # read by ONNX Runtime 1.18 and all later ones
 
 
-def model(net: "SinRNN") -> "onnx.ModelProto":
+def model(predictor: Predictor | SinRNN) -> "onnx.ModelProto":
     """The network as a graph: x (batch, time, D), h0 (batch, H) -> y (batch, O), h_n (batch, H).
 
     y is the last output and h_n the last state; h0 has to be given, zeros to begin with. All is
     float32, whatever the network is, as ONNX Runtime's RNN knows no other type. `window`,
-    `horizon`, `scaling` (folded into the weights already) and `carries` are JSON in the metadata,
-    under "sinrnn".
+    `horizon`, `stateful`, `mean` and `scale` (folded into the weights already) are JSON in the
+    metadata, under "sinrnn".
 
     Args:
-        net: The network, in the units that the graph is to read and give.
+        predictor: What is exported; a `SinRNN` reads and gives its own units.
 
     Raises:
         ImportError: onnx is not installed.
-        ValueError: A weight is not finite in float32.
+        ValueError: A weight is not finite in float32; or the predictor has log, relative or linear,
+            which the graph has not.
     """
+    if isinstance(predictor, SinRNN):
+        predictor = Predictor(predictor, window=None)
+    if units := [name for name in ("log", "relative", "linear") if getattr(predictor, name)]:
+        raise ValueError(f"an ONNX file cannot hold {' and '.join(units)}: train without")
     try:
         from onnx import helper
     except ImportError as error:
         raise ImportError("ONNX files need onnx: pip install onnx") from error
 
     made = helper.make_model(
-        _graph(_weights(net)),
+        _graph(_weights(predictor)),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR,
         producer_name="sinrnn",
         producer_version=__version__,
     )
-    about = {name: getattr(net, name) for name in ("window", "horizon", "scaling", "carries")}
+    about = {name: getattr(predictor, name) for name in ("window", "horizon", "stateful")}
+    about |= {"mean": predictor.mean.item(), "scale": predictor.scale.item()}
     helper.set_model_props(made, {"sinrnn": json.dumps(about)})
     return made
 
@@ -96,10 +102,16 @@ def _nodes(weights: dict[str, Tensor]) -> "list[onnx.NodeProto]":
     ]
 
 
-def _weights(net: "SinRNN") -> dict[str, Tensor]:
-    """The weights in float32, named and shaped as the nodes take them."""
-    ours = {name: getattr(net, name) for name in ("Wih", "Whh", "bh", "Who", "bo")}
-    found = {name: weight.detach().cpu() for name, weight in ours.items() if weight is not None}
+def _weights(predictor: Predictor) -> dict[str, Tensor]:
+    """The weights in float32, named and shaped as the nodes take them; units are folded in."""
+    found = {name: weight.double() for name, weight in predictor.copy().net.content()[0].items()}
+    if predictor.standardise:
+        mean, scale = predictor.mean.cpu(), predictor.scale.cpu()
+        zero = {"bh": torch.zeros_like(found["Whh"][0]), "bo": torch.zeros_like(found["Who"][:, 0])}
+        found = zero | found
+        found["Wih"] = found["Wih"] / scale
+        found["bh"] = found["bh"] - found["Wih"].sum(1) * mean
+        found["Who"], found["bo"] = found["Who"] * scale, found["bo"] * scale + mean
     single = {name: weight.float() for name, weight in found.items()}
     for name, weight in single.items():
         if not (finite := weight.isfinite()).all():
@@ -112,14 +124,14 @@ def _weights(net: "SinRNN") -> dict[str, Tensor]:
     return weights | single
 
 
-def save(net: "SinRNN", path: str | Path) -> None:
+def save(predictor: Predictor | SinRNN, path: str | Path) -> None:
     """Write a network to one ONNX file, in place of what was there, whole or not at all.
 
     A network that has a window and does not carry its state was taught to start each window from
     zeros: give it whole windows, (batch, window, D), as `SinRNN.rollout` does.
 
     Args:
-        net: The network; see `model`.
+        predictor: See `model`.
         path: The file, `.onnx` by custom.
 
     Raises:
@@ -139,7 +151,7 @@ def save(net: "SinRNN", path: str | Path) -> None:
         >>> for sample in np.sin(np.arange(100, dtype=np.float32)):
         ...     y, h = session.run(None, {"x": sample.reshape(1, 1, 1), "h0": h})
     """
-    made = model(net)
+    made = model(predictor)
     from onnx import checker
 
     checker.check_model(made, full_check=True)

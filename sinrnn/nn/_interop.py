@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Callable
-from math import inf, isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +13,7 @@ from sinrnn.filesystem import local, refuse_links, write
 from sinrnn.nn.init import Weights
 
 N = TypeVar("N")
-FORMAT = 2
+FORMAT = 3
 
 
 def save(tensors: dict[str, Tensor], about: dict[str, Any], path: str | Path) -> None:
@@ -36,8 +35,8 @@ def checksum(tensors: dict[str, Tensor], about: dict[str, Any]) -> str:
     return found.hexdigest()
 
 
-def load(path: str | Path, network: Callable[[dict[str, Tensor], dict[str, Any]], N]) -> N:
-    """`SinRNN.load`, of tensors and what is said about them; `network` makes one of both."""
+def load(path: str | Path, made: Callable[[dict[str, Tensor], dict[str, Any]], N], name: str) -> N:
+    """`SinRNN.load` and `Predictor.load`: what `made` makes of tensors and plain values."""
     from safetensors import SafetensorError
 
     try:
@@ -46,10 +45,10 @@ def load(path: str | Path, network: Callable[[dict[str, Tensor], dict[str, Any]]
         raise ValueError(error) from error
     kinds = (OSError, SafetensorError, KeyError, TypeError, ValueError, OverflowError, RuntimeError)
     try:
-        return network(*_content(path))
+        return made(*_content(path))
     except kinds as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{path} is not a SinRNN file: {reason}") from error
+        raise ValueError(f"{path} is not a {name} file: {reason}") from error
 
 
 def _content(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -67,20 +66,13 @@ def _content(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ValueError("its checksum is missing")
     if about.pop("sha256") != checksum(tensors, about):
         raise ValueError("its checksum does not fit")
-    for name in ("window", "horizon", "bptt_steps"):
-        value, needed = about[name], name == "horizon"
-        if (value is not None or needed) and not (isinstance(value, int) and value >= 1):
-            raise ValueError(f"its {name} is {value!r}")
-    about["scaling"] = mean, scale = tuple(map(float, about["scaling"]))
-    if not (isfinite(mean) and 0 < scale < inf):
-        raise ValueError(f"its scaling is {mean} and {scale}")
+    steps = about["bptt_steps"]
+    if steps is not None and not (isinstance(steps, int) and steps >= 1):
+        raise ValueError(f"its bptt_steps is {steps!r}")
     for name, tensor in tensors.items():
         known = not tensor.isnan().any() if name == "radius" else tensor.isfinite().all()
         if not (tensor.is_floating_point() and known):
             raise ValueError(f"its {name} must be finite floating-point numbers")
-    radius = tensors.get("radius", torch.zeros(0))
-    if radius.dim() != 1 or (radius < 0).any():
-        raise ValueError("its radius must be (steps,), at least 0 at each")
     return tensors, about
 
 

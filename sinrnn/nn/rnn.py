@@ -1,12 +1,14 @@
 """SinRNN, the cell with its readout, as an nn.Module."""
 
 import copy
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
+from torch.nn.utils.parametrize import is_parametrized
 
 from sinrnn.nn import _interop, _padding, _reference, functional
 from sinrnn.nn._validation import check
@@ -39,13 +41,6 @@ class SinRNN(nn.Module):
         Who: Readout weights (O, H).
         bh: Bias of the cell (H), or None.
         bo: Bias of the readout (O), or None.
-        window: Steps of the windows it was trained on, or None. Where it is set, `rollout` reads
-            a window of that length afresh for every prediction, unless the network carries on.
-        carries: Whether it was trained to carry its state on in closed loop.
-        radius: Half-widths of intervals around a rollout, in the units that the network gives, by
-            step (K,), that hold 90 % of what comes; or None.
-        horizon: Steps from the end of a window to what it was trained to predict.
-        scaling: The mean and scale that `rescaled` has folded into the weights.
 
     Raises:
         ValueError: A size or bptt_steps is below 1, init is unknown, or dtype is not a
@@ -89,11 +84,6 @@ class SinRNN(nn.Module):
             raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}")
         self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, output_size
         self.bptt_steps, self.init = bptt_steps, init
-        self.window: int | None = None
-        self.carries = False
-        self.radius: Tensor | None = None
-        self.horizon = 1
-        self.scaling = (0.0, 1.0)
 
         def empty(*shape: int) -> nn.Parameter:
             return nn.Parameter(torch.empty(*shape, device=device, dtype=dtype))
@@ -128,7 +118,12 @@ class SinRNN(nn.Module):
             True
         """
         with torch.no_grad():
-            INITS[self.init](self._named())
+            Wih, Whh, Who, bh, bo = (w if w is None else torch.empty_like(w) for w in self._named())
+            drawn = Weights(Wih, Whh, Who, bh, bo)  # type: ignore[arg-type]
+            INITS[self.init](drawn)
+            for name, weight in drawn._asdict().items():
+                if weight is not None:
+                    self._set(name, weight, exact=False)
 
     def forward(
         self, x: Tensor, h0: Tensor | None = None, *, lengths: Tensor | None = None
@@ -254,25 +249,25 @@ class SinRNN(nn.Module):
         h = torch.tanh(a if h is None else torch.addmm(a, h, Whh.t()))
         return h, linear(h, Who, bo)
 
-    def rollout(self, x: Tensor, steps: int, h0: Tensor | None = None) -> Tensor:
+    def rollout(
+        self, x: Tensor, steps: int, h0: Tensor | None = None, *, window: int | None = None
+    ) -> Tensor:
         """Predict in closed loop: each prediction becomes the next input.
 
-        A network that has a `window` was taught to predict from windows of that length, starting
-        from h0; it does so here, with a window that slides over its own predictions. A network
-        without one, or one that `carries`, reads x once and carries its state on, as `step` does.
-
         Args:
-            x: What came before, (B, T, D) or (T, D), with at least `window` steps.
+            x: What came before, (B, T, D) or (T, D).
             steps: Predictions to make.
             h0: State before the first input, (B, H) or (H,); None is zeros.
+            window: Read afresh, from h0, the last `window` samples for each prediction, its own
+                among them. None reads x once and carries the state on, as `step` does.
 
         Returns:
             The predictions (B, steps, O), or (steps, O).
 
         Raises:
             TypeError: As in `forward`.
-            ValueError: As in `forward`; output_size is not input_size; horizon is not 1; steps is
-                below 1; x is shorter than the window.
+            ValueError: As in `forward`; output_size is not input_size; steps or window is below 1;
+                x is shorter than the window.
 
         Example:
             >>> net, x = SinRNN(), torch.sin(torch.arange(50) * 0.2)[None, :, None]
@@ -281,17 +276,17 @@ class SinRNN(nn.Module):
             torch.Size([1, 100, 1])
         """
         if _reference.autocast(x):
-            return _reference.uncast(lambda x, h0: self.rollout(x, steps, h0), self.Whh, x, h0)
+            again = partial(self.rollout, window=window)
+            return _reference.uncast(lambda x, h0: again(x, steps, h0), self.Whh, x, h0)
         self._check_loop()
-        if self.horizon != 1:
-            raise ValueError(f"a rollout needs a network of horizon 1, got {self.horizon}")
-        if steps < 1:
-            raise ValueError(f"steps must be at least 1, got {steps}")
+        for name, count in {"steps": steps, "window": window}.items():
+            if count is not None and count < 1:
+                raise ValueError(f"{name} must be at least 1, got {count}")
         x, h0, one = self._batched(x, h0)
-        if self.window and not self.carries:
-            y = self._slide(x, steps, h0)
-        else:
+        if window is None:
             y = self.unroll(x, h0, ahead=steps - 1)[1][:, -steps:]
+        else:
+            y = self._slide(x, steps, h0, window)
         return y[0] if one else y
 
     def _check_loop(self) -> None:
@@ -301,15 +296,14 @@ class SinRNN(nn.Module):
                 f"as input_size, got {self.output_size}"
             )
 
-    def _slide(self, x: Tensor, steps: int, h0: Tensor | None) -> Tensor:
-        assert self.window is not None
+    def _slide(self, x: Tensor, steps: int, h0: Tensor | None, window: int) -> Tensor:
         check(x, h0, self.Wih, self.Whh, self.bh, self.bptt_steps)
-        if x.shape[1] < self.window:
-            raise ValueError(f"x must have at least {self.window} steps, got {x.shape[1]}")
-        known = list(x[:, -self.window :].unbind(1))
+        if x.shape[1] < window:
+            raise ValueError(f"x must have at least {window} steps, got {x.shape[1]}")
+        known = list(x[:, -window:].unbind(1))
         for _ in range(steps):
-            known.append(self(torch.stack(known[-self.window :], 1), h0))
-        return torch.stack(known[self.window :], 1)
+            known.append(self(torch.stack(known[-window:], 1), h0))
+        return torch.stack(known[window:], 1)
 
     def _weights(self) -> tuple[Any, Any, Any, Any, Any]:
         """Wih, Whh, bh, Who, bo."""
@@ -321,6 +315,28 @@ class SinRNN(nn.Module):
 
     def _named(self) -> Weights:
         return Weights(self.Wih, self.Whh, self.Who, self.bh, self.bo)
+
+    def _set(self, name: str, value: Tensor, *, exact: bool = True) -> None:
+        """Give a weight a value, through its parametrization where it has one.
+
+        Raises:
+            ValueError: It cannot have that value; it is as it was.
+        """
+        if self._parameters.get(name) is not None:
+            self._parameters[name].copy_(value)  # type: ignore[union-attr]
+            return
+        before = copy.deepcopy(self.state_dict())
+        reason = "it is computed from other tensors, as torch.nn.utils.prune does"
+        if is_parametrized(self, name):
+            try:
+                setattr(self, name, value)
+                if not exact or torch.allclose(getattr(self, name), value, rtol=1e-4, atol=1e-6):
+                    return
+                reason = "its parametrization gives another"
+            except (NotImplementedError, RuntimeError, ValueError) as error:
+                reason = " ".join(str(error).split())
+            self.load_state_dict(before)
+        raise ValueError(f"{name} cannot be set: {reason}; remove that first")
 
     def _batched(self, x: Tensor, h0: Tensor | None) -> tuple[Tensor, Tensor | None, bool]:
         """X and h0 with a batch dimension, and whether it was added."""
@@ -370,43 +386,29 @@ class SinRNN(nn.Module):
             states = torch.cat([states, torch.ones_like(states[:, :1])], 1)
         least = max(torch.finfo(h.dtype).eps, rcond)
         found = torch.linalg.lstsq(states, y.double().cpu(), rcond=least, driver="gelsd")
-        self.Who.copy_(found.solution[: self.hidden_size].t())
-        if self.bo is not None:
-            self.bo.copy_(found.solution[-1])
+        bo = found.solution[-1] if self.bo is not None else None
+        self.set_readout(found.solution[: self.hidden_size].t(), bo)
 
     @torch.no_grad()
-    def rescaled(self, mean: float, scale: float) -> Self:
-        """The same network in other units: reads and gives mean + scale * z instead of z.
-
-        The units are folded into the weights: Wih / scale, bh - Wih mean / scale, scale Who,
-        scale bo + mean; so the copy has biases.
+    def set_readout(self, Who: Tensor, bo: Tensor | None = None) -> None:
+        """Set the readout, also where it is parametrized.
 
         Args:
-            mean: Value in the new units that is 0 in the old ones.
-            scale: What one old unit is in the new ones, above 0.
+            Who: (O, H).
+            bo: (O), or None: zeros where the network has biases.
 
-        Returns:
-            A copy with biases; for mean 0 and scale 1, a copy as it is.
+        Raises:
+            ValueError: A parametrization cannot give these; the readout is as it was.
 
         Example:
-            >>> net, x = SinRNN(), torch.randn(2, 7, 1)
-            >>> kelvin = net.rescaled(mean=273.15, scale=1.0)
-            >>> torch.allclose(kelvin(x + 273.15), net(x) + 273.15)
-            True
+            >>> net = SinRNN(hidden_size=3)
+            >>> net.set_readout(torch.zeros(1, 3))
+            >>> net(torch.randn(2, 7, 1)).flatten()
+            tensor([0., 0.], grad_fn=<ViewBackward0>)
         """
-        other = copy.deepcopy(self)
-        if mean == 0 and scale == 1:
-            return other
-        bh = torch.zeros_like(self.Whh[0]) if self.bh is None else self.bh
-        bo = torch.zeros_like(self.Who[:, 0]) if self.bo is None else self.bo
-        other.Wih.div_(scale)
-        other.bh = nn.Parameter(bh - other.Wih.sum(1) * mean)
-        other.Who.mul_(scale)
-        other.bo = nn.Parameter(bo * scale + mean)
-        if self.radius is not None:
-            other.radius = self.radius * scale
-        other.scaling = (mean + scale * self.scaling[0], scale * self.scaling[1])
-        return other
+        self._set("Who", Who.to(self.Who))
+        if self.bo is not None:
+            self._set("bo", torch.zeros_like(self.bo) if bo is None else bo.to(self.bo))
 
     @classmethod
     def from_torch(cls, rnn: nn.RNN, head: nn.Linear | None = None) -> Self:
@@ -449,7 +451,7 @@ class SinRNN(nn.Module):
         return _interop.to_torch(self._named())
 
     def save(self, path: str | Path) -> None:
-        """Write one safetensors file: weights, sizes, scaling, window, horizon, intervals.
+        """Write one safetensors file: the weights as they act, sizes, bptt_steps, init.
 
         Args:
             path: The file; what was there is replaced.
@@ -462,10 +464,7 @@ class SinRNN(nn.Module):
             >>> SinRNN.load("net.safetensors")
             SinRNN(1, 8, 1, bias=False, bptt_steps=None, init='orthogonal')
         """
-        names = ("window", "horizon", "bptt_steps", "init", "scaling", "carries")
-        radius = {} if self.radius is None else {"radius": self.radius.contiguous()}
-        about = {name: getattr(self, name) for name in names}
-        _interop.save(self.state_dict() | radius, about, path)
+        _interop.save(*self.content(), path)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -476,32 +475,48 @@ class SinRNN(nn.Module):
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: The file is not a SinRNN's, was changed since, or is of a newer format; or
-                the path is a URL or a folder.
+            ValueError: The file is not a SinRNN's, was changed since, or is of another format; it
+                is a Predictor's in other units than the cell's; or the path is a URL or a folder.
 
         Example:
             >>> SinRNN().save("net.safetensors")
             >>> SinRNN.load("net.safetensors").Whh.shape
             torch.Size([50, 50])
         """
-        return _interop.load(path, cls._loaded)
+        return _interop.load(path, cls._loaded, cls.__name__)
 
     @classmethod
     def _loaded(cls, tensors: dict[str, Tensor], about: dict[str, Any]) -> Self:
-        radius = tensors.pop("radius", None)
-        H, D = tensors["Wih"].shape
+        if about.get("units"):
+            raise ValueError(
+                f"it is a Predictor's, in units of its own ({about['units']}): "
+                "Predictor.load reads it"
+            )
+        weights = {name: tensors[name] for name in Weights._fields if name in tensors}
+        return cls.made(weights, about)
+
+    def content(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What a file of this network holds: tensors, and plain values; see `made`."""
+        weights = {n: w.detach() for n, w in self._named()._asdict().items() if w is not None}
+        return weights, {"bptt_steps": self.bptt_steps, "init": self.init}
+
+    @classmethod
+    def made(cls, weights: dict[str, Tensor], about: dict[str, Any]) -> Self:
+        """A network of the given weights, which it takes as they are; see `content`.
+
+        Raises:
+            ValueError: They do not fit each other.
+        """
+        H, D = weights["Wih"].shape
         net = cls(
             D,
             H,
-            len(tensors["Who"]),
-            bias="bh" in tensors,
+            len(weights["Who"]),
+            bias="bh" in weights,
             bptt_steps=about["bptt_steps"],
             init=about["init"],
-            dtype=tensors["Wih"].dtype,
-            device="meta",  # no weights are drawn that the file's would replace at once
+            dtype=weights["Wih"].dtype,
+            device="meta",  # no weights are drawn that these would replace at once
         )
-        net.load_state_dict(tensors, assign=True)
-        net.to(tensors["Wih"])
-        net.window, net.horizon, net.scaling = about["window"], about["horizon"], about["scaling"]
-        net.radius, net.carries = radius, bool(about["carries"])
-        return net
+        net.load_state_dict(weights, assign=True)
+        return net.to(weights["Wih"])

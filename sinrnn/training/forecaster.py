@@ -15,11 +15,19 @@ from torchmetrics import MeanSquaredError
 
 from sinrnn.data.datamodule import windows_of
 from sinrnn.data.windows import Batch, predict
+from sinrnn.forecasting.predictor import Predictor
 from sinrnn.nn.functional import half_mse
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.training.checkpoint_io import CODE_KEYS, CorruptCheckpointError, read
 from sinrnn.training.online import descend
-from sinrnn.training.options import check_alone, check_data, check_plain, check_trainer, clip
+from sinrnn.training.options import (
+    check_alone,
+    check_data,
+    check_plain,
+    check_size,
+    check_trainer,
+    clip,
+)
 
 OptimizerCallable = Callable[[Iterable[Tensor]], Optimizer]
 SchedulerCallable = Callable[[Optimizer], LRScheduler | ReduceLROnPlateau]
@@ -39,8 +47,8 @@ class HalfMSE(MeanSquaredError):
 class Forecaster(pl.LightningModule):
     """Learns to predict the value after a window: many-to-one, loss half_mse.
 
-    The network works in standardised units where the data module asks for them; what goes in and
-    out, and every loss that is reported, is in the series' own units.
+    What goes in and out, and every loss that is reported, is in the series' own units, whatever
+    units the network works in.
 
     Args:
         input_size: Inputs per step, D.
@@ -49,6 +57,12 @@ class Forecaster(pl.LightningModule):
         bias: Whether the cell and the readout have biases.
         bptt_steps: Steps that the gradient reaches back; null is the whole window.
         init: How the weights start: orthogonal, linear, torch or notebook.
+        standardise: Whether the network works in units of the training split's mean and deviation.
+        log: Whether it works on logarithms; the series must be positive.
+        relative: Whether it works on differences from the last value of a window, so that level
+            and trend pass through.
+        linear: Whether a least-squares autoregression on the same window is added; the network
+            starts at zero beside it, and learns what it leaves over.
         optimizer: Any torch optimizer, by class name, with its arguments.
         scheduler: Any torch learning-rate scheduler, stepped once an epoch; null keeps the rate.
         readout_epoch: The epoch (from 0) at whose start the readout Who is solved by least
@@ -67,11 +81,11 @@ class Forecaster(pl.LightningModule):
             training, in the units that it works in.
 
     Attributes:
-        net: The `SinRNN` that learns, in the units that it works in; `network` gives a copy in
-            the series' own.
+        predictor: The `Predictor` that is trained; its units are fitted when fitting starts.
 
     Raises:
-        ValueError: As `SinRNN`; or an option is out of its range, or contradicts another.
+        ValueError: As `SinRNN` and `Predictor`; or an option is out of its range, or contradicts
+            another.
 
     Example:
         >>> from functools import partial
@@ -85,9 +99,6 @@ class Forecaster(pl.LightningModule):
         True
     """
 
-    mean: Tensor
-    scale: Tensor
-
     def __init__(
         self,
         input_size: int = 1,
@@ -96,6 +107,10 @@ class Forecaster(pl.LightningModule):
         bias: bool = False,
         bptt_steps: int | None = None,
         init: str = "orthogonal",
+        standardise: bool = False,
+        log: bool = False,
+        relative: bool = False,
+        linear: bool = False,
         optimizer: OptimizerCallable = torch.optim.Adam,
         scheduler: SchedulerCallable | None = None,
         readout_epoch: int | None = None,
@@ -107,8 +122,15 @@ class Forecaster(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["optimizer", "scheduler"])
-        self.net = SinRNN(
-            input_size, hidden_size, output_size, bias=bias, bptt_steps=bptt_steps, init=init
+        sizes = (input_size, hidden_size, output_size)
+        self.predictor = Predictor(
+            SinRNN(*sizes, bias=bias, bptt_steps=bptt_steps, init=init),
+            window=None,
+            standardise=standardise,
+            log=log,
+            relative=relative,
+            linear=linear,
+            stateful=stateful,
         )
         self.optimizer, self.scheduler = optimizer, scheduler
         self.readout_epoch, self.readout_rcond = readout_epoch, readout_rcond
@@ -124,8 +146,6 @@ class Forecaster(pl.LightningModule):
         )
         self.before: Tensor | None = None
         self.after: Tensor | None = None
-        self.register_buffer("mean", torch.zeros(()))
-        self.register_buffer("scale", torch.ones(()))
         self.norm = 0.0
         self.row: dict[str, float] = {}
         # float64: a mean over millions of windows, and losses down to 1e-30, keep their digits.
@@ -158,7 +178,7 @@ class Forecaster(pl.LightningModule):
         return model
 
     def setup(self, stage: str) -> None:
-        """Take window, horizon and scaling over from the data module.
+        """Take window and horizon from the data, and fit the units where fitting starts.
 
         Raises:
             ValueError: Options of the model, the data and the trainer contradict each other.
@@ -173,22 +193,31 @@ class Forecaster(pl.LightningModule):
                 updates=self.updates,
                 stateful=self.stateful,
                 input_noise=self.input_noise,
+                relative=self.predictor.relative,
+                linear=self.predictor.linear,
             )
-            self.net.window, self.net.horizon = data.window, data.horizon
-            self.net.carries = self.stateful or data.steps > 1
-            self.mean.fill_(data.scaling.mean)
-            self.scale.fill_(data.scaling.scale)
+            self.predictor.adopt(data.window, data.horizon, self.stateful or data.steps > 1)
+            if stage == "fit":
+                check_size(data, self.predictor.standardise)
+            if stage == "fit" and not self.predictor.calibrated:
+                self.predictor.calibrate(data.windows["train"])
+
+    @property
+    def net(self) -> SinRNN:
+        """The network that learns, in the units that it works in."""
+        return self.predictor.net
 
     def forward(self, x: Tensor) -> Tensor:
-        """Predictions for windows, both in the series' own units.
+        """Predictions for windows; see `Predictor.forward`.
 
         Args:
-            x: Windows (B, T, D).
+            x: Windows (B, T, D), in the series' units.
 
         Returns:
-            The predictions (B, O), in the weights' dtype.
+            The predictions (B,), in the same units and dtype.
         """
-        return self.mean + self.scale * self.net(self.inner(x))
+        found: Tensor = self.predictor(x)
+        return found
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch, in the units that the network works in.
@@ -199,7 +228,7 @@ class Forecaster(pl.LightningModule):
         Raises:
             FloatingPointError: The loss is not finite.
         """
-        x, y = (self.inner(part) for part in batch)
+        x, y = self.inner(*batch)
         if self.updates == "window" and len(x) > 1:
             self._learn_each(x[:-1], y[:-1])
             x, y = x[-1:], y[-1:]
@@ -329,7 +358,7 @@ class Forecaster(pl.LightningModule):
             if data is None:
                 raise TypeError("readout_epoch needs a WindowDataModule to take the windows from")
             x, y = data.windows["train"].sample(READOUT_WINDOWS)
-            self.net.fit_readout(self.inner(x), self.inner(y), self.readout_rcond)
+            self.net.fit_readout(*self.inner(x, y), self.readout_rcond)
 
     def configure_optimizers(self) -> Any:
         """The optimizer and, stepped once an epoch, the scheduler.
@@ -346,29 +375,23 @@ class Forecaster(pl.LightningModule):
         schedule = {"scheduler": self.scheduler(optimizer), "monitor": "half_mse/val"}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
-    def network(self) -> SinRNN:
-        """A copy of the network that reads and gives the series' own units.
-
-        Returns:
-            The copy; where the data was standardised, its weights hold mean and scale.
-        """
-        return self.net.rescaled(self.mean.item(), self.scale.item())
-
-    def inner(self, values: Tensor) -> Tensor:
-        """From the series' units to those the network works in, in the weights' dtype.
+    def inner(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Windows and targets as the network reads them and is to give them, in its dtype.
 
         Args:
-            values: Samples of any shape.
+            x: Windows (B, T, 1), in the series' units.
+            y: What follows them, (B, K).
 
         Returns:
-            As many values: (values - mean) / scale.
+            As much of both; see `Predictor.encode`.
         """
-        return (values.to(self.net.Wih) - self.mean) / self.scale
+        z, target = self.predictor.encode(x, y)
+        return z.to(self.net.Wih), target.to(self.net.Wih)
 
     def _log_loss(self, name: str, batch: Batch) -> None:
         x, y = batch
         metric: Any = self.losses[name]
-        metric.update(self(x).double(), y.double())
+        metric.update(self(x).double().reshape(y.shape), y.double())
         # While training, `on_validation_end` writes it.
         logger = False if self.trainer.state.fn == "fit" else None
         self.log(name, metric, prog_bar=True, add_dataloader_idx=False, logger=logger)

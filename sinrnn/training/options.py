@@ -7,6 +7,7 @@ import torch
 from torch.optim import SGD, Optimizer
 
 from sinrnn.data.datamodule import WindowDataModule
+from sinrnn.forecasting.predictor import LARGEST
 
 
 def check_alone(
@@ -53,7 +54,14 @@ def check_trainer(trainer: pl.Trainer) -> None:
 
 
 def check_data(
-    data: WindowDataModule, *, loss: str, updates: str, stateful: bool, input_noise: float
+    data: WindowDataModule,
+    *,
+    loss: str,
+    updates: str,
+    stateful: bool,
+    input_noise: float,
+    relative: bool,
+    linear: bool,
 ) -> None:
     """Refuse data, and a model of these arguments, that do not go together.
 
@@ -73,11 +81,34 @@ def check_data(
             f"model.stateful and data.num_streams need each other, got {carry} and {num_streams}",
         ),
         (
+            (relative or linear) and ahead,
+            "relative and linear are of windows that are read afresh: data.steps must be 1, got "
+            f"{data.steps}",
+        ),
+        (linear and every, "linear is added to the last output: model.loss must be last"),
+        (
             updates == "window" and more,
             "updates: window learns the last output alone: data.steps must be 1, "
             "data.num_streams 0, model.loss last and model.input_noise 0",
         ),
     )
+
+
+def check_size(data: WindowDataModule, standardise: bool) -> None:
+    """Refuse values whose loss no float32 can hold.
+
+    Raises:
+        ValueError: A split has such.
+    """
+    most = LARGEST**2 if standardise else LARGEST
+    for name, windows in data.windows.items():
+        largest = max(abs(end.item()) for end in windows.values.aminmax())
+        if largest > most:
+            instead = "" if standardise else ", or set model.standardise"
+            raise ValueError(
+                f"the {name} split {list(data.splits[name])}: its values must be at most "
+                f"{most:.0e}, got {largest:.3g}: give the series in a larger unit{instead}"
+            )
 
 
 def _refuse(*cases: tuple[bool, str]) -> None:

@@ -1,0 +1,435 @@
+"""Predictor: a SinRNN, and what makes its numbers a forecast of a series."""
+
+import math
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from sinrnn.data.series import Series
+from sinrnn.data.windows import Windows
+from sinrnn.forecasting.forecast import Forecast
+from sinrnn.nn import _interop
+from sinrnn.nn.rnn import SinRNN
+
+FAR = 10  # deviations of the training split: nothing is learnt of what lies beyond
+LARGEST = 1e15  # squares of so large values sum to less than 3e38 over 1e8 windows, in float32
+UNITS = ("standardise", "log", "relative", "linear")
+FITTED = 20_000  # windows that units and linear part are fitted to: plenty for so few numbers
+
+
+class Predictor(nn.Module):
+    """A network in the units of its series, with the window it reads and the horizon it predicts.
+
+    It reads windows in the series' own units and dtype and gives the value `horizon` steps after
+    each. In between, for a window x[1..T],
+
+        v = log(x)                 where `log`
+        v = v - v[T]               where `relative`: level and trend pass through
+        z = (v - mean) / scale     where `standardise`; mean is 0 where `relative`
+        z[T+horizon] = net(z) (+ coefficients z + intercept, where `linear`)
+
+    and back. All but the network is float64. The state_dict holds everything that a prediction
+    needs, so that no checkpoint, pickle or other process can lose a part of it.
+
+    Args:
+        net: The network; D = O = 1 for all but a prediction in its own units.
+        window: Samples read, T. None: those of the data, taken when fitting starts.
+        horizon: Steps from a window's end to what is predicted.
+        standardise: Whether the network works in units of the training split's deviation.
+        log: Whether it works on logarithms; the series must be positive.
+        relative: Whether it works on differences from a window's last value.
+        linear: Whether a least-squares autoregression on the same window is added.
+        stateful: Whether `rollout` carries the state on, instead of reading each window afresh.
+
+    Attributes:
+        mean: What `standardise` takes off, float64, ().
+        scale: What it divides by, float64, ().
+        coefficients: Of the linear part, float64, (T,), or empty.
+        intercept: Of the linear part, float64, ().
+        radius: Half-widths of the intervals around a rollout that hold 90 % of what comes, by step,
+            float64, (K,), inf where that is not known; in the series' units.
+        calibrated: Whether `calibrate` was called.
+
+    Raises:
+        TypeError: net is not a SinRNN.
+        ValueError: window or horizon is below 1; or options exclude each other.
+
+    Example:
+        >>> from sinrnn import Predictor
+        >>> pressure = 1013 + torch.sin(torch.arange(60, dtype=torch.float64) * 0.2)
+        >>> windows = Windows(pressure, window=4)
+        >>> predictor = Predictor(SinRNN(), window=4, standardise=True, linear=True)
+        >>> predictor.calibrate(windows)
+        >>> x, y = windows[:]
+        >>> torch.allclose(predictor(x), y[:, 0])  # a sine is linear in its last two samples
+        True
+    """
+
+    mean: Tensor
+    scale: Tensor
+    coefficients: Tensor
+    intercept: Tensor
+    radius: Tensor
+
+    def __init__(
+        self,
+        net: SinRNN,
+        *,
+        window: int | None,
+        horizon: int = 1,
+        standardise: bool = False,
+        log: bool = False,
+        relative: bool = False,
+        linear: bool = False,
+        stateful: bool = False,
+    ) -> None:
+        super().__init__()
+        if not isinstance(net, SinRNN):
+            raise TypeError(f"net must be a SinRNN, got {type(net).__name__}")
+        for name, steps in {"window": window, "horizon": horizon}.items():
+            if steps is not None and steps < 1:
+                raise ValueError(f"{name} must be at least 1 step, got {steps}")
+        self.net, self.window, self.horizon, self.stateful = net, window, horizon, stateful
+        self.standardise, self.log, self.relative, self.linear = standardise, log, relative, linear
+        self.calibrated = False
+        if not self.in_own_units and (net.input_size, net.output_size) != (1, 1):
+            raise ValueError(
+                f"{self.units} are of one series: input_size and output_size must be 1, got "
+                f"{net.input_size} and {net.output_size}"
+            )
+        self._check_stateful()
+        numbers = {"mean": [], "scale": [], "intercept": [], "coefficients": [0], "radius": [0]}
+        for name, shape in numbers.items():
+            number = torch.zeros(shape, dtype=torch.float64, device=net.Wih.device)
+            self.register_buffer(name, number)
+        self.scale += 1
+
+    def _check_stateful(self) -> None:
+        if self.stateful and (self.relative or self.linear):
+            raise ValueError(
+                f"{'relative' if self.relative else 'linear'} is for windows that are read afresh, "
+                "and a stateful predictor reads none"
+            )
+
+    @property
+    def in_own_units(self) -> bool:
+        """Whether the network itself reads and gives the series' units."""
+        return not any(getattr(self, name) for name in UNITS)
+
+    @property
+    def units(self) -> str:
+        """The options that are set, by name."""
+        return ", ".join(name for name in UNITS if getattr(self, name))
+
+    def extra_repr(self) -> str:
+        """Window, horizon and units that repr shows."""
+        return f"window={self.window}, horizon={self.horizon}, units={self.units or 'own'}"
+
+    # What a state_dict holds
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """The plain values, for the state_dict."""
+        names = ("window", "horizon", "stateful", "calibrated", *UNITS)
+        return {name: getattr(self, name) for name in names}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Take them up.
+
+        Raises:
+            ValueError: They make no sense.
+        """
+        for name, before in self.get_extra_state().items():
+            value = state[name]
+            counted = name in ("window", "horizon") and isinstance(value, int) and value >= 1
+            unset = name == "window" and value is None
+            if not (counted or unset or isinstance(value, bool)) or isinstance(before, bool) != (
+                isinstance(value, bool)
+            ):
+                raise ValueError(f"its {name} is {value!r}")
+            setattr(self, name, value)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **options: Any
+    ) -> None:
+        for name in ("coefficients", "radius"):  # which have the length of what is loaded
+            found = state_dict.get(prefix + name)
+            if isinstance(found, Tensor):
+                setattr(self, name, getattr(self, name).new_zeros(found.shape))
+        super()._load_from_state_dict(state_dict, prefix, *args, **options)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Move as any module does, but keep float64 what is float64."""
+        before = dict(self._buffers)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, number in before.items():
+            moved = self._buffers[name]
+            if number is not None and moved is not None and moved.dtype != number.dtype:
+                self._buffers[name] = number.to(moved.device)
+        return self
+
+    # Units
+
+    def adopt(self, window: int, horizon: int, stateful: bool) -> None:
+        """Take from the data what the windows are like, or refuse data that does not fit.
+
+        Args:
+            window: Samples in a window.
+            horizon: Steps from its end to its target.
+            stateful: Whether training carries the state on.
+
+        Raises:
+            ValueError: This predictor has another window or horizon.
+        """
+        if self.window is None:
+            self.window, self.horizon, self.stateful = window, horizon, stateful
+            self._check_stateful()
+        if (self.window, self.horizon) != (window, horizon):
+            raise ValueError(
+                f"the model reads windows of {self.window} and predicts {self.horizon} ahead, the "
+                f"data has windows of {window} and horizon {horizon}: give it data of its own kind"
+            )
+
+    @torch.no_grad()
+    def calibrate(self, windows: Windows) -> None:
+        """Fit units and linear part to windows of the training split; the readout starts at zero.
+
+        Args:
+            windows: Of the training split alone.
+
+        Raises:
+            ValueError: The split is constant, or has values that cannot be used.
+        """
+        self.mean.zero_()
+        self.scale.fill_(1.0)
+        x, y = (part.double() for part in windows.sample(FITTED))
+        seen = windows.values.double()
+        if self.relative:
+            seen = self._units(torch.cat([x[..., 0], y[:, :1]], 1), self._last(x[..., 0]))
+        elif self.log:
+            seen = self._units(seen, None)
+        if self.standardise:
+            mean = 0.0 if self.relative else seen.mean().item()
+            scale = (seen - mean).square().mean().sqrt().item()
+            if seen.min() == seen.max():
+                raise ValueError("standardise: the train split is constant, its deviation is 0")
+            if scale < 1 / LARGEST**2:
+                raise ValueError(
+                    f"standardise: the train split's deviation is {scale:.3g}, too small for "
+                    "float32: give the series in a smaller unit"
+                )
+            self.mean.fill_(mean)
+            self.scale.fill_(scale)
+        if self.linear:
+            z, target = self.encode(x, y[:, :1])
+            ones = torch.ones_like(z[:, 0])
+            columns = torch.cat([z[..., 0], ones], 1)
+            found = torch.linalg.lstsq(columns, target, driver="gelsd").solution[:, 0]
+            self.coefficients, self.intercept = found[:-1].contiguous(), found[-1].clone()
+            self.net.set_readout(torch.zeros_like(self.net.Who), None)
+        self.calibrated = True
+
+    def _last(self, x: Tensor) -> Tensor | None:
+        """What `relative` takes off: the last values of windows (N, T), (N, 1)."""
+        if not self.relative:
+            return None
+        last = x[:, -1:].double()
+        return last.log() if self.log else last
+
+    def _units(self, values: Tensor, last: Tensor | None) -> Tensor:
+        """Values (N, K) as numbers that the network works with, float64."""
+        v = values.double()
+        if self.log:
+            if not (v > 0).all():
+                raise ValueError(f"log needs values above 0, got {v.min().item():.4g}")
+            v = v.log()
+        if last is not None:
+            v = v - last
+        return (v - self.mean) / self.scale if self.standardise else v
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Windows and what follows them, as the numbers that the network reads and is to give.
+
+        Args:
+            x: Windows (N, T, 1), in the series' units.
+            y: Values after them, (N, K); None is none.
+
+        Returns:
+            Windows (N, T, 1) and targets (N, K), less the linear part once that is fitted; float64,
+            or as given where the network works in the series' units.
+        """
+        y = x[:, :0, 0] if y is None else y
+        if self.in_own_units:
+            return x, y
+        last = self._last(x[..., 0])
+        z, target = self._units(x[..., 0], last), self._units(y, last)
+        if self.linear and len(self.coefficients):
+            target = target - self._linear(z)[:, None]
+        return z[..., None], target
+
+    def decode(self, made: Tensor, x: Tensor) -> Tensor:
+        """What the network gives for windows (N, T, 1), (N, K), in the series' units, float64."""
+        y = made.double()
+        if self.in_own_units:
+            return y
+        last = self._last(x[..., 0])
+        if self.linear:
+            y = y + self._linear(self._units(x[..., 0], last))[:, None]
+        if self.standardise:
+            y = self.mean + self.scale * y
+        if last is not None:
+            y = y + last
+        return y.exp() if self.log else y
+
+    def _linear(self, z: Tensor) -> Tensor:
+        return z @ self.coefficients + self.intercept
+
+    # Predictions
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """The value `horizon` steps after each window.
+
+        Args:
+            windows: (N, T) or (N, T, D), in the series' units.
+
+        Returns:
+            The predictions, (N,), or (N, O) of more outputs than one; in the windows' dtype.
+
+        Raises:
+            ValueError: T is not `window`.
+        """
+        x = windows[..., None] if windows.dim() == 2 else windows
+        if self.window is not None and x.shape[1] != self.window:
+            raise ValueError(f"windows must be of {self.window} samples, got {tuple(x.shape)}")
+        made = self.net(self.encode(x)[0].to(self.net.Wih))
+        found = self.decode(made, x).to(x.dtype if x.is_floating_point() else torch.float64)
+        return found[:, 0] if found.shape[1] == 1 else found
+
+    def rollout(self, values: Tensor, steps: int) -> Tensor:
+        """Predict in closed loop: each prediction becomes the next sample.
+
+        Args:
+            values: What came before, (points,) or (N, points), at least `window` of them.
+            steps: Predictions to make.
+
+        Returns:
+            The predictions, (steps,) or (N, steps), float64, in the series' units.
+
+        Raises:
+            ValueError: horizon is not 1, steps is below 1, or there are too few values.
+        """
+        x = values[None] if values.dim() == 1 else values
+        if self.horizon != 1:
+            raise ValueError(f"a rollout needs horizon 1, got {self.horizon}")
+        if steps < 1:
+            raise ValueError(f"steps must be at least 1, got {steps}")
+        window = self.window or x.shape[1]
+        if x.shape[1] < window:
+            raise ValueError(f"the network reads {window} points, the series has {x.shape[1]}")
+        if self.in_own_units or self.stateful:
+            z = self.encode(x[..., None])[0].to(self.net.Wih)
+            made = self.net.rollout(z, steps, window=None if self.stateful else window)[..., 0]
+            made = self.decode(made, x[..., None])
+        else:
+            known = torch.cat([x[:, -window:].double(), x.new_zeros(len(x), steps).double()], 1)
+            for step in range(window, window + steps):
+                known[:, step] = self(known[:, step - window : step])
+            made = known[:, window:]
+        return made[0] if values.dim() == 1 else made
+
+    @torch.no_grad()
+    def forecast(self, series: Series | Tensor, steps: int) -> Forecast:
+        """Read the end of a series, then go on in closed loop.
+
+        Args:
+            series: The series, or its values (points,).
+            steps: Predictions to make.
+
+        Raises:
+            ValueError: As `rollout`; or the values are not like those that were learnt from.
+        """
+        values = series.values() if isinstance(series, Series) else series
+        window = self.window or len(values)
+        if self.net.input_size != 1:
+            raise ValueError(
+                f"a forecast needs a network that reads 1 series, got {self.net.input_size}"
+            )
+        read = values[-window:].double()
+        middle, mean, scale = read.median().item(), self.mean.item(), self.scale.item()
+        known = self.standardise and not (self.relative or self.log)
+        if known and abs(middle - mean) > FAR * scale:
+            raise ValueError(
+                f"the network has learnt from values around {mean:.4g} with deviation {scale:.4g}, "
+                f"the last {window} of this series lie around {middle:.4g}: "
+                "is it another series, column or unit?"
+            )
+        made = self.rollout(values if len(values) < window else read, steps)
+        radius = torch.full_like(made, math.nan)
+        found = self.radius[:steps].to(radius)
+        radius[: len(found)] = found.where(found.isfinite(), math.nan)
+        return Forecast(len(values), read, made, radius)
+
+    # Copies and files
+
+    def copy(self) -> Self:
+        """A predictor of the same values, without hooks and parametrizations; on the CPU."""
+        return self._made(*self._content())
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file that holds everything.
+
+        Args:
+            path: The file; what was there is replaced.
+
+        Raises:
+            OSError: The file cannot be written; what was there is as it was.
+
+        Example:
+            >>> from sinrnn import Predictor
+            >>> Predictor(SinRNN(hidden_size=8), window=4).save("wave.safetensors")
+            >>> Predictor.load("wave.safetensors").window
+            4
+        """
+        _interop.save(*self._content(), path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The predictor that `save` wrote, on the CPU, to the same bits; runs no code of the file.
+
+        Args:
+            path: The file.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: The file is not a Predictor's, was changed since, or is of another format;
+                or the path is a URL or a folder.
+        """
+        return _interop.load(path, cls._made, cls.__name__)
+
+    def _content(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors, about = self.net.content()
+        numbers = {name: number for name, number in self._buffers.items() if number is not None}
+        return (
+            {name: tensor.detach().cpu().clone() for name, tensor in (tensors | numbers).items()},
+            about | {"units": self.units, "predictor": self.get_extra_state()},
+        )
+
+    @classmethod
+    def _made(cls, tensors: dict[str, Tensor], about: dict[str, Any]) -> Self:
+        if "predictor" not in about:  # a SinRNN's
+            return cls(SinRNN.made(tensors, about), window=None)
+        numbers = ("mean", "scale", "coefficients", "intercept", "radius")
+        found = {name: tensors.pop(name) for name in numbers}
+        made = cls(SinRNN.made(tensors, about), window=None)
+        made.set_extra_state(about["predictor"])
+        for name, number in found.items():
+            shape = {"coefficients": 1, "radius": 1}.get(name, 0)
+            if number.dtype != torch.float64 or number.dim() != shape:
+                raise ValueError(f"its {name} is {number.dtype} {tuple(number.shape)}")
+            setattr(made, name, number)
+        if not (made.scale > 0 and (made.radius >= 0).all()):
+            raise ValueError("its scale and radius must be above 0")
+        if made.linear and made.calibrated and len(made.coefficients) != made.window:
+            raise ValueError("its coefficients are not as many as its window has samples")
+        return made
