@@ -25,7 +25,7 @@ import torch
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sinrnn import SinRNN
+from sinrnn import Predictor
 from sinrnn.callbacks import final_report
 from sinrnn.cli.forecast import main as forecast
 from sinrnn.cli.train import main as train
@@ -225,7 +225,7 @@ def killed_at_the_end(
 
 def all_whole(run: Path) -> bool:
     """Whether what the end of a run has written is whole."""
-    SinRNN.load(run / "model.safetensors")
+    Predictor.load(run / "model.safetensors")
     report = (run / "report.md").read_text().endswith("```\n")
     return report and all(path.read_bytes().endswith(PNG_END) for path in run.rglob("*.png"))
 
@@ -271,7 +271,7 @@ def outcome(folder: Path) -> dict[str, Any]:
         found |= {f"{name}/{key}": content[key] for key in ("state_dict", "optimizer_states")}
         found[f"{name}/steps"] = content["global_step"], content["epoch"], content["lr_schedulers"]
         found[f"{name}/loops"] = content["loops"]["fit_loop"]["epoch_loop.state_dict"]
-    found["model"] = dict(SinRNN.load(run / "model.safetensors").state_dict())
+    found["model"] = dict(Predictor.load(run / "model.safetensors").state_dict())
     with (run / "metrics.csv").open() as file:
         found["metrics.csv"] = list(csv.DictReader(file))
     events = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload()

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from sinrnn import Predictor
+
 # All different, so that a swapped axis cannot pass; K is the bptt_steps, between 1 and T.
 B, T, D, H, O, K = 6, 7, 2, 5, 3, 4  # noqa: E741 - the design's names
 
@@ -21,6 +23,18 @@ def assert_close(actual, expected):
     values = actual.values() if isinstance(actual, dict) else actual
     dtype = actual.dtype if isinstance(actual, torch.Tensor) else next(iter(values)).dtype
     torch.testing.assert_close(actual, expected, **TOLERANCE[dtype])
+
+
+def predictor(net, window=None, horizon=1, *, scaling=(0.0, 1.0), stateful=False, radius=None):
+    """A Predictor around a network, standardised where a scaling is given."""
+    standardise = tuple(scaling) != (0.0, 1.0)
+    options = {"window": window, "horizon": horizon, "stateful": stateful}
+    made = Predictor(net, standardise=standardise, **options)
+    made.mean.fill_(scaling[0])
+    made.scale.fill_(scaling[1])
+    if radius is not None:
+        made.radius = torch.as_tensor(radius, dtype=torch.float64)
+    return made
 
 
 def cell(B=B, T=T, D=D, H=H, *, h0=True, bias=True):

@@ -51,6 +51,7 @@ PRIVATE = {
     "callbacks/checkpoint.py": {"_checkpoint_connector", "_should_accumulate"},
     "callbacks/tensorboard.py": {"_get_file_writer"},
     "cli/messages.py": {"_print_message"},
+    "forecasting/predictor.py": {"_apply", "_load_from_state_dict"},
     "nn/_reference.py": {
         "_C",
         "_autograd",
@@ -82,9 +83,10 @@ MOST = 300
 # Files that are longer, and how long they may be.
 LONG = {
     "evaluation/plots.py": 308,
-    "nn/rnn.py": 516,
-    "run.py": 406,
-    "training/forecaster.py": 375,
+    "forecasting/predictor.py": 439,
+    "nn/rnn.py": 540,
+    "run.py": 400,
+    "training/forecaster.py": 397,
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import markdown
 import torch
 
-from sinrnn import FileSeries, SinRNN
+from sinrnn import FileSeries, Predictor
 from sinrnn.callbacks import final_report
 from sinrnn.cli.train import main
 from sinrnn.data.windows import Windows, predict
@@ -33,7 +33,7 @@ def test_sunspots_are_forecast_as_well_as_promised(tmp_path, monkeypatch):
     with contextlib.chdir(tmp_path):
         for seed in range(5):
             assert main([*args, "--seed_everything", f"{seed}"]) == 0
-            net = SinRNN.load(f"runs/series/version_{seed}/model.safetensors")
+            net = Predictor.load(f"runs/series/version_{seed}/model.safetensors")
             windows = Windows(test, net.window)
             mse = 2 * half_mse(predict(net, windows).double(), windows.targets)
             found.append(mse / learnt.var(correction=0))

@@ -31,7 +31,7 @@ from lightning.pytorch.strategies import Strategy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from sinrnn import Forecaster, Series, SinRNN
+from sinrnn import Forecaster, Predictor, Series, SinRNN
 from sinrnn.callbacks import final_report
 from sinrnn.cli import allowed, diagnose, forecast
 from sinrnn.cli import train as cli
@@ -624,7 +624,7 @@ def test_checkpoint_of_a_run_names_no_code_and_loads(trained):
     found = read(path)["hyper_parameters"]
     assert not {"_instantiator", "_class_path", "optimizer", "scheduler"} & set(found)
     model = Forecaster.load_from_checkpoint(path)
-    net = SinRNN.load(trained / "model.safetensors")
+    net = Predictor.load(trained / "model.safetensors")
     x = torch.randn(3, 4, 1, dtype=torch.float32)
     torch.testing.assert_close(model.to(torch.float32)(x), net(x))
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
-from sinrnn import SinRNN, filesystem
+from sinrnn import Predictor, SinRNN, Windows, filesystem
 from sinrnn.callbacks import final_report
 from sinrnn.cli import diagnose, export, forecast
 from sinrnn.cli import train as cli
@@ -191,23 +191,36 @@ def test_pipe_in_place_of_a_model_or_checkpoint_is_refused(refused):
         ("radius", torch.tensor([torch.nan])),
         ("radius", torch.ones(2, 2)),
         ("radius", torch.ones(())),
-        ("scaling", (torch.inf, 1.0)),
-        ("scaling", (0.0, torch.nan)),
-        ("scaling", (0.0, torch.inf)),
-        ("scaling", (0.0, -1.0)),
-        ("scaling", (0.0,)),
+        ("radius", torch.ones(2, dtype=torch.float32)),
+        ("mean", torch.tensor(torch.inf)),
+        ("scale", torch.tensor(torch.nan)),
+        ("scale", torch.tensor(0.0)),
+        ("scale", torch.tensor(-1.0)),
+        ("coefficients", torch.ones(3)),
     ],
 )
 def test_model_whose_numbers_make_no_sense_is_refused(tmp_path, name, value):
     """Its checksum fits: whoever writes a file can write that, too."""
-    net = SinRNN(hidden_size=5, dtype=torch.float32)
-    about = {"window": 4, "horizon": 1, "bptt_steps": None, "init": "torch", "carries": False}
-    about["scaling"] = value if name == "scaling" else (0.0, 1.0)
-    tensors = net.state_dict() | ({} if name == "scaling" else {name: value})
+    made = Predictor(SinRNN(hidden_size=5), window=4, standardise=True, linear=True)
+    made.calibrate(Windows(torch.sin(torch.arange(60.0)), 4))
+    tensors, about = made.content()
+    path = tmp_path / "theirs.safetensors"
+    _interop.save(tensors | {name: value}, about, path)
+    with pytest.raises(ValueError, match=r"theirs\.safetensors is not a Predictor file: [^\n]+$"):
+        Predictor.load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("window", 0), ("window", "4"), ("horizon", None), ("horizon", 1.0), ("log", 1), ("more", 2)],
+)
+def test_model_whose_values_make_no_sense_is_refused(tmp_path, name, value):
+    tensors, about = Predictor(SinRNN(hidden_size=5), window=4).content()
+    about["predictor"] = about["predictor"] | {name: value}
     path = tmp_path / "theirs.safetensors"
     _interop.save(tensors, about, path)
-    with pytest.raises(ValueError, match=r"theirs\.safetensors is not a SinRNN file: [^\n]+$"):
-        SinRNN.load(path)
+    with pytest.raises(ValueError, match=r"theirs\.safetensors is not a Predictor file: [^\n]+$"):
+        Predictor.load(path)
 
 
 def test_steps_beyond_reason_are_refused(trained, capsys):

@@ -10,7 +10,7 @@ from tqdm import tqdm
 class Progress(ProgressBar):
     """One line for the whole of training: epoch, steps, time left, both losses."""
 
-    bar: "tqdm[object] | None" = None
+    bar: "tqdm | None" = None
     is_disabled = False
 
     def disable(self) -> None:

@@ -96,8 +96,8 @@ class Predictor(nn.Module):
         self.calibrated = False
         if not self.in_own_units and (net.input_size, net.output_size) != (1, 1):
             raise ValueError(
-                f"{self.units} are of one series: input_size and output_size must be 1, got "
-                f"{net.input_size} and {net.output_size}"
+                f"units ({self.units}) are of one series: input_size and output_size must be 1, "
+                f"got {net.input_size} and {net.output_size}"
             )
         self._check_stateful()
         numbers = {"mean": [], "scale": [], "intercept": [], "coefficients": [0], "radius": [0]}
@@ -140,13 +140,16 @@ class Predictor(nn.Module):
         Raises:
             ValueError: They make no sense.
         """
-        for name, before in self.get_extra_state().items():
+        known = self.get_extra_state()
+        if state.keys() != known.keys():
+            raise ValueError(f"it says {', '.join(state)}, and must say {', '.join(known)}")
+        for name, before in known.items():
             value = state[name]
-            counted = name in ("window", "horizon") and isinstance(value, int) and value >= 1
-            unset = name == "window" and value is None
-            if not (counted or unset or isinstance(value, bool)) or isinstance(before, bool) != (
-                isinstance(value, bool)
-            ):
+            if isinstance(before, bool):
+                fits = isinstance(value, bool)
+            else:
+                fits = type(value) is int and value >= 1
+            if not fits and not (name == "window" and value is None):
                 raise ValueError(f"its {name} is {value!r}")
             setattr(self, name, value)
 
@@ -161,12 +164,12 @@ class Predictor(nn.Module):
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         """Move as any module does, but keep float64 what is float64."""
-        before = dict(self._buffers)
+        before = dict(self.named_buffers(recurse=False))
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, number in before.items():
-            moved = self._buffers[name]
-            if number is not None and moved is not None and moved.dtype != number.dtype:
-                self._buffers[name] = number.to(moved.device)
+            moved = getattr(self, name)
+            if moved.dtype != number.dtype:
+                setattr(self, name, number.to(moved.device))
         return self
 
     # Units
@@ -321,7 +324,7 @@ class Predictor(nn.Module):
         """
         x = values[None] if values.dim() == 1 else values
         if self.horizon != 1:
-            raise ValueError(f"a rollout needs horizon 1, got {self.horizon}")
+            raise ValueError(f"a rollout needs a network of horizon 1, got {self.horizon}")
         if steps < 1:
             raise ValueError(f"steps must be at least 1, got {steps}")
         window = self.window or x.shape[1]
@@ -374,7 +377,7 @@ class Predictor(nn.Module):
 
     def copy(self) -> Self:
         """A predictor of the same values, without hooks and parametrizations; on the CPU."""
-        return self._made(*self._content())
+        return self._made(*self.content())
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file that holds everything.
@@ -391,7 +394,7 @@ class Predictor(nn.Module):
             >>> Predictor.load("wave.safetensors").window
             4
         """
-        _interop.save(*self._content(), path)
+        _interop.save(*self.content(), path)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -407,9 +410,10 @@ class Predictor(nn.Module):
         """
         return _interop.load(path, cls._made, cls.__name__)
 
-    def _content(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def content(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What a file holds: tensors, and plain values."""
         tensors, about = self.net.content()
-        numbers = {name: number for name, number in self._buffers.items() if number is not None}
+        numbers = dict(self.named_buffers(recurse=False))
         return (
             {name: tensor.detach().cpu().clone() for name, tensor in (tensors | numbers).items()},
             about | {"units": self.units, "predictor": self.get_extra_state()},

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+NAMES = ("Wih", "Whh", "Who", "bh", "bo")
+
 
 class Weights(NamedTuple):
     """What is filled, in the order in which it is drawn; a network without biases has None."""
@@ -15,6 +17,10 @@ class Weights(NamedTuple):
     Who: Tensor
     bh: Tensor | None
     bo: Tensor | None
+
+    def named(self) -> dict[str, Tensor | None]:
+        """All of them by name."""
+        return dict(zip(NAMES, self, strict=True))
 
     def present(self) -> list[Tensor]:
         """Those that are there."""

@@ -12,7 +12,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from sinrnn.nn import _interop, _padding, _reference, functional
 from sinrnn.nn._validation import check
-from sinrnn.nn.init import INITS, Weights
+from sinrnn.nn.init import INITS, NAMES, Weights
 
 
 class SinRNN(nn.Module):
@@ -121,7 +121,7 @@ class SinRNN(nn.Module):
             Wih, Whh, Who, bh, bo = (w if w is None else torch.empty_like(w) for w in self._named())
             drawn = Weights(Wih, Whh, Who, bh, bo)  # type: ignore[arg-type]
             INITS[self.init](drawn)
-            for name, weight in drawn._asdict().items():
+            for name, weight in drawn.named().items():
                 if weight is not None:
                     self._set(name, weight, exact=False)
 
@@ -492,20 +492,38 @@ class SinRNN(nn.Module):
                 f"it is a Predictor's, in units of its own ({about['units']}): "
                 "Predictor.load reads it"
             )
-        weights = {name: tensors[name] for name in Weights._fields if name in tensors}
+        weights = {name: tensors[name] for name in NAMES if name in tensors}
         return cls.made(weights, about)
 
     def content(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """What a file of this network holds: tensors, and plain values; see `made`."""
-        weights = {n: w.detach() for n, w in self._named()._asdict().items() if w is not None}
+        """What a file of this network holds: tensors, and plain values; see `made`.
+
+        Returns:
+            The weights as they act, by name, and bptt_steps and init.
+
+        Example:
+            >>> weights, about = SinRNN(hidden_size=3).content()
+            >>> list(weights), about
+            (['Wih', 'Whh', 'Who'], {'bptt_steps': None, 'init': 'orthogonal'})
+        """
+        weights = {n: w.detach() for n, w in self._named().named().items() if w is not None}
         return weights, {"bptt_steps": self.bptt_steps, "init": self.init}
 
     @classmethod
     def made(cls, weights: dict[str, Tensor], about: dict[str, Any]) -> Self:
         """A network of the given weights, which it takes as they are; see `content`.
 
+        Args:
+            weights: By name.
+            about: bptt_steps and init.
+
         Raises:
             ValueError: They do not fit each other.
+
+        Example:
+            >>> net, x = SinRNN(hidden_size=3), torch.randn(2, 7, 1)
+            >>> torch.equal(SinRNN.made(*net.content())(x), net(x))
+            True
         """
         H, D = weights["Wih"].shape
         net = cls(

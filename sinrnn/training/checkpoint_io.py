@@ -87,8 +87,10 @@ def refuse_infinite(weights: Content) -> None:
     """
     for name, weight in weights.items():
         if isinstance(weight, Tensor) and not torch.isfinite(weight).all():
+            short = name.rpartition(".")[2]
             raise FloatingPointError(
-                f"{name} is not finite, and not saved: lower the learning rate (model.optimizer.lr)"
+                f"{short} is not finite, and not saved: lower the learning rate "
+                "(model.optimizer.lr)"
             )
 
 

@@ -116,14 +116,17 @@ def test_best_of_another_folder_is_not_the_best_of_this_one(train, tmp_path):
     assert load(made["best"])["epoch"] == 2
     assert load(best)["epoch"] == 1
     net = SinRNN.load(tmp_path / "runs/worse/version_1/model.safetensors")
-    assert torch.equal(net.Whh, load(made["best"])["state_dict"]["net.Whh"])
+    assert torch.equal(net.Whh, load(made["best"])["state_dict"]["predictor.net.Whh"])
 
 
 # Files
 
 
 def content():
-    weights = {"net.Whh": torch.randn(3, 4), "net.bh": torch.randn(5, dtype=torch.float32)}
+    weights = {
+        "predictor.net.Whh": torch.randn(3, 4),
+        "predictor.net.bh": torch.randn(5, dtype=torch.float32),
+    }
     return {"state_dict": weights, "global_step": 7, "config": "a: 1\n", "loops": {"x": [1, None]}}
 
 
@@ -260,8 +263,8 @@ def test_checkpoint_is_removed_and_one_that_is_gone_is_no_error(path):
 @pytest.mark.parametrize("bad", ["nan", "inf", "-inf"])
 def test_weights_that_are_not_finite_are_not_saved(path, bad):
     before, given = path.read_bytes(), content()
-    given["state_dict"]["net.Whh"][1, 2] = float(bad)
-    with pytest.raises(FloatingPointError, match=r"^net\.Whh is not finite"):
+    given["state_dict"]["predictor.net.Whh"][1, 2] = float(bad)
+    with pytest.raises(FloatingPointError, match=r"^Whh is not finite"):
         AtomicCheckpointIO().save_checkpoint(given, path)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
@@ -386,7 +389,9 @@ def test_more_epochs_end_in_the_bits_of_a_run_that_had_them_from_the_start(train
     again = train(4, "--resume", str(half.parents[1]))["last"]
     assert again == half
     assert_same(full.parents[1], again.parents[1])
-    moved = load(again)["state_dict"]["net.Whh"] - before["state_dict"]["net.Whh"]
+    moved = (
+        load(again)["state_dict"]["predictor.net.Whh"] - before["state_dict"]["predictor.net.Whh"]
+    )
     assert moved.abs().max() > 1e-2
 
 
@@ -443,7 +448,7 @@ class Poison(Callback):
 def test_training_that_goes_wrong_leaves_the_last_good_epoch(main, tmp_path, capsys):
     (tmp_path / "worse.yaml").write_text(WORSE)
     assert main(["--config", "worse.yaml", "--trainer.max_epochs", "3"], [Poison()]) == 2
-    assert re.fullmatch(r"error: net\.Whh is not finite.*\n", capsys.readouterr().err)
+    assert re.fullmatch(r"error: Whh is not finite.*\n", capsys.readouterr().err)
     for name in ("last", "best"):
         found = read(tmp_path / f"runs/worse/version_0/checkpoints/{name}.ckpt")
         assert (found["epoch"], found["global_step"]) == (0, STEPS)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sinrnn import SinRNN
+from sinrnn import Predictor
 from sinrnn.callbacks import final_report
 from sinrnn.cli.diagnose import main as diagnose
 from sinrnn.cli.train import main
@@ -119,7 +119,7 @@ def refused(said):
 
 def test_run_whose_windows_differ_is_refused(copied):
     folder, call = copied
-    net = SinRNN.load(folder / "model.safetensors")
+    net = Predictor.load(folder / "model.safetensors")
     for net.window, net.horizon in ((7, 1), (4, 3)):
         net.save(folder / "model.safetensors")
         assert refused(call()) == (
@@ -142,7 +142,7 @@ def test_corrupt_model_is_refused(copied, length):
     folder, call = copied
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:length])
-    assert refused(call()).startswith(f"error: {path} is not a SinRNN file: ")
+    assert refused(call()).startswith(f"error: {path} is not a Predictor file: ")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from cases import BITS, assert_close, refuses
+from cases import BITS, assert_close, predictor, refuses
 
 from sinrnn import SinRNN
 from sinrnn.data.datamodule import WindowDataModule
@@ -25,14 +25,12 @@ NAN, INF = math.nan, math.inf
 class Repeats:
     """In a network's place: it predicts the last value that it read, and keeps what it read."""
 
-    Wih = torch.zeros(1, 1, dtype=torch.float64)
-
     def __init__(self, window=2, horizon=1):
         self.window, self.horizon = window, horizon
 
     def rollout(self, x, steps):
         self.read = x
-        return x[:, -1:].expand(-1, steps, -1)
+        return x[:, -1:].expand(-1, steps)
 
 
 class Known(Series):
@@ -68,7 +66,7 @@ def sine(points, period, error=0.0, late=0.0, amplitude=1.0):
 def seen(*args):
     """What a backtest over 0, 1, 2, ... found and read."""
     net = Repeats()
-    return backtest(net, torch.arange(1000.0), *args), net.read[..., 0]
+    return backtest(net, torch.arange(1000.0), *args), net.read
 
 
 # The origins
@@ -106,20 +104,20 @@ def test_origins_spread_over_the_stretch_and_never_leave_it(first, last, steps, 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_backtest_is_rollouts_one_by_one(dtype):
-    net, values = SinRNN(hidden_size=5, dtype=dtype), torch.sin(torch.arange(40.0) / 3)
-    net.window = 4
+    values = torch.sin(torch.arange(40.0) / 3)
+    net = predictor(SinRNN(hidden_size=5, dtype=dtype), 4)
     found = backtest(net, values, 20, 40, 6)
     assert found.prediction.shape == (15, 6)
     assert found.prediction.dtype == found.truth.dtype == found.last.dtype == torch.float64
     assert not found.prediction.requires_grad
     for origin, made in zip(found.origins.tolist(), found.prediction, strict=True):
-        alone = net.rollout(values[origin - 4 : origin, None].to(dtype), 6)[:, 0].detach()
-        assert_close(made.to(dtype), alone)
+        alone = net.rollout(values[origin - 4 : origin], 6).detach()
+        assert_close(made.to(dtype), alone.to(dtype))
 
 
 def test_backtest_refuses_a_network_without_a_window():
     with refuses(ValueError, "a backtest needs a network that knows its window"):
-        backtest(SinRNN(), torch.zeros(40), 20, 40, 6)
+        backtest(predictor(SinRNN()), torch.zeros(40), 20, 40, 6)
 
 
 @pytest.mark.parametrize(("points", "steps"), [(1, 6), (0, 6)])

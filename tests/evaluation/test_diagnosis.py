@@ -8,10 +8,11 @@ from functools import partial
 import lightning.pytorch as pl
 import pytest
 import torch
+from cases import predictor
 from lightning.pytorch.loggers import CSVLogger
 from torch.optim import LBFGS, SGD
 
-from sinrnn import Sine, SinRNN
+from sinrnn import Predictor, Sine, SinRNN
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.cli.train import TrainCLI, quiet
 from sinrnn.data.datamodule import WindowDataModule
@@ -52,8 +53,8 @@ def windows(series, **options):
 def examined(net, series, **options):
     """Results of a network as it is."""
     data = windows(series, **options)
-    net.window, net.horizon = data.window, data.horizon
-    return evaluate(net, data, predictions(net, data))
+    made = net if isinstance(net, Predictor) else predictor(net, data.window, data.horizon)
+    return evaluate(made, data, predictions(made, data))
 
 
 def trained(folder, model, data, **options):
@@ -63,8 +64,8 @@ def trained(folder, model, data, **options):
     options |= {"enable_progress_bar": False, "enable_model_summary": False}
     trainer = pl.Trainer(logger=CSVLogger(folder, "", ""), callbacks=[Monitor()], **options)
     trainer.fit(model, data)
-    net, history = model.network(), History.read(folder / "metrics.csv")
-    return evaluate(net, data, predictions(net, data), history, trainer.gradient_clip_val)
+    made, history = model.predictor.copy(), History.read(folder / "metrics.csv")
+    return evaluate(made, data, predictions(made, data), history, trainer.gradient_clip_val)
 
 
 def one_unit(gain, Whh=0.0, Wih=1e-6):
@@ -105,8 +106,9 @@ def test_saturation_is_of_the_notebooks_weights_or_of_large_inputs():
     net = SinRNN(init="torch")
     found = problem(examined(net, large), "saturation")
     assert re.match(r"\d\d% of the hidden units .* spectral radius 0\.\d+: standardise ", found)
-    assert "(--data.standardise true) or start with --model.init linear" in found
-    inner = net.rescaled(*windows(large, standardise=True).scaling)
+    assert "(--model.standardise true) or start with --model.init linear" in found
+    inner = Predictor(net, window=4, standardise=True)
+    inner.calibrate(windows(large).windows["train"])
     for healthy in (examined(inner, large), examined(SinRNN(), Sine())):
         assert not problem(healthy, "saturation")
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from cases import BITS, H, assert_close
+from cases import BITS, H, assert_close, predictor
 from matplotlib.figure import Figure
 
 from sinrnn import SinRNN
@@ -38,8 +38,8 @@ def made(horizon=1, splits=SPANS):
     data.setup()
     net = SinRNN(hidden_size=H, bias=True, bptt_steps=3, init="torch")
     torch.nn.init.normal_(net.Wih, std=2.0)
-    net.window, net.horizon = WINDOW, horizon
-    return net, data, evaluate.predictions(net, data, splits)
+    whole = predictor(net, WINDOW, horizon)
+    return whole, data, evaluate.predictions(whole, data, splits)
 
 
 def same(actual, expected):
@@ -111,12 +111,13 @@ def test_lag_is_never_shorter_than_the_horizon():
 def test_few_are_no_more_than_are_wanted_or_fit(monkeypatch, most, states, count, dtype):
     monkeypatch.setattr(evaluate, "STATES", states)
     windows = Windows(torch.randn(300), WINDOW)
-    found = evaluate.subsample(windows, SinRNN(hidden_size=H, dtype=dtype), most)
+    found = evaluate.subsample(windows, predictor(SinRNN(hidden_size=H, dtype=dtype)), most)
     same(found, tuple(part.to(dtype) for part in windows.sample(count)))
 
 
 def test_few_are_a_thousand_from_the_first_window_to_the_last():
-    x, y = evaluate.subsample(Windows(torch.arange(2000.0), WINDOW), SinRNN(hidden_size=H))
+    whole = predictor(SinRNN(hidden_size=H))
+    x, y = evaluate.subsample(Windows(torch.arange(2000.0), WINDOW), whole)
     assert len(x) == len(y) == evaluate.LOOKED_AT == 1000
     assert (x[0, 0], y[-1]) == (0, 1999)
 
@@ -139,7 +140,7 @@ def test_predictions_are_the_outputs_for_all_windows_of_the_splits():
     assert list(found) == SPANS
     assert list(evaluate.predictions(net, data, ("val", "train"))) == ["val", "train"]
     for name in SPANS:
-        assert_close(found[name], net(data.windows[name][:][0])[:, 0].detach())
+        assert_close(found[name], net(data.windows[name][:][0]).detach())
 
 
 # The results
@@ -159,11 +160,11 @@ def test_examine_measures_the_losses_and_the_network():
             expected = (error**2).mean() / 2
             assert results.half_mse[row][name] == pytest.approx(expected, rel=1e-12)
         assert results.variance[name] == pytest.approx(y.var(), rel=1e-12)
-    h = net.unroll(data.windows["val"][:][0])[0][:, -1]
+    h = net.net.unroll(data.windows["val"][:][0])[0][:, -1]
     assert 0 < results.saturated < 1
     assert results.saturated == (h.abs() > 0.99).sum() / h.numel()
-    assert results.spectral_radius == evaluate.spectral_radius(net.Whh)
-    same(vars(results.trace), vars(trace(net, *data.windows["train"][:])))
+    assert results.spectral_radius == evaluate.spectral_radius(net.net.Whh)
+    same(vars(results.trace), vars(trace(net.net, *data.windows["train"][:])))
     predicted["val"] = data.windows["val"][:][0][:, -2, 0]
     assert evaluate.evaluate(net, data, predicted).lag == 4
 
@@ -208,7 +209,7 @@ def test_rollout_starts_at_the_last_span_that_was_predicted(monkeypatch, splits,
 def test_rollout_goes_on_beyond_the_end_of_a_series_that_is_known_there():
     data = WindowDataModule(window=WINDOW)  # a sine of 1000 points
     data.setup()
-    net = SinRNN(hidden_size=H)
+    net = predictor(SinRNN(hidden_size=H), data.window)
     found = evaluate.evaluate(net, data, evaluate.predictions(net, data)).rollout
     assert len(found.truth) == 1000
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from cases import BITS, assert_close
+from cases import BITS, assert_close, predictor
 
 from sinrnn import SinRNN
 from sinrnn.evaluation.results import Rollout, losses, rollout
@@ -15,8 +15,7 @@ def two_weight_net(horizon=1, **options):
     net = SinRNN(hidden_size=1, **options)
     for weight, value in ((net.Wih, 0.5), (net.Whh, -0.3), (net.Who, 1.7)):
         torch.nn.init.constant_(weight, value)
-    net.window, net.horizon = 2, horizon
-    return net
+    return predictor(net, 2, horizon)
 
 
 # The rollout

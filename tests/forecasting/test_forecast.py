@@ -13,26 +13,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cases import BITS, TOLERANCE, assert_close, refuses
+from cases import BITS, TOLERANCE, assert_close, predictor, refuses
 
-from sinrnn import SinRNN
+from sinrnn import Predictor, SinRNN
 from sinrnn.callbacks import final_report
 from sinrnn.cli import train as cli
 from sinrnn.cli.forecast import main
 from sinrnn.evaluation import plots
 from sinrnn.filesystem import CONFIGS
-from sinrnn.forecasting.forecast import Forecast, forecast
+from sinrnn.forecasting.forecast import Forecast
 
 ROOT = Path(__file__).parents[2]
 NAN, INF = math.nan, math.inf
 VALUES = torch.sin(torch.arange(30, dtype=torch.float64) / 3)
 
 
-def network(window=4, horizon=1, *, carries=False, scaling=(0.0, 1.0), radius=None, **options):
+def network(window=4, horizon=1, *, stateful=False, scaling=(0.0, 1.0), radius=None, **options):
     net = SinRNN(hidden_size=5, bias=True, **options)
-    net.window, net.horizon, net.carries, net.scaling = window, horizon, carries, scaling
-    net.radius = None if radius is None else torch.tensor(radius)
-    return net
+    return predictor(net, window, horizon, stateful=stateful, scaling=scaling, radius=radius)
+
+
+def forecast(made, values, steps):
+    return made.forecast(values, steps)
 
 
 # The forecast
@@ -40,13 +42,14 @@ def network(window=4, horizon=1, *, carries=False, scaling=(0.0, 1.0), radius=No
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize(
-    ("window", "carries"), [(4, False), (4, True), (None, False), (None, True)]
+    ("window", "stateful"), [(4, False), (4, True), (None, False), (None, True)]
 )
-def test_forecast_is_the_rollout_from_the_end(window, carries, dtype):
-    net = network(window, carries=carries, dtype=dtype)
+def test_forecast_is_the_rollout_from_the_end(window, stateful, dtype):
+    net = network(window, stateful=stateful, dtype=dtype)
     read = VALUES[-(window or 30) :]
     made = forecast(net, VALUES, 7)
-    rolled = net.rollout(read[:, None].to(dtype), 7)[:, 0].detach()
+    sliding = None if stateful else window or 30
+    rolled = net.net.rollout(read[:, None].to(dtype), 7, window=sliding)[:, 0].detach()
     assert made.start == 30
     torch.testing.assert_close(made.read, read, **BITS)
     torch.testing.assert_close(made.prediction, rolled.double(), **BITS)
@@ -58,15 +61,15 @@ def test_forecast_slides_or_carries_as_the_network_was_taught():
     net = network()
     known = VALUES[-4:].tolist()
     for _ in range(5):
-        known.append(net(torch.tensor(known[-4:])[:, None]).item())
+        known.append(net(torch.tensor([known[-4:]])).item())
     assert_close(forecast(net, VALUES, 5).prediction, torch.tensor(known[4:]))
     h, known = None, []
     for x in VALUES[-4:]:
-        h, y = net.step(x[None, None], h)
+        h, y = net.net.step(x[None, None], h)
     for _ in range(5):
         known.append(y.item())
-        h, y = net.step(y, h)
-    net.carries = True
+        h, y = net.net.step(y, h)
+    net.stateful = True
     assert_close(forecast(net, VALUES, 5).prediction, torch.tensor(known))
 
 
@@ -79,7 +82,8 @@ def test_forecast_reads_a_series_of_either_precision():
 
 def test_forecast_is_in_the_units_of_the_series():
     net = network(radius=[0.5, 0.75])
-    inner, outer = forecast(net, VALUES, 5), forecast(net.rescaled(50, 10), 50 + 10 * VALUES, 5)
+    other = predictor(net.net, 4, scaling=(50.0, 10.0), radius=[5.0, 7.5])
+    inner, outer = forecast(net, VALUES, 5), forecast(other, 50 + 10 * VALUES, 5)
     torch.testing.assert_close(outer.prediction, 50 + 10 * inner.prediction, rtol=1e-12, atol=0)
     assert outer.radius[:2].tolist() == [5, 7.5]
 
@@ -227,9 +231,9 @@ def test_process_goes_on_where_the_series_ends(place):
     assert set(after) - set(before) == {"run/forecast.csv", "run/forecast.png"}
     assert before.items() <= after.items()
     assert after["run/forecast.png"].startswith(b"\x89PNG")
-    net = SinRNN.load("run/model.safetensors")
+    net = Predictor.load("run/model.safetensors")
     spots = torch.from_numpy(np.loadtxt("sunspots.csv", delimiter=",", skiprows=1)[-11:, 1:])
-    expected = net.rollout(spots.float(), 50)[:, 0].detach().double()
+    expected = net.rollout(spots[:, 0], 50).detach()
     radius = torch.full((50,), NAN)
     radius[:34] = net.radius
     assert net.radius.shape == (34,)
@@ -269,8 +273,8 @@ def test_output_lies_where_it_is_asked_for_and_replaces_what_was_there(call, pla
 )
 def test_intervals_are_told(call, steps, known, said):
     if not known:
-        net = SinRNN.load("run/model.safetensors")
-        net.radius = None
+        net = Predictor.load("run/model.safetensors")
+        net.radius = net.radius[:0]
         net.save("run/model.safetensors")
     status, out, _ = call(f"run --steps {steps}")
     assert (status, out.splitlines()[1]) == (0, f"intervals  {said}")
@@ -300,7 +304,7 @@ BAD = {
     "nowhere --steps 5": "nowhere does not exist",
     "no/where --steps 5": "no/where does not exist",
     "run/checkpoints --steps 5": "run/checkpoints/model.safetensors does not exist",
-    "run/config.yaml --steps 5": "run/config.yaml is not a SinRNN file: ",
+    "run/config.yaml --steps 5": "run/config.yaml is not a Predictor file: ",
     "alone --steps 5": "alone lies in no run's folder: name the file of the series with --input",
     "run --steps 5 --column value": "--column is for a file: name it with --input",
     "run --steps 5 --input gone.csv": "gone.csv does not exist",
@@ -336,7 +340,7 @@ def test_corrupt_model_is_refused(call, place, length):
     path.write_bytes(path.read_bytes()[:length])
     before = files(place)
     said = refused(call("run --steps 5"))
-    assert said.startswith("error: run/model.safetensors is not a SinRNN file: ")
+    assert said.startswith("error: run/model.safetensors is not a Predictor file: ")
     assert files(place) == before
 
 

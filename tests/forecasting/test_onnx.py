@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cases import BITS, B, D, H, O, T, refuses
+from cases import BITS, B, D, H, O, T, predictor, refuses
 
 import sinrnn
-from sinrnn import SinRNN
+from sinrnn import Predictor, SinRNN
 from sinrnn.cli.export import main
 from sinrnn.forecasting import onnx
 
@@ -89,13 +89,12 @@ def test_graph_tells_names_shapes_and_units():
 
 
 def test_metadata_tells_how_the_network_is_used():
-    net = network()
-    net.window, net.horizon, net.carries, net.scaling = 11, 2, True, (3.0, 0.25)
+    net = predictor(network(D=1, O=1), 11, 2, stateful=True, scaling=(3.0, 0.25))
     made = onnx.model(net)
     assert (made.producer_name, made.producer_version) == ("sinrnn", sinrnn.__version__)
     (entry,) = made.metadata_props
     assert entry.key == "sinrnn"
-    about = {"window": 11, "horizon": 2, "scaling": [3.0, 0.25], "carries": True}
+    about = {"window": 11, "horizon": 2, "stateful": True, "mean": 3.0, "scale": 0.25}
     assert json.loads(entry.value) == about
     assert session(net).get_modelmeta().custom_metadata_map == {"sinrnn": entry.value}
 
@@ -154,18 +153,25 @@ def test_closed_loop_is_rollout(shrink, bias, near, batch):
 
 def test_closed_loop_of_windows_is_rollout():
     net = network(D, H, D)
-    net.window = T
     ran, x = session(net), series(B, T, D)
     zeros, known = torch.zeros(B, H, dtype=torch.float32), list(x.unbind(1))
     for _ in range(STEPS):
         known.append(run(ran, torch.stack(known[-T:], 1), zeros)[0])
-    torch.testing.assert_close(torch.stack(known[T:], 1), net.rollout(x, STEPS), **NEAR)
+    torch.testing.assert_close(torch.stack(known[T:], 1), net.rollout(x, STEPS, window=T), **NEAR)
 
 
 def test_scaling_is_in_the_weights():
-    net, x = network(D, H, D), series(B, T, D)
-    ran, zeros = session(net.rescaled(3.0, 4.0)), torch.zeros(B, H, dtype=torch.float32)
-    torch.testing.assert_close(run(ran, 3 + 4 * x, zeros)[0], 3 + 4 * net(x), rtol=0, atol=1e-5)
+    net, x = network(1, H, 1), series(B, T, 1)
+    ran = session(predictor(net, T, scaling=(3.0, 4.0)))
+    found = run(ran, 3 + 4 * x, torch.zeros(B, H, dtype=torch.float32))[0]
+    torch.testing.assert_close(found, 3 + 4 * net(x), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("units", ["log", "relative", "linear"])
+def test_units_that_a_graph_has_not_are_refused_by_name(units):
+    made = Predictor(SinRNN(), window=T, **{units: True})
+    with refuses(ValueError, f"an ONNX file cannot hold {units}: train without"):
+        onnx.model(made)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
@@ -281,7 +287,7 @@ BAD = {
     "nowhere": "nowhere does not exist",
     "http://a.b/run": "http://a.b/run is a URL, and only local files are read: download it first",
     "run/checkpoints": "run/checkpoints/model.safetensors does not exist",
-    "notes.txt": "notes.txt is not a SinRNN file: ",
+    "notes.txt": "notes.txt is not a Predictor file: ",
     "run --onnx run/model.safetensors": "--onnx run/model.safetensors would replace the model: "
     "give it another name",
     "same.onnx --onnx run/../same.onnx": "--onnx run/../same.onnx would replace the model: "

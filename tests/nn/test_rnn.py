@@ -67,8 +67,8 @@ def test_one_window_without_a_batch_is_a_batch_of_one(bias):
     net, (x, h0) = network(D, bias=bias), given()
     h, y = net.unroll(x[:1], h0[:1])
     for window in (None, K):
-        net.window = window
-        assert_close(net.rollout(x[0], 3, h0[0]), net.rollout(x[:1], 3, h0[:1])[0])
+        one = net.rollout(x[0], 3, h0[0], window=window)
+        assert_close(one, net.rollout(x[:1], 3, h0[:1], window=window)[0])
     assert_close(net(x[0], h0[0]), net(x[:1], h0[:1])[0])
     assert_close(net(x[0]), net(x[:1])[0])
     assert_close(net.unroll(x[0], h0[0]), (h[0], y[0]))
@@ -97,19 +97,17 @@ def test_rollout_without_window_is_step_fed_its_own_outputs(bias):
 
 def test_rollout_with_window_slides_it_over_its_own_outputs():
     net, (x, h0) = network(D), given()
-    net.window = K
     known = x
     for _ in range(9):
         known = torch.cat([known, net(known[:, -K:], h0)[:, None]], dim=1)
-    assert_close(net.rollout(x, 9, h0), known[:, T:])
+    assert_close(net.rollout(x, 9, h0, window=K), known[:, T:])
 
 
 @pytest.mark.parametrize("window", [None, K])
 def test_rollout_passes_the_gradient_of_every_prediction(window):
     net, (x, h0) = network(D), given()
-    net.window = window
     x.requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: net.rollout(x, 3, h0), x)
+    assert torch.autograd.gradcheck(lambda x: net.rollout(x, 3, h0, window=window), x)
 
 
 def test_depth_of_the_network_is_the_depth_of_its_gradient():
@@ -156,7 +154,6 @@ def test_constructor_refuses_by_name(options, message):
         SinRNN(**options)
 
 
-@pytest.mark.parametrize("window", [None, K])
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -210,31 +207,28 @@ def test_constructor_refuses_by_name(options, message):
         ),
     ],
 )
-def test_call_refuses_by_name(window, call, error, message):
+def test_call_refuses_by_name(call, error, message):
     net = network(D)
-    net.window = window
     with refuses(error, message):
         call(net)
 
 
 @pytest.mark.parametrize(
-    ("outputs", "window", "horizon", "message"),
+    ("outputs", "window", "message"),
     [
         (
             O,
             None,
-            1,
             "a rollout feeds outputs back as inputs: output_size must be 2 as input_size, got 3",
         ),
-        (D, None, 3, "a rollout needs a network of horizon 1, got 3"),
-        (D, T + 1, 1, "x must have at least 8 steps, got 7"),
+        (D, 0, "window must be at least 1, got 0"),
+        (D, T + 1, "x must have at least 8 steps, got 7"),
     ],
 )
-def test_rollout_refuses_a_network_that_cannot(outputs, window, horizon, message):
+def test_rollout_refuses_what_cannot_be(outputs, window, message):
     net, (x, _) = network(outputs), given()
-    net.window, net.horizon = window, horizon
     with refuses(ValueError, message):
-        net.rollout(x, 3)
+        net.rollout(x, 3, window=window)
 
 
 # Its weights
@@ -325,11 +319,9 @@ def test_repr_is_the_call_that_makes_it():
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
 def test_copy_is_equal_and_apart(bias, clone):
     net, (x, h0) = network(bias=bias, bptt_steps=K, init="torch"), given()
-    net.window, net.horizon, net.scaling = 6, 2, (1.5, 0.5)
     other = clone(net)
     torch.testing.assert_close(other.state_dict(), net.state_dict(), **BITS)
     assert repr(other) == repr(net)
-    assert (other.window, other.horizon, other.scaling) == (6, 2, (1.5, 0.5))
     before = net(x, h0)
     with torch.no_grad():
         other.Whh.mul_(2)
@@ -407,46 +399,6 @@ def test_fit_readout_gives_no_weight_below_the_cutoff(bias):
         expected = torch.tensor((vt[:r].T / s[:r]) @ u[:, :r].T @ y.numpy()).T
         found = torch.cat([net.Who, net.bo[:, None]], 1) if bias else net.Who
         assert_close(found.detach(), expected)
-
-
-# Its units
-
-
-@BIAS
-def test_rescaled_is_the_same_network_in_other_units(bias):
-    net, (x, h0) = network(bias=bias), given()
-    mean, scale = 3.0, 0.25
-    other = net.rescaled(mean, scale)
-    h, y = net.unroll((x - mean) / scale, h0)
-    assert_close(other.unroll(x, h0), (h, mean + scale * y))
-    assert_close(other(x, h0), mean + scale * net((x - mean) / scale, h0))
-
-
-def test_rescaled_keeps_what_the_network_is_and_the_network():
-    net = network(bias=False, bptt_steps=K)
-    net.window, net.horizon = 6, 2
-    before = copy.deepcopy(net.state_dict())
-    other = net.rescaled(3.0, 0.25)
-    assert (other.window, other.horizon, other.bptt_steps) == (6, 2, K)
-    assert other.scaling == (3.0, 0.25)
-    assert all(p.requires_grad for p in other.parameters())
-    torch.testing.assert_close(net.state_dict(), before, **BITS)
-    assert net.scaling == (0.0, 1.0)
-
-
-def test_rescaled_to_its_own_units_is_a_plain_copy():
-    net = network(bias=False)
-    other = net.rescaled(0.0, 1.0)
-    torch.testing.assert_close(other.state_dict(), net.state_dict(), **BITS)
-    assert other is not net
-    assert other.Wih is not net.Wih
-
-
-def test_rescaled_twice_is_rescaled_by_both():
-    net, (x, _) = network(), given()
-    twice, once = net.rescaled(3.0, 0.25).rescaled(-1.0, 4.0), net.rescaled(11.0, 1.0)
-    assert_close(twice(x), once(x))
-    assert twice.scaling == once.scaling == (11.0, 1.0)
 
 
 # The package

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from cases import BITS, B, D, H, T, assert_close, refuses, upstream
+from cases import BITS, B, D, H, T, assert_close, predictor, refuses, upstream
 from ramp import Ramp, data, same
 from test_forecaster import LR, fit, pytestmark, small, wave  # noqa: F401, marks this too
 
@@ -95,53 +95,35 @@ def test_unroll_ahead_has_the_gradient_of_the_loop_of_steps(bias, h0, part):
     assert all(named[n].norm() > 1e-3 for n in ("Wih", "Whh") + ("bh",) * bias)
 
 
-# A network that carries on
+# A rollout that carries the state on, or slides a window
 
 
 @pytest.mark.parametrize("window", [None, 4])
-def test_rollout_of_a_network_that_carries_keeps_its_state(window):
+def test_stateful_rollout_keeps_its_state(window):
     net, (x, h0) = network(), given()
-    net.window, net.carries = window, True
     assert_close(net.rollout(x, N, h0), fed(net, x, h0, N - 1)[1][:, -N:])
     assert_close(net.rollout(x[0], N, h0[0]), net.rollout(x, N, h0)[0])
+    one = SinRNN(hidden_size=H)
+    made = predictor(one, window, stateful=True).rollout(x[..., 0], N)
+    assert_close(made, one.rollout(x[..., :1], N)[..., 0])
 
 
-def test_rollout_of_a_network_that_does_not_carry_slides():
+def test_other_rollout_slides():
     net, (x, h0) = network(), given()
-    net.window = 4
-    assert not net.carries
     known = x
     for _ in range(N):
         known = torch.cat([known, net(known[:, -4:], h0)[:, None]], 1)
-    assert_close(net.rollout(x, N, h0), known[:, T:])
-    net.carries = True
+    assert_close(net.rollout(x, N, h0, window=4), known[:, T:])
     assert (net.rollout(x, N, h0) - known[:, T:]).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("carries", [True, False])
-@pytest.mark.parametrize("radius", [None, torch.tensor([0.5, 1.5, math.inf])])
-def test_file_keeps_carries_and_radius(tmp_path, carries, radius):
-    net = network()
-    net.carries, net.radius = carries, radius
-    net.save(tmp_path / "net.safetensors")
-    again = SinRNN.load(tmp_path / "net.safetensors")
-    assert again.carries is carries
-    assert again.state_dict().keys() == net.state_dict().keys()
-    if radius is None:
-        assert again.radius is None
-    else:
-        torch.testing.assert_close(again.radius, radius, **BITS)
-
-
 @BIAS
-def test_rescaled_network_carries_on_in_other_units(bias):
-    net, (x, _) = network(bias=bias), given()
-    net.window, net.carries = 4, True
-    other = net.rescaled(3.0, 0.25)
-    assert other.carries
-    h, y = net.unroll(x, ahead=N)
-    assert_close(other.unroll(3 + x / 4, ahead=N), (h, 3 + y / 4))
-    assert_close(other.rollout(3 + x / 4, N), 3 + net.rollout(x, N) / 4)
+def test_standardised_predictor_rolls_out_in_other_units(bias):
+    net, x = SinRNN(hidden_size=H, bias=bias), torch.randn(B, T, 1)
+    for stateful in (True, False):
+        made = predictor(net, 4, scaling=(3.0, 0.25), stateful=stateful)
+        plain = predictor(net, 4, stateful=stateful)
+        assert_close(made.rollout(3 + x[..., 0] / 4, N), 3 + plain.rollout(x[..., 0], N) / 4)
 
 
 # Windows of several targets, and num_streams
@@ -233,9 +215,9 @@ def test_loss_every_compares_each_output_with_the_next_value(bias):
 @pytest.mark.parametrize("loss", ["last", "every"])
 @pytest.mark.parametrize("K", [2, 5])
 def test_loss_covers_the_predictions_in_closed_loop(loss, K):
-    model, (x, y) = small(bias=True, loss=loss), batch(K)
-    model.mean.fill_(3.0)
-    model.scale.fill_(0.25)
+    model, (x, y) = small(bias=True, loss=loss, standardise=True), batch(K)
+    model.predictor.mean.fill_(3.0)
+    model.predictor.scale.fill_(0.25)
     outputs = fed(model.net, x, ahead=K - 1)[1][..., 0]
     expected = ((outputs[:, 3:] - y) ** 2).sum()
     count = 7 * K
@@ -257,8 +239,8 @@ def bptt_by_hand(net, data, epochs, *, loss="last", steps=1):
     """Truncated backpropagation through time in plain torch over the num_streams' chunks."""
     net = copy.deepcopy(net)
     weights = dict(net.named_parameters())
-    split, T, mean, scale = data.windows["train"].values, data.window, *data.scaling
-    values = (split - mean) / scale
+    split, T = data.windows["train"].values, data.window
+    values = (split - split.mean()) / split.std(correction=0)
     length = (len(split) - steps) // data.num_streams
     for _ in range(epochs):
         h = torch.zeros(data.num_streams, net.hidden_size)
@@ -290,8 +272,8 @@ def bptt_by_hand(net, data, epochs, *, loss="last", steps=1):
 @pytest.mark.parametrize("steps", [1, 4])
 @pytest.mark.parametrize("epochs", [1, 2])
 def test_carrying_the_state_is_truncated_bptt(bias, loss, steps, epochs):
-    model = small(bias=bias, loss=loss, stateful=True)
-    made = carried(steps=steps, standardise=True)
+    model = small(bias=bias, loss=loss, stateful=True, standardise=True)
+    made = carried(steps=steps)
     expected = bptt_by_hand(model.net, made, epochs, loss=loss, steps=steps)
     before = copy.deepcopy(model.net.state_dict())
     fit(model, made, max_epochs=epochs)
@@ -351,10 +333,10 @@ def read_by(model):
 
 def noisy(seed, noise=0.5):
     torch.manual_seed(3)
-    model = small(input_noise=noise)
+    model = small(input_noise=noise, standardise=True)
     torch.manual_seed(seed)
     seen = read_by(model)
-    fit(model, wave(shuffle=False, standardise=True), max_epochs=2)
+    fit(model, wave(shuffle=False), max_epochs=2)
     return model.net.state_dict(), seen
 
 
@@ -464,9 +446,8 @@ def test_forecaster_refuses(options, message):
 )
 def test_network_carries_where_it_was_trained_to(model, options, carries):
     model = small(**model)
-    assert not model.net.carries
     fit(model, wave(**options), max_epochs=1)
-    assert model.net.carries is model.network().carries is carries
+    assert model.predictor.stateful is model.predictor.copy().stateful is carries
 
 
 # What it is for
@@ -494,6 +475,6 @@ def test_training_on_the_closed_loop_makes_it_stay_with_the_sine(steps, stays):
     made = WindowDataModule(Noisy(), window=15, steps=steps, **splits)
     fit(model, made, max_epochs=120, limit_val_batches=0)
     with torch.no_grad():
-        predicted = model.network().rollout(made.values[110:140, None], 200)[:, 0]
+        predicted = model.predictor.rollout(made.values[110:140], 200)
     error = (predicted - sine(torch.arange(140, 340))).abs().max()
     assert (error < 0.5) == stays

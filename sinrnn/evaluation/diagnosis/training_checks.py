@@ -12,7 +12,7 @@ def saturation(results: Results) -> Finding:
     fact = f"{share:.0%} of the hidden units beyond |h| > 0.99; spectral radius of Whh {radius:.3g}"
     if share <= 0.5:
         return fact, ""
-    advice = "standardise the series (--data.standardise true) or start with --model.init linear"
+    advice = "standardise the series (--model.standardise true) or start with --model.init linear"
     return fact, (
         f"{share:.0%} of the hidden units are beyond |h| > 0.99, where tanh passes no gradient; "
         f"Whh has spectral radius {radius:.3g}: {_start(results) if radius > 2 else advice}."
