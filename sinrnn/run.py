@@ -1,11 +1,7 @@
 """One training run: checked before anything is written, then trained in a folder of its own."""
 
-import copy
-import math
 import os
-import re
-import shutil
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,22 +9,24 @@ import torch
 from lightning.fabric.utilities.rank_zero import _get_rank
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from sinrnn.callbacks.checkpoint import BestAndLastCheckpoint
 from sinrnn.callbacks.final_report import FinalReport
 from sinrnn.callbacks.progress_bar import Progress
 from sinrnn.data.series import digest
 from sinrnn.filesystem import refuse_links, shown, write
+from sinrnn.run_folder import (
+    claim,
+    claim_folder,
+    clear,
+    folder_name,
+    refuse_vanished,
+    remove_empty,
+)
 from sinrnn.training.checkpoint_io import AtomicCheckpointIO, Content, read
-from sinrnn.training.forecaster import Forecaster
 from sinrnn.training.loggers import begin, loggers
+from sinrnn.training.options import dry_run_optimizer
 from sinrnn.training.signals import Signals
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 # What may change where a run goes on.
 RESUME_MAY_CHANGE = (
@@ -210,11 +208,11 @@ def prepare(cli: Job) -> Run:
         folder = resumed or Path("runs") / folder_name(config.name)
         if resumed is None and first:
             folder = claim_folder(folder)
-            undo.callback(_remove_empty, folder)
+            undo.callback(remove_empty, folder)
             lock = claim(folder)
             if lock >= 0:
                 undo.callback(os.close, lock)
-            undo.callback(_clear, folder, lock)
+            undo.callback(clear, folder, lock)
         before = content if resumed is not None else {}
         run = Run(cli, folder, text, series, checkpoint, before, lock)
         cli.model.trainer = run.trainer
@@ -270,131 +268,3 @@ def _refuse_other_series(now: Any, before: Any, checkpoint: Path | None) -> None
         f"the series is another than that of {checkpoint}: {differs}: restore it, or start a new "
         "run"
     )
-
-
-def dry_run_optimizer(model: Forecaster) -> None:
-    """One step of optimizer and scheduler, on a copy of the model and a loss of its own.
-
-    Raises:
-        ValueError: Something that is found out only then; or the model is not of one series.
-    """
-    for size in ("input_size", "output_size"):
-        if model.hparams[size] != 1:
-            raise ValueError(
-                f"model.{size} must be 1 for windows of one series, got {model.hparams[size]}"
-            )
-    model = copy.deepcopy(model)
-    parameters = list(model.net.parameters())
-
-    def squares() -> torch.Tensor:
-        optimizer.zero_grad()
-        loss = torch.stack([p.square().sum() for p in parameters]).sum()
-        loss.backward()
-        return loss
-
-    try:
-        made = model.configure_optimizers()
-        optimizer = made["optimizer"] if isinstance(made, dict) else made
-        for group in optimizer.param_groups:
-            if not math.isfinite(group["lr"]):
-                raise ValueError(f"Invalid learning rate: {group['lr']}")
-        optimizer.step(squares)
-        if isinstance(made, dict):
-            scheduler = made["lr_scheduler"]["scheduler"]
-            scheduler.step(*[1.0] * isinstance(scheduler, ReduceLROnPlateau))
-            for group in optimizer.param_groups:
-                if not math.isfinite(group["lr"]):
-                    raise ValueError(f"the learning rate becomes {group['lr']}")
-    except ValueError as error:
-        raise ValueError(f"model.optimizer or model.scheduler: {error}") from error
-    except Exception as error:  # each raises what its arithmetic leads to
-        raise ValueError(
-            "model.optimizer or model.scheduler cannot make a step with these arguments: "
-            f"{type(error).__name__}: {error}"
-        ) from error
-
-
-def _clear(folder: Path, lock: int) -> None:
-    """Remove what is in a run's folder, if it is still the one that is held."""
-    if _is_held(folder, lock):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _remove_empty(folder: Path) -> None:
-    """Take a run's folder away again, and those above, where nobody else's runs are in them."""
-    for made in (folder, folder.parent, folder.parent.parent):
-        with suppress(OSError):
-            made.rmdir()
-
-
-def folder_name(name: str) -> str:
-    """The name, if it is that of a folder in runs/ and of none elsewhere.
-
-    Raises:
-        ValueError: It is not.
-    """
-    fits = name == name.strip() and name.isprintable() and len(name.encode()) <= 200
-    if name in ("", ".", "..") or not fits or re.search(r"[/\\:]", name):
-        raise ValueError(
-            f"name must be that of a folder within runs, without / and at most 200 bytes long, "
-            f"got {name[:40]!r}"
-        )
-    return name
-
-
-def refuse_vanished(folder: Path, lock: int) -> None:
-    """Raise where a folder is gone, or is not the one that is held.
-
-    Raises:
-        FileNotFoundError: It was removed or replaced.
-    """
-    if not _is_held(folder, lock):
-        raise FileNotFoundError(f"{folder} has vanished, or is another folder by now: start again")
-
-
-def _is_held(folder: Path, lock: int) -> bool:
-    try:
-        found = folder.stat()
-    except OSError:
-        return False
-    return lock < 0 or os.path.samestat(found, os.fstat(lock))
-
-
-def claim(folder: Path) -> int:
-    """Hold a folder as long as the process lives; gives what holds it, or -1 on Windows.
-
-    Raises:
-        ValueError: Another process trains there.
-        FileNotFoundError: It was removed.
-    """
-    refuse_vanished(folder, -1)
-    if fcntl is None:
-        return -1
-    held = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(held)
-        raise ValueError(f"{folder}: another process is training there") from error
-    return held
-
-
-def claim_folder(parent: Path) -> Path:
-    """Make the first free folder version_0, version_1, ...; two runs never get the same.
-
-    Raises:
-        OSError: No folder can be made there.
-    """
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        version = 0
-        while True:
-            folder = parent / f"version_{version}"
-            with suppress(FileExistsError):
-                folder.mkdir()
-                return folder
-            version += 1
-    except OSError as error:
-        raise OSError(
-            f"no folder can be made in {parent} ({error.strerror}): start where there can be one"
-        ) from error

@@ -30,7 +30,7 @@ LAYERS = [
     ["training", "evaluation"],
     ["forecasting"],
     ["nn", "data"],
-    ["filesystem.py", "_version.py"],
+    ["filesystem.py", "run_folder.py", "_version.py"],
 ]
 HEIGHT = {part: -i for i, layer in enumerate(LAYERS) for part in layer}
 
@@ -85,7 +85,6 @@ LONG = {
     "evaluation/plots.py": 308,
     "forecasting/predictor.py": 439,
     "nn/rnn.py": 540,
-    "run.py": 400,
     "training/forecaster.py": 397,
 }
 

@@ -372,12 +372,12 @@ def test_listed_classes_are_made_where_their_kind_belongs_and_nowhere_else():
 
 
 PAYLOADS = [
-    {"class_path": "sinrnn.run._remove", "init_args": {"folder": "precious"}},
+    {"class_path": "sinrnn.run_folder.clear", "init_args": {"folder": "precious", "lock": -1}},
     {"class_path": "sinrnn.filesystem.write", "init_args": {"path": "precious/a", "content": b"x"}},
     {"class_path": "sinrnn.cli.train.main", "init_args": {"argv": ["--trust", "canary"]}},
     {"class_path": "sinrnn.Sine.values"},
     {"class_path": "torch.optim.Adam.add_param_group"},
-    {"class_path": LAMBDA, "init_args": {"setup": "sinrnn.run._remove"}},
+    {"class_path": LAMBDA, "init_args": {"setup": "sinrnn.run_folder.clear"}},
 ]
 
 

@@ -1,10 +1,13 @@
 """Options of training that make no sense, alone or together, and the sentence for each."""
 
+import copy
 import math
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.forecasting.predictor import LARGEST
@@ -136,3 +139,45 @@ def clip(trainer: pl.Trainer) -> float | None:
     """Where gradients are clipped; not at all, to Lightning, from a value of 0 on down."""
     found = trainer.gradient_clip_val
     return found if found and found > 0 else None
+
+
+def dry_run_optimizer(model: pl.LightningModule) -> None:
+    """One step of optimizer and scheduler, on a copy of the model and a loss of its own.
+
+    Raises:
+        ValueError: Something that is found out only then; or the model is not of one series.
+    """
+    for size in ("input_size", "output_size"):
+        if model.hparams[size] != 1:
+            raise ValueError(
+                f"model.{size} must be 1 for windows of one series, got {model.hparams[size]}"
+            )
+    model = copy.deepcopy(model)
+    parameters = list(model.parameters())
+
+    def squares() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = torch.stack([p.square().sum() for p in parameters]).sum()
+        loss.backward()
+        return loss
+
+    try:
+        made: Any = model.configure_optimizers()
+        optimizer = made["optimizer"] if isinstance(made, dict) else made
+        for group in optimizer.param_groups:
+            if not math.isfinite(group["lr"]):
+                raise ValueError(f"Invalid learning rate: {group['lr']}")
+        optimizer.step(squares)
+        if isinstance(made, dict):
+            scheduler = made["lr_scheduler"]["scheduler"]
+            scheduler.step(*[1.0] * isinstance(scheduler, ReduceLROnPlateau))
+            for group in optimizer.param_groups:
+                if not math.isfinite(group["lr"]):
+                    raise ValueError(f"the learning rate becomes {group['lr']}")
+    except ValueError as error:
+        raise ValueError(f"model.optimizer or model.scheduler: {error}") from error
+    except Exception as error:  # each raises what its arithmetic leads to
+        raise ValueError(
+            "model.optimizer or model.scheduler cannot make a step with these arguments: "
+            f"{type(error).__name__}: {error}"
+        ) from error

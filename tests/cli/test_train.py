@@ -26,7 +26,8 @@ from sinrnn.cli.train import TrainCLI, main
 from sinrnn.data.windows import Windows, predict
 from sinrnn.filesystem import CONFIGS
 from sinrnn.nn.functional import half_mse
-from sinrnn.run import claim, claim_folder, prepare
+from sinrnn.run import prepare
+from sinrnn.run_folder import claim, claim_folder
 
 ROOT = Path(__file__).parents[2]
 # Small, and yet every part of a run is there: clipping, schedule, early stopping, standardising.
