@@ -32,7 +32,6 @@ from sinrnn.training.signals import Signals
 RESUME_MAY_CHANGE = (
     "config",
     "resume",
-    "ckpt_path",
     "name",
     "threads",
     "keep",
@@ -187,7 +186,9 @@ def prepare(cli: Job) -> Run:
         ValueError: Something cannot be as it is asked for; nothing is left behind.
         OSError: A file cannot be read, or no folder be made.
     """
-    resumed, checkpoint = _origin(cli.config.resume, cli.config.ckpt_path)
+    resumed = Path(cli.config.resume) if cli.config.resume else None
+    last = None if resumed is None else resumed / "checkpoints" / "last.ckpt"
+    checkpoint = last if last and last.exists() else None  # it may have been killed before
     if resumed is not None:
         refuse_links(resumed)
     with ExitStack() as undo:
@@ -203,7 +204,7 @@ def prepare(cli: Job) -> Run:
         _refuse_other_series(series, content.get("series"), checkpoint)
         dry_run_optimizer(cli.model)
         config = cli.config.clone()
-        config.resume = config.ckpt_path = None
+        config.resume = None
         text = cli.parser.dump(config, skip_unset=False)
         folder = resumed or Path("runs") / folder_name(config.name)
         if resumed is None and first:
@@ -213,8 +214,7 @@ def prepare(cli: Job) -> Run:
             if lock >= 0:
                 undo.callback(os.close, lock)
             undo.callback(clear, folder, lock)
-        before = content if resumed is not None else {}
-        run = Run(cli, folder, text, series, checkpoint, before, lock)
+        run = Run(cli, folder, text, series, checkpoint, content, lock)
         cli.model.trainer = run.trainer
         run.trainer.datamodule = cli.datamodule  # type: ignore[attr-defined]
         cli.model.setup("fit")
@@ -223,19 +223,6 @@ def prepare(cli: Job) -> Run:
             write(folder / "config.yaml", text.encode())
         undo.pop_all()
         return run
-
-
-def _origin(resume: str | None, ckpt_path: str | None) -> tuple[Path | None, Path | None]:
-    """The folder to go on in and the checkpoint to go on from, where there is one."""
-    resumed, checkpoint = (Path(path) if path else None for path in (resume, ckpt_path))
-    if resumed is None:
-        return None, checkpoint
-    if checkpoint is not None:
-        raise ValueError(
-            f"resume {resumed} and ckpt_path {checkpoint} exclude each other: leave one of them"
-        )
-    last = resumed / "checkpoints" / "last.ckpt"
-    return resumed, last if last.exists() else None  # killed before its first save
 
 
 def _refuse_changes(cli: Job, text: str, checkpoint: Path | None) -> None:

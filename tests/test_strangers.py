@@ -121,6 +121,22 @@ def refused(song, capsys):
 
 
 @pytest.fixture
+def not_resumed(refused, trained, song):
+    """Go on in a stranger's run folder whose last checkpoint is the file given; it is refused."""
+
+    def call(path):
+        theirs = song.with_name("theirs")
+        shutil.rmtree(theirs, ignore_errors=True)
+        shutil.copytree(trained, theirs)
+        shutil.copy(path, theirs / "checkpoints" / "last.ckpt")
+        said = refused("--resume", "theirs")
+        assert said.startswith("theirs/checkpoints/last.ckpt")
+        return said
+
+    return call
+
+
+@pytest.fixture
 def not_read(song):
     """Read a file that is refused in one sentence, and give it."""
 
@@ -460,12 +476,11 @@ def test_aliases_that_repeat_one_another_are_counted_and_not_written_out(refused
 
 
 @pytest.mark.parametrize("lie", ["config: small.yaml", "a: http://x", "a: [1, &a {b: *a}]", "- 1"])
-def test_config_within_a_checkpoint_is_looked_at_like_a_file(refused, trained, song, lie):
+def test_config_within_a_checkpoint_is_looked_at_like_a_file(not_resumed, trained, song, lie):
     content = read(trained / "checkpoints" / "last.ckpt") | {"config": lie}
     path = song.with_name("theirs.ckpt")
     path.write_bytes(pack(content))
-    said = refused("--config", "small.yaml", "--ckpt_path", str(path))
-    assert said.startswith(f"{path}: its config")
+    assert "its config" in not_resumed(path)
 
 
 # Files that are not here
@@ -474,7 +489,7 @@ URLS = ["http://localhost:9/x", "https://localhost:9/x", "file:///{}", "memory:/
 
 
 @pytest.mark.parametrize("url", URLS)
-@pytest.mark.parametrize("option", ["--ckpt_path", "--resume", "--config", "--data", "--model"])
+@pytest.mark.parametrize("option", ["--resume", "--config", "--data", "--model"])
 def test_urls_on_the_command_line_are_refused(refused, trained, url, option):
     url = url.format(trained / "checkpoints" / "last.ckpt")
     for args in ([option, url], [f"{option}={url}"]):
@@ -482,7 +497,7 @@ def test_urls_on_the_command_line_are_refused(refused, trained, url, option):
 
 
 @pytest.mark.parametrize("url", URLS)
-@pytest.mark.parametrize("key", ["ckpt_path", "resume", "data", "data.series", "model"])
+@pytest.mark.parametrize("key", ["resume", "data", "data.series", "model"])
 def test_urls_in_a_config_are_refused(refused, tmp_path, trained, url, key):
     url = url.format(trained / "config.yaml")
     (tmp_path / "theirs.yaml").write_text(changed(SMALL, key.split("."), url))
@@ -533,7 +548,7 @@ def touch(path):
 
 @pytest.mark.parametrize("forced", [False, True])
 @pytest.mark.parametrize("where", ["state_dict", "hyper_parameters", "more", "whole"])
-def test_pickled_call_is_refused(refused, not_read, trained, song, monkeypatch, where, forced):
+def test_pickled_call_is_refused(not_resumed, not_read, trained, song, monkeypatch, where, forced):
     if forced:
         monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     path = song.with_name("theirs.ckpt")
@@ -546,11 +561,7 @@ def test_pickled_call_is_refused(refused, not_read, trained, song, monkeypatch, 
     for reader in (read, AtomicCheckpointIO().load_checkpoint, Forecaster.load_from_checkpoint):
         not_read(reader, path, CorruptCheckpointError)
     not_read(SinRNN.load, path)
-    assert str(path) in refused("--config", "small.yaml", "--ckpt_path", str(path))
-    theirs = song.with_name("theirs")
-    shutil.copytree(trained, theirs)
-    path.replace(theirs / "checkpoints" / "last.ckpt")
-    refused("--resume", str(theirs))
+    not_resumed(path)
 
 
 def seal(content):
@@ -587,7 +598,7 @@ CALLS = [
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
 @pytest.mark.parametrize("key", ["hyper_parameters", "datamodule_hyper_parameters"])
-def test_checkpoint_that_names_code_is_refused(refused, not_read, trained, song, call, key):
+def test_checkpoint_that_names_code_is_refused(not_resumed, not_read, trained, song, call, key):
     content = read(trained / "checkpoints" / "last.ckpt")
     content[key] = content.get(key, {}) | call
     path = song.with_name("theirs.ckpt")
@@ -595,7 +606,7 @@ def test_checkpoint_that_names_code_is_refused(refused, not_read, trained, song,
     assert "which names code" in not_read(
         Forecaster.load_from_checkpoint, path, CorruptCheckpointError
     )
-    assert "which names code" in refused("--config", "small.yaml", "--ckpt_path", str(path))
+    assert "which names code" in not_resumed(path)
 
 
 @pytest.mark.parametrize("value", [{1: torch.ones(1)}, [torch.ones(1)], 5, "text", None])
@@ -629,13 +640,12 @@ def test_checkpoint_of_a_run_names_no_code_and_loads(trained):
     torch.testing.assert_close(model.to(torch.float32)(x), net(x))
 
 
-def test_config_within_a_checkpoint_is_held_to_the_list(refused, trained, song):
+def test_config_within_a_checkpoint_is_held_to_the_list(not_resumed, trained, song):
     content = read(trained / "checkpoints" / "last.ckpt")
     content["config"] = changed(content["config"], ["data", "series"], BIRD)
     path = song.with_name("theirs.ckpt")
     path.write_bytes(pack(content))
-    said = refused("--config", "small.yaml", "--ckpt_path", str(path))
-    assert "data.series names canary.Bird" in said
+    assert "data.series names canary.Bird" in not_resumed(path)
 
 
 def test_config_of_a_finished_run_is_held_to_the_list(refused, trained, song):

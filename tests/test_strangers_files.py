@@ -171,7 +171,9 @@ def test_pipe_in_place_of_a_series_is_refused(refused, ending):
 def test_pipe_in_place_of_a_model_or_checkpoint_is_refused(refused):
     os.mkfifo("pipe")
     said = "pipe is not a regular file: put a file in its place"
-    assert refused(cli.main, ["--ckpt_path", "pipe"]) == said
+    Path("pipe").replace("theirs/checkpoints/last.ckpt")
+    assert refused(cli.main, ["--resume", "theirs"]) == f"theirs/checkpoints/last.ckpt{said[4:]}"
+    os.mkfifo("pipe")
     assert refused(forecast.main, ["pipe", "--steps", "3"]) == said
     assert refused(export.main, ["pipe"]) == said
 

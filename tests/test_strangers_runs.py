@@ -129,9 +129,8 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("way", ["--resume", "--ckpt_path"])
 @pytest.mark.parametrize("differs", OTHERS)
-def test_other_series_under_the_same_name_is_refused(train, home, way, differs):
+def test_other_series_under_the_same_name_is_refused(train, home, differs):
     np.save(home / "series.npy", WAVE)
     given = ["--config", "small.yaml", "--data.series", "FileSeries"]
     given += ["--data.series.path", "series.npy"]
@@ -139,12 +138,12 @@ def test_other_series_under_the_same_name_is_refused(train, home, way, differs):
     assert train(*given)[0] == 0
     before = contents(home / "runs")
     np.save(home / "series.npy", OTHERS[differs])
-    args = {"--resume": ["--resume", str(RUN)], "--ckpt_path": [*given, "--ckpt_path", str(LAST)]}
+    args = ["--resume", str(RUN), "--trainer.max_epochs", "2"]
     said = f"error: the series is another than that of {LAST}: {differs}: restore it, or start "
-    assert train(*args[way], "--trainer.max_epochs", "2") == (2, "", f"{said}a new run\n")
+    assert train(*args) == (2, "", f"{said}a new run\n")
     assert contents(home / "runs") == before
     np.save(home / "series.npy", WAVE)
-    assert train(*args[way], "--trainer.max_epochs", "2")[0] == 0
+    assert train(*args)[0] == 0
 
 
 # Curves that are not those of the checkpoint
@@ -259,7 +258,7 @@ SAID = {
     "a class": ('data: {series: {class_path: "\\e]0;title\\a.Bird"}}\n', ""),
     "a class of ours": ('data: {series: {class_path: "sinrnn.\\e]0;title\\a"}}\n', ""),
     "a value": ('trainer: {max_epochs: "\\e]0;title\\a"}\n', ""),
-    "a file": ('ckpt_path: "\\e]0;title\\a"\n', ""),
+    "a file": ('resume: "\\e]0;title\\a"\n', ""),
 }
 
 

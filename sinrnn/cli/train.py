@@ -111,12 +111,6 @@ class TrainCLI(LightningCLI):
             help="Weights to save and report: best on the validation split, or the last.",
         )
         parser.add_argument(
-            "--ckpt_path",
-            type=str,
-            default=None,
-            help="Go on from this checkpoint in a new folder.",
-        )
-        parser.add_argument(
             "--resume", type=str, default=None, help="Folder of a run to go on with, as it was."
         )
 

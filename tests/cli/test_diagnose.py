@@ -214,10 +214,3 @@ def test_help_explains(capsys):
     assert "What is wrong with a finished run, and what to try." in out
     assert re.search(r"^ +run +The run's folder\.$", out, re.MULTILINE)
     assert err == ""
-
-
-def test_resumed_run_is_diagnosed_though_its_checkpoint_is_gone(copied):
-    folder, call = copied
-    text = (folder / "config.yaml").read_text()
-    (folder / "config.yaml").write_text(text.replace("ckpt_path: null", "ckpt_path: gone.ckpt"))
-    assert call()[0] == 0

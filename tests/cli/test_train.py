@@ -204,7 +204,6 @@ BAD = {
     "--keep worst": "keep cannot be worst: expected ['best', 'last']",
     "--threads 0": "threads must be at least 1, got 0",
     "--seed_everything -1": "seed_everything must be at least 0, got -1",
-    "--ckpt_path nope.ckpt": "nope.ckpt does not exist",
     "--resume nope": "--resume nope: no config.yaml in that folder",
     "--trainer.accelerator abacus": "You selected an invalid accelerator name",
 }
@@ -316,17 +315,12 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("way", ["--resume", "--ckpt_path"])
 @pytest.mark.parametrize("change", CHANGES)
-def test_changed_option_is_refused_where_a_run_goes_on(short, change, way):
+def test_changed_option_is_refused_where_a_run_goes_on(short, change):
     folder, call = short
     last = folder / "checkpoints" / "last.ckpt"
     before = contents(folder)
-    given = {
-        "--resume": ["--resume", str(folder)],
-        "--ckpt_path": ["--ckpt_path", str(last), "--config", "small.yaml"],
-    }
-    status, out, err = call(*given[way], *change.split())
+    status, out, err = call("--resume", str(folder), *change.split())
     option, value = change.removeprefix("--").split()
     name = re.sub(r"(optimizer|series)\.", r"\1.init_args.", option)
     assert (status, out, err) == (
@@ -337,13 +331,6 @@ def test_changed_option_is_refused_where_a_run_goes_on(short, change, way):
     )
     assert contents(folder) == before
     assert list(folder.parent.iterdir()) == [folder]
-
-
-def test_resume_and_ckpt_path_exclude_each_other(short):
-    folder, call = short
-    status, _, err = call("--resume", str(folder), "--ckpt_path", "other.ckpt")
-    said = f"resume {folder} and ckpt_path other.ckpt exclude each other: leave one of them"
-    assert (status, err) == (2, f"error: {said}\n")
 
 
 def test_resume_goes_on_in_the_same_folder_with_what_may_change(short):
