@@ -266,3 +266,37 @@ def test_compressed_checkpoint_is_refused(theirs, tmp_path, level):
     path.write_bytes(content + checkpoint_io.MARK + hashlib.sha256(content).digest())
     with pytest.raises(ValueError, match="it is compressed"):
         checkpoint_io.read(path)
+
+
+TRUNCATED = """
+import os, sys
+import numpy as np
+from lightning.pytorch import Callback
+from sinrnn.cli import train
+from sinrnn.data import readers
+
+readers.COPIED = 100
+hook, when = sys.argv.pop(1), iter([False] * 9 + [True])
+
+
+def truncate(*args, **options):
+    if next(when, False):
+        os.truncate("series.npy", 4096)
+
+
+sys.exit(train.main(sys.argv[1:], [type("Changes", (Callback,), {hook: truncate})()]))
+"""
+
+
+@posix
+@pytest.mark.parametrize("hook", ["on_train_batch_end", "on_validation_batch_end"])
+def test_mapped_series_that_is_truncated_is_not_read_beyond_its_end(tmp_path, hook):
+    """Which the system would answer with a signal that ends the process without a word."""
+    np.save(tmp_path / "series.npy", np.sin(np.arange(50_000) / 9))
+    given = ["--data.series", "FileSeries", "--data.series.path", "series.npy"]
+    given += ["--data.batch_size", "1024", "--model.readout_epoch", "null"]
+    given += ["--model.optimizer", "torch.optim.Adam", "--trainer.enable_progress_bar", "false"]
+    command = [sys.executable, "-c", TRUNCATED, hook, *given]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: series.npy has changed while it was in use")

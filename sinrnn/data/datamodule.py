@@ -114,6 +114,8 @@ class WindowDataModule(pl.LightningDataModule):
                 self._check_size(self.windows[name].values)
             except ValueError as error:
                 raise ValueError(f"the {name} split {list(split)}: {error}") from error
+        for windows in (*self.windows.values(), self.learnt):
+            windows.check = self.series.check_unchanged
         if self.standardise:
             train = self.windows["train"].values.double()
             if train.min() == train.max():
