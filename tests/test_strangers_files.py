@@ -1,5 +1,6 @@
 """Folders and files from strangers: nothing is written elsewhere, nothing hangs or fills memory."""
 
+import copy
 import hashlib
 import io
 import os
@@ -16,7 +17,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
-from sinrnn import Predictor, SinRNN, Windows, filesystem
+from sinrnn import Forecaster, Predictor, SinRNN, Windows, filesystem
 from sinrnn.callbacks import final_report
 from sinrnn.cli import diagnose, export, forecast
 from sinrnn.cli import train as cli
@@ -281,3 +282,72 @@ def test_compressed_checkpoint_is_refused(theirs, tmp_path, level):
     path.write_bytes(content + checkpoint_io.MARK + hashlib.sha256(content).digest())
     with pytest.raises(ValueError, match="it is compressed"):
         checkpoint_io.read(path)
+
+
+TRUNCATED = """
+import os, sys
+import numpy as np
+from lightning.pytorch import Callback
+from sinrnn.cli import train
+from sinrnn.data import readers
+
+readers.COPIED = 100
+hook, when = sys.argv.pop(1), iter([False] * 9 + [True])
+
+
+def truncate(*args, **options):
+    if next(when, False):
+        os.truncate("series.npy", 4096)
+
+
+sys.exit(train.main(sys.argv[1:], [type("Changes", (Callback,), {hook: truncate})()]))
+"""
+
+
+@posix
+@pytest.mark.parametrize("hook", ["on_train_batch_end", "on_validation_batch_end"])
+def test_mapped_series_that_is_truncated_is_not_read_beyond_its_end(tmp_path, hook):
+    """Which the system would answer with a signal that ends the process without a word."""
+    np.save(tmp_path / "series.npy", np.sin(np.arange(50_000) / 9))
+    given = ["--data.series", "FileSeries", "--data.series.path", "series.npy"]
+    given += ["--data.batch_size", "1024", "--model.readout_epoch", "null"]
+    given += ["--model.optimizer", "torch.optim.Adam", "--trainer.enable_progress_bar", "false"]
+    command = [sys.executable, "-c", TRUNCATED, hook, *given]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: series.npy has changed while it was in use")
+
+
+def test_checkpoint_whose_records_share_their_bytes_is_refused(tmp_path):
+    """As many names for one record as one likes make gigabytes of megabytes."""
+    content = {"state_dict": {f"w{i}": torch.zeros(1000) for i in range(40)}}
+    whole, made = io.BytesIO(checkpoint_io.pack(content)[: -checkpoint_io.TRAILER]), io.BytesIO()
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(made, "w") as new:
+        one = None
+        for name in old.namelist():
+            if one is not None and "/data/" in name:
+                again = copy.copy(one)
+                again.filename = name
+                new.filelist.append(again)
+                continue
+            new.writestr(name, old.read(name))
+            one = new.getinfo(name) if "/data/" in name else None
+    made.seek(0)
+    assert len(torch.load(made)["state_dict"]) == 40  # torch takes it
+    path = tmp_path / "theirs.ckpt"
+    content = made.getvalue()
+    path.write_bytes(content + checkpoint_io.MARK + hashlib.sha256(content).digest())
+    with pytest.raises(checkpoint_io.CorruptCheckpointError, match="its records overlap"):
+        checkpoint_io.read(path)
+
+
+@pytest.mark.parametrize("value", [torch.nan, -torch.inf])
+def test_checkpoint_whose_weights_are_not_finite_is_refused(theirs, refused, value):
+    path = theirs / "checkpoints" / "last.ckpt"
+    content = checkpoint_io.read(path)
+    content["state_dict"]["predictor.net.Whh"][1, 2] = value
+    path.write_bytes(checkpoint_io.pack(content))
+    said = f"{path} is not a sinrnn checkpoint: its Whh is not finite"
+    assert refused(MAINS["resume"], str(theirs)) == said
+    with pytest.raises(checkpoint_io.CorruptCheckpointError, match="Whh is not finite"):
+        Forecaster.load_from_checkpoint(path)

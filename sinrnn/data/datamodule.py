@@ -125,6 +125,8 @@ class WindowDataModule(pl.LightningDataModule):
                     raise ValueError(f"its values must be finite, got {largest}: check the series")
             except ValueError as error:
                 raise ValueError(f"the {name} split {list(split)}: {error}") from error
+        for windows in (*self.windows.values(), self.learnt):
+            windows.check = self.series.check_unchanged
 
     def edges(self, name: str) -> tuple[int, int]:
         """First point of a split, and the first after it, as indices into the series.

@@ -72,7 +72,9 @@ def _npy(path: Path, column: Column, header: bool | None, most: int) -> Values:
     try:
         # Copy on write: a tensor must be writable, and the file stays as it is.
         table: Values = np.lib.format.open_memmap(path, mode="c")
-        table = table if mapped(path) else np.array(table)
+        if not mapped(path):
+            with path.open("rb") as file:  # reading a map of a file that is cut ends the process
+                table = np.lib.format.read_array(file)
     except Exception as error:  # a broken header is Python text, and raises whatever it leads to
         raise unreadable(path, "as .npy", error) from error
     if table.ndim not in (1, 2) or table.dtype.kind not in "iuf":

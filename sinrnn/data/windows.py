@@ -1,6 +1,6 @@
 """Sliding windows over a series."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -24,6 +24,9 @@ class Windows(Dataset[Batch]):
         window: Samples per window, T.
         horizon: Steps from a window's end to its first target.
         steps: Consecutive targets per window, K.
+
+    Attributes:
+        check: Called before windows are read; a data module gives its series' `check_unchanged`.
 
     Raises:
         ValueError: window, horizon or steps is below 1, or the split is too short for one window
@@ -49,12 +52,14 @@ class Windows(Dataset[Batch]):
             raise ValueError(f"window {window}{more} need {needed} points, got {len(values)}")
         self.values, self.window, self.horizon, self.steps = values, window, horizon, steps
         self._rows = values.unfold(0, needed, 1)
+        self.check: Callable[[], None] = _no_check
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, index: Tensor | slice) -> Batch:
         """The windows (B, T, 1) and targets (B, K) that `index` names."""
+        self.check()
         rows = self._rows[index]
         return rows[:, : self.window, None], rows[:, -self.steps :]
 
@@ -97,6 +102,10 @@ def predict(net: Module, windows: Windows) -> Tensor:
     """
     device = next(net.parameters()).device
     return torch.cat([net(x.to(device)).double().cpu() for x, _ in windows])
+
+
+def _no_check() -> None:
+    """What is no file cannot change; a lambda could not be sent to a DataLoader's workers."""
 
 
 def check_steps(window: int, horizon: int, steps: int) -> None:

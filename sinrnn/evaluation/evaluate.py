@@ -109,6 +109,7 @@ def lag(windows: Windows, predicted: Tensor) -> int:
 
 def excerpt(data: WindowDataModule, most: int) -> WindowDataModule:
     """The same data with no more than the first `most` windows of each split."""
+    data.series.check_unchanged()
     part = copy.copy(data)
     part.windows = {
         name: Windows(w.values[: most + w.window + w.horizon - 1], w.window, w.horizon)

@@ -48,8 +48,8 @@ def read(path: str | Path, device: Any = "cpu", *, checked: bool = True) -> Cont
 
     Raises:
         ValueError: It is a URL.
-        CorruptCheckpointError: The file is torn, was changed, or holds more than numbers and plain
-            values.
+        CorruptCheckpointError: The file is torn, was changed, or holds more than finite numbers
+            and plain values.
         OSError: There is no such file, or it may not be read.
     """
     whole = local(path).read_bytes()
@@ -68,9 +68,14 @@ def read(path: str | Path, device: Any = "cpu", *, checked: bool = True) -> Cont
         files = zipfile.ZipFile(io.BytesIO(content)).infolist()
         if any(file.compress_type != zipfile.ZIP_STORED for file in files):
             raise ValueError("it is compressed, as torch.save writes none")
+        if sum(file.file_size for file in files) > len(content):
+            raise ValueError("its records overlap")
         found: Any = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
         if not isinstance(found, dict) or not isinstance(found.get("state_dict"), dict):
             raise ValueError("it has no state_dict")
+        for name, weight in found["state_dict"].items():
+            if isinstance(weight, Tensor) and not weight.isfinite().all():
+                raise ValueError(f"its {name.rpartition('.')[2]} is not finite")
         _plain(found.get("hyper_parameters", {}))
         _plain(found.get("datamodule_hyper_parameters", {}))
     except Exception as error:  # torch raises nine kinds

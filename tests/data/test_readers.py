@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import subprocess
 import sys
 
 import numpy as np
@@ -595,3 +596,34 @@ def test_parquet_is_read_up_to_a_limit(tmp_path):
     said = f"{path} unpacks to 4 MB: if that is right, raise max_megabytes "
     with refuses(ValueError, f"{said}(--data.series.max_megabytes)"):
         read(path, max_megabytes=3)
+
+
+CUT = """
+import os
+import numpy as np
+from sinrnn.data import readers
+
+opened = np.lib.format.open_memmap
+
+
+def cut(path, **options):
+    found = opened(path, **options)
+    os.truncate(path, 4096)
+    return found
+
+
+np.lib.format.open_memmap = cut
+try:
+    readers.read("a.npy")
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_npy_that_is_cut_while_it_is_read_is_refused(tmp_path):
+    """A map of it would end the process without a word."""
+    given(tmp_path, "a.npy", npy(np.zeros(50_000)))
+    command = [sys.executable, "-c", CUT]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("a.npy cannot be read as .npy, write it again: ")
