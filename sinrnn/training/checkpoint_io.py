@@ -1,4 +1,4 @@
-"""BestAndLastCheckpoint that survive: written whole or not at all, read without running code.
+"""Checkpoints that survive: written whole or not at all, read without running code.
 
 A checkpoint is what torch.save writes, followed by its SHA-256: torch.load takes it as it is, and
 `read` notices every flipped bit.

@@ -1,4 +1,4 @@
-"""BestAndLastCheckpoint: whole or refused, and what goes on from them ends in the same bits."""
+"""Checkpoints: whole or refused, and what goes on from them ends in the same bits."""
 
 import errno
 import io
