@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import io
 import math
 import re
 import zlib
@@ -10,7 +9,6 @@ from array import array
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -29,8 +27,10 @@ def read(path: Path, column: Column, header: bool | None, most: int) -> Values:
         header: As `readers.read` has it.
         most: Bytes to unpack of a compressed file.
     """
-    separator = _separator(path, column, most)
-    head = [cells for _, cells in islice(_rows(path, separator, most), 2)]
+    if path.suffix.lower() == ".gz":
+        _check_unpacked(path, most)
+    separator = _separator(path, column)
+    head = [cells for _, cells in islice(_rows(path, separator), 2)]
     if not head:
         raise ValueError(f"{path} is empty")
     if header is None and [cell.strip() for cell in head[0]] == [*map(str, range(len(head[0])))]:
@@ -43,40 +43,33 @@ def read(path: Path, column: Column, header: bool | None, most: int) -> Values:
         k = chosen(path, names, column)
         if k is None:
             numeric = [j for j, cell in enumerate(head[-1]) if not math.isnan(_number(cell, ";"))]
-            k = beside_time(path, names, numeric, lambda j: _column(path, separator, j, True, most))
-        return _column(path, separator, k, True, most)
+            k = beside_time(path, names, numeric, lambda j: _column(path, separator, j, True))
+        return _column(path, separator, k, True)
     first, second = ([_number(c, ";") for c in cells] for cells in (head[0], head[-1]))
     # A name shows by a number below it, or is what only columns of time are called.
-    over = [False] * len(first)
-    over = (
-        over
-        if header is False
-        else [
-            (math.isnan(a) and not math.isnan(b)) or cell.strip().lower() in TIME
-            for cell, a, b in zip(head[0], first, second, strict=True)
-        ]
-    )
+    over = [
+        header is None and ((math.isnan(a) and not math.isnan(b)) or cell.strip().lower() in TIME)
+        for cell, a, b in zip(head[0], first, second, strict=True)
+    ]
     titles = header is None and (any(over) or any(map(_is_name, head[0])))
     names = [cell.strip() if titles else str(j) for j, cell in enumerate(head[0])]
     k = chosen(path, names, column)
     if k is None:
         row, cells = (second, head[-1]) if any(over) else (first, head[0])
         numeric = [j for j, x in enumerate(row) if not math.isnan(x) or _is_missing(cells[j])]
-        k = beside_time(
-            path, names, numeric, lambda j: _column(path, separator, j, any(over), most)
-        )
+        k = beside_time(path, names, numeric, lambda j: _column(path, separator, j, any(over)))
     titled = titles and (_is_name(head[0][k]) or column not in (None, k, str(k)))
     if not titled and any(over[:k] + over[k + 1 :]):
         raise ValueError(
             f"{path}, row 1: {head[0][k]!r} may be a name or a value: give column {k} a name with "
             "letters, or remove the names"
         )
-    return _column(path, separator, k, titled, most)
+    return _column(path, separator, k, titled)
 
 
-def _separator(path: Path, column: Column, most: int) -> str:
+def _separator(path: Path, column: Column) -> str:
     """The one of tab, ; and , that cuts the first two lines into as many cells."""
-    head = list(islice(_lines(path, most), 2)) or [""]
+    head = list(islice(_lines(path), 2)) or [""]
     if column in (None, 0, "0") and all(map(ONE_COMMA.fullmatch, head)):
         raise ValueError(
             f"{path}, row 1: {head[0].strip()!r} may be two columns or have a decimal comma: name "
@@ -96,10 +89,10 @@ def _separator(path: Path, column: Column, most: int) -> str:
     return (alike or found or [","])[0]
 
 
-def _rows(path: Path, separator: str, most: int) -> Iterator[tuple[int, list[str]]]:
+def _rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
     """The cells of each row, and the line it ends in."""
     blank = width = 0
-    reader = csv.reader(_lines(path, most), delimiter=separator, strict=True)
+    reader = csv.reader(_lines(path), delimiter=separator, strict=True)
     try:
         for row in reader:
             if not row or (len(row) == 1 and row[0].isspace()):
@@ -117,42 +110,33 @@ def _rows(path: Path, separator: str, most: int) -> Iterator[tuple[int, list[str
         raise ValueError(f"{path}, row {reader.line_num}: {error}: check the quotes") from error
 
 
-class _Capped(io.RawIOBase):
-    """A compressed file that ends in an error where it unpacks to more than `most` bytes."""
-
-    def __init__(self, path: Path, most: int) -> None:
-        self.file, self.path, self.most, self.read_so_far = gzip.open(path), path, most, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        count = self.file.readinto(buffer)
-        self.read_so_far += count
-        if self.read_so_far > self.most:
-            raise ValueError(
-                f"{self.path} unpacks to more than {self.most // 10**6} MB: if that is right, "
-                "raise max_megabytes (--data.series.max_megabytes)"
-            )
-        return count
-
-    def close(self) -> None:
-        self.file.close()
-        super().close()
-
-
-def _lines(path: Path, most: int) -> Iterator[str]:
-    packed = path.suffix.lower() == ".gz"
+def _check_unpacked(path: Path, most: int) -> None:
+    """Refuse a compressed file that unpacks to more than `most` bytes, before it is read."""
+    left = most
     try:
-        raw = io.BufferedReader(_Capped(path, most)) if packed else path.open("rb")
-        with io.TextIOWrapper(raw, encoding="utf-8-sig") as file:
+        with gzip.open(path) as file:
+            while left >= 0 and (part := file.read(2**20)):
+                left -= len(part)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise unreadable(path, "as UTF-8 text", error) from error
+    if left < 0:
+        raise ValueError(
+            f"{path} unpacks to more than {most // 10**6} MB: if that is right, raise "
+            "max_megabytes (--data.series.max_megabytes)"
+        )
+
+
+def _lines(path: Path) -> Iterator[str]:
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    try:
+        with opened(path, "rt", encoding="utf-8-sig") as file:
             yield from file
     except (UnicodeDecodeError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise unreadable(path, "as UTF-8 text", error) from error
 
 
-def _column(path: Path, separator: str, k: int, titled: bool, most: int) -> Values:
-    rows, found = _rows(path, separator, most), array("d")
+def _column(path: Path, separator: str, k: int, titled: bool) -> Values:
+    rows, found = _rows(path, separator), array("d")
     label = repr(next(rows)[1][k].strip()) if titled else str(k)
     points = commas = False
     for line, row in rows:
