@@ -285,11 +285,19 @@ def test_escape_sequences_in_a_folders_name_are_shown(train, home, capsys):
     report = (theirs / "report.md").read_text()
     assert_shown(report)
     assert report.startswith(f"# runs/{title}\n\n")
-    for main in (forecast.main, diagnose.main, export.main):
-        steps = ["--steps", "3"] if main is forecast.main else []
-        assert main([shown, *steps]) == 0
-        if main is not diagnose.main:
-            assert_shown(capsys.readouterr().out)
+    assert forecast.main([shown, "--steps", "3"]) == 0
+    assert_shown(capsys.readouterr().out)
+    assert diagnose.main([shown]) == 0
+
+
+@pytest.mark.extra
+def test_escape_sequences_in_a_folders_name_are_shown_by_the_export(train, home, capsys):
+    pytest.importorskip("onnx", reason="ONNX files need onnx: sinrnn[onnx]")
+    assert train("--config", "small.yaml")[0] == 0
+    theirs = home / "runs" / f"{BELL}\nof theirs"
+    RUN.rename(theirs)
+    assert export.main([str(theirs)]) == 0
+    assert_shown(capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("program", [forecast, diagnose, export], ids=lambda x: x.__name__)
@@ -349,7 +357,6 @@ SCRIPTS = {
     "forecast --help": "--help",
     "diagnose": f"{RUN}",
     "diagnose --help": "--help",
-    "export": f"{RUN}",
     "export --help": "--help",
 }
 
@@ -359,6 +366,13 @@ def test_programs_end_silently_where_nobody_reads_on(train, home, given):
     script = str(ROOT / "scripts" / f"{given.split()[0]}.py")
     assert train("--config", "small.yaml")[0] == 0
     assert closed(script, *SCRIPTS[given].split()) == (141, "")
+
+
+@pytest.mark.extra
+def test_export_ends_silently_where_nobody_reads_on(train, home):
+    pytest.importorskip("onnx", reason="ONNX files need onnx: sinrnn[onnx]")
+    assert train("--config", "small.yaml")[0] == 0
+    assert closed(str(ROOT / "scripts" / "export.py"), str(RUN)) == (141, "")
 
 
 def test_refusal_that_nobody_reads_ends_in_the_same_way(home):
