@@ -5,6 +5,7 @@ import functools
 import hashlib
 import importlib
 import inspect
+import itertools
 import json
 import os
 import pkgutil
@@ -33,7 +34,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from sinrnn import Forecaster, Predictor, Series, SinRNN
 from sinrnn.callbacks import final_report
-from sinrnn.cli import allowed, diagnose, forecast
+from sinrnn.cli import allowed, diagnose, export, forecast
 from sinrnn.cli import train as cli
 from sinrnn.training.checkpoint_io import (
     MARK,
@@ -355,16 +356,20 @@ def test_nothing_but_listed_classes_is_called_at_any_place(monkeypatch):
 
 
 def test_nothing_that_a_class_holds_can_be_named():
-    """Methods, properties and what they hold in turn, of the classes on the list and of ours."""
+    """Methods, properties and all else of every class: at a callback's hook, which takes any
+    function, and by turns at each of the other places."""
     found = {f"{m.__name__}.{n}": v for m, n, v in reachable() if inspect.isclass(v)}
-    ours = {path: cls for path, cls in found.items() if path.startswith("sinrnn")}
-    parser, tried = dict(parsers())["a callback's hook"], 0  # which takes any function
-    for path, cls in (allowed.named() | ours).items():
-        for name in {*dir(cls), *dir(type)}:
+    places = dict(parsers())
+    hook, turns = places.pop("a callback's hook"), itertools.cycle(places.values())
+    tried = 0
+    for path, cls in (allowed.named() | found).items():
+        for name in sorted({*dir(cls), *dir(type)}):
             tried += 1
-            assert made(parser, f"{path}.{name}") is None, f"{path}.{name}"
-    assert made(parser, "sinrnn.Sine.values.__call__") is None
-    assert tried > 10_000
+            below = f"{path}.{name}"
+            assert made(hook, below) is None, below
+            assert made(next(turns), {"class_path": below}) is None, below
+    assert made(hook, "sinrnn.Sine.values.__call__") is None
+    assert tried > 20_000
 
 
 def test_listed_classes_are_made_where_their_kind_belongs_and_nowhere_else():
@@ -420,6 +425,7 @@ def test_stranger_s_config_and_run_folder_call_nothing(trained, precious, capsys
     expected = 2 if key == "data.series" else 0  # nothing else is read
     assert forecast.main(["theirs", "--steps", "3"]) == expected
     assert diagnose.main(["theirs"]) == expected
+    export.main(["theirs"])  # with onnx or without
     assert "Traceback" not in capsys.readouterr().err
 
 
