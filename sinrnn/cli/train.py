@@ -185,6 +185,10 @@ def main(argv: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()) 
             refuse_url(arg)
         run = prepare(TrainCLI(with_config(args), trusted))
     except USER_ERRORS as error:
+        unknown = isinstance(error, ArgumentError) and "does not accept option" in str(error)
+        if unknown and any(arg.startswith("--resume") for arg in args):
+            said = f"the run's config is of another version of sinrnn ({error}): train it again"
+            error = ValueError(said)
         return refuse(error)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "allocate memory" not in str(error):

@@ -61,7 +61,10 @@ def _content(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         # last bits of products depend on that.
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
     if about["format"] != FORMAT:
-        raise ValueError(f"its format is {about['format']}, this sinrnn reads {FORMAT}")
+        raise ValueError(
+            f"its format is {about['format']}, this sinrnn reads {FORMAT}: train it again, or use "
+            "the version that wrote it"
+        )
     if "sha256" not in about:
         raise ValueError("its checksum is missing")
     if about.pop("sha256") != checksum(tensors, about):

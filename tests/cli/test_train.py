@@ -303,6 +303,17 @@ def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def test_run_of_another_version_is_refused_as_that(short):
+    folder, call = short
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace("bptt_steps: 4", "depth: 4"))
+    status, out, err = call("--resume", str(folder))
+    assert (status, out) == (2, "")
+    assert err.startswith("error: the run's config is of another version of sinrnn (")
+    assert "'depth'" in err
+    assert err.endswith("): train it again\n")
+
+
 # Arguments, and what the run had instead of the last of them.
 CHANGES = {
     "--model.hidden_size 9": "7",

@@ -147,7 +147,10 @@ def test_load_of_another_format_says_which(tmp_path, number):
     path, weights = tmp_path / "net.safetensors", SinRNN(D, H, O).state_dict()
     about = sealed(weights, ABOUT | {"format": number})
     save_file(weights, path, metadata={"sinrnn": about})
-    assert refused(path) == f"its format is {number}, this sinrnn reads 3"
+    assert refused(path) == (
+        f"its format is {number}, this sinrnn reads 3: train it again, or use the version that "
+        "wrote it"
+    )
 
 
 @pytest.mark.parametrize("name", ["Wih", "Whh", "Who"])
