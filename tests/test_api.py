@@ -3,7 +3,9 @@
 import contextlib
 import doctest
 import inspect
+import pkgutil
 import re
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -92,14 +94,20 @@ def test_args_are_those_of_the_signature(name):
 
 
 @pytest.mark.extra
-def test_pages_are_made_without_a_warning_and_have_every_public_name(tmp_path):
+def test_pages_have_every_public_module_and_name(tmp_path):
     pytest.importorskip("pdoc", reason="pages are made by pdoc: sinrnn[docs]")
-    (line,) = re.findall(r"^python (-W error -m pdoc .*) -o \S+$", CONTRIBUTING, re.MULTILINE)
-    command = [sys.executable, *line.split(), "-o", str(tmp_path)]
+    (line,) = re.findall(r"^python (-W error -m pdoc [^`]*) -o \S+$", CONTRIBUTING, re.MULTILINE)
+    command = [sys.executable, *shlex.split(line.replace("\\\n", "")), "-o", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    pages = "".join(path.read_text() for path in tmp_path.rglob("*.html"))
-    assert not [name for name in NAMES if f'id="{name}"' not in pages]
+    pages = {
+        ".".join(path.relative_to(tmp_path).with_suffix("").parts): path.read_text()
+        for path in tmp_path.rglob("*.html")
+    }
+    modules = [name for _, name, _ in pkgutil.walk_packages(sinrnn.__path__, "sinrnn.")]
+    assert {*pages} == {name for name in modules if "._" not in name} | {"index"}
+    homes = {name: getattr(sinrnn, name).__module__ for name in NAMES}
+    assert not [name for name, home in homes.items() if f'id="{name}"' not in pages[home]]
 
 
 USER = """\

@@ -1,1 +1,10 @@
-"""What a network is worth on its data, as numbers, text and pictures."""
+"""What a network is worth on its data, as numbers, text and pictures.
+
+- `sinrnn.evaluation.evaluate`: everything that is measured of a network;
+- `sinrnn.evaluation.baselines`: what a forecast must beat;
+- `sinrnn.evaluation.backtest`: forecasts from many origins, and their intervals;
+- `sinrnn.evaluation.results`: losses, curves and a rollout;
+- `sinrnn.evaluation.report`: the closing table;
+- `sinrnn.evaluation.figures` and `sinrnn.evaluation.plots`: pictures;
+- `sinrnn.evaluation.diagnosis`: what is wrong, and what to try.
+"""

@@ -1,1 +1,6 @@
-"""A trained network goes on where a series ends."""
+"""A trained network goes on where a series ends.
+
+- `sinrnn.forecasting.predictor.Predictor`: a network and its units;
+- `sinrnn.forecasting.forecast`: predictions with their intervals;
+- `sinrnn.forecasting.onnx`: a Predictor as an ONNX file.
+"""

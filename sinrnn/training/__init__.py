@@ -1,1 +1,9 @@
-"""Training with Lightning."""
+"""Training with Lightning.
+
+- `sinrnn.training.forecaster.Forecaster`: the LightningModule;
+- `sinrnn.training.options`: options that contradict each other;
+- `sinrnn.training.online`: one update per window;
+- `sinrnn.training.checkpoint_io`: checkpoints written whole or not at all;
+- `sinrnn.training.loggers`: metrics.csv and TensorBoard's events;
+- `sinrnn.training.signals`: Ctrl-C and SIGTERM.
+"""
