@@ -337,7 +337,7 @@ def main() -> int:
         os.environ["TMPDIR"] = "/dev/shm" if Path("/dev/shm").is_dir() else home
         seconds, wanted = {}, {}
 
-        def evaluate_backtest(what: str, wanted: dict[str, Any], folder: Path) -> None:
+        def judge(what: str, wanted: dict[str, Any], folder: Path) -> None:
             nonlocal failed, done
             wrong = differences(wanted, outcome(folder))
             failed, done = failed + bool(wrong), done + 1
@@ -356,20 +356,20 @@ def main() -> int:
                     pid = training(folder, arguments(folder, fresh), At(hook, when, number))
                     said.append(f"{number.name[3:]}:{ended(pid)}")
                 finish(folder)
-                evaluate_backtest(f"{name}, {plan} ({' '.join(said)})", short, folder)
+                judge(f"{name}, {plan} ({' '.join(said)})", short, folder)
             if name not in list(kinds)[:2]:
                 continue  # what follows is the same whatever is learnt
             folder = Path(home) / f"{name}, end"
             folder.mkdir()
             found, which = killed_at_the_end(folder, fresh, options.times, dice)
-            evaluate_backtest(f"{name}, while the report is written ({which})", short, folder)
+            judge(f"{name}, while the report is written ({which})", short, folder)
             bad += found
             bad += killed_forecasts(folder, options.times, dice)
             killed += 2 * options.times
             folder = Path(home) / f"{name}, start"
             folder.mkdir()
             which = killed_at_the_start(folder, fresh, options.times, dice)
-            evaluate_backtest(f"{name}, before training goes on ({which})", short, folder)
+            judge(f"{name}, before training goes on ({which})", short, folder)
         for name, args in list(kinds.items())[: options.runs]:
             folder = Path(home) / name
             folder.mkdir()
@@ -381,7 +381,7 @@ def main() -> int:
             folder = Path(home) / f"{run}"
             folder.mkdir()
             which = disturbed(folder, [*SMALL, *kinds[name]], seconds[name], options.times, dice)
-            evaluate_backtest(f"run {run + 1}, {name} ({which})", wanted[name], folder)
+            judge(f"run {run + 1}, {name} ({which})", wanted[name], folder)
         bad += torn(Path(home), options.saves, dice)
         killed += options.saves
     print(f"{done - failed} of {done} runs have the same bits; {bad} of {killed} files torn")

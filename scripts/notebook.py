@@ -28,7 +28,7 @@ from sinrnn.nn.functional import half_mse
 from sinrnn.run import prepare
 from sinrnn.training.online import Ensemble
 
-SPANS = ("train", "val")
+SPLITS = ("train", "val")
 PRINTED = {"before training": (268.99, 261.04), "after 500 epochs": (0.00521, 0.00542)}
 
 
@@ -40,7 +40,7 @@ def configured(name: str, *args: str) -> TrainCLI:
 def losses(ensemble: Ensemble, data: WindowDataModule) -> Tensor:
     """half_mse on both splits: (2, S)."""
     both = []
-    for name in SPANS:
+    for name in SPLITS:
         x, y = data.windows[name][:]
         both.append((ensemble.outputs(x)[..., 0] - y[:, 0]).square().mean(1) / 2)
     return torch.stack(both)
@@ -87,7 +87,7 @@ def best(seeds: int, precision: str) -> tuple[Tensor, float]:
             found.append(
                 [
                     half_mse(predict(model, windows[name]), windows[name].targets).item()
-                    for name in SPANS
+                    for name in SPLITS
                 ]
             )
     return torch.tensor(found, dtype=torch.float64).T, statistics.median(seconds)
@@ -121,7 +121,7 @@ def main() -> None:
     quiet()
 
     data, curves, saturated = learn(args.starts, args.epochs)
-    windows = {n: (x[..., 0], y[:, 0]) for n in SPANS for x, y in [data.windows[n][:]]}
+    windows = {n: (x[..., 0], y[:, 0]) for n in SPLITS for x, y in [data.windows[n][:]]}
     mean = windows["train"][1].mean()
     levels = {"mean of the training targets": [half_mean(y, mean) for _, y in windows.values()]}
     for name, baseline in baselines.baselines(*windows["train"], data.horizon).items():
@@ -147,7 +147,7 @@ def main() -> None:
         "mean of the training targets, val": levels["mean of the training targets"][1],
         "persistence, val": levels["persistence"][1],
     }
-    named = {name: curves[:, i] for i, name in enumerate(SPANS)}
+    named = {name: curves[:, i] for i, name in enumerate(SPLITS)}
     plots.many_starts(range(epochs + 1), named, saturated, shown).savefig(args.figure)
     print(f"figure {args.figure}")
 

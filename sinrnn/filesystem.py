@@ -45,7 +45,7 @@ def local(path: str | Path) -> Path:
 
 
 def refuse_links(folder: Path) -> None:
-    """Refuse a run's folder that holds more than files and folders, at any bptt_steps.
+    """Refuse a run's folder that holds more than files and folders, at any depth.
 
     What is written through a link lands elsewhere, and a pipe is never read to its end. The
     folder's own path may go through links; where there is no folder, nothing is refused.

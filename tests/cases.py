@@ -7,7 +7,7 @@ import torch
 
 from sinrnn import Predictor
 
-# All different, so that a swapped axis cannot pass; K is the bptt_steps, between 1 and T.
+# All different, so that a swapped axis cannot pass; K is bptt_steps, between 1 and T.
 B, T, D, H, O, K = 6, 7, 2, 5, 3, 4  # noqa: E741 - the design's names
 
 # Ten times what rounding leaves on the tests' problems.

@@ -54,7 +54,7 @@ class WindowDataModule(pl.LightningDataModule):
         steps: Values after each training window that are to be predicted in closed loop, K; 1 is
             the next value alone.
         num_streams: Above 0, training windows come in time order and without overlap, on that many
-            num_streams side by side, for model.stateful; batch_size and shuffle then say nothing.
+            streams side by side, for model.stateful; batch_size and shuffle then say nothing.
         seed: Fixes, with the epoch, the order of the training windows.
 
     Attributes:
@@ -119,7 +119,7 @@ class WindowDataModule(pl.LightningDataModule):
                     self.learnt = Windows(
                         self.windows[name].values, self.window, self.horizon, self.steps
                     )
-                    self._order()  # refuses num_streams that are too short
+                    self._order()  # refuses streams that are too short
                 largest = max(abs(end.item()) for end in self.windows[name].values.aminmax())
                 if not math.isfinite(largest):
                     raise ValueError(f"its values must be finite, got {largest}: check the series")

@@ -121,7 +121,7 @@ def gradient(
         aliases = [None if a is None else a.view_as(a) for a in inputs]
         out = function(*aliases, bptt_steps=bptt_steps)
     wanted = [a for a in aliases if a is not None and a.requires_grad]
-    if not out.requires_grad:  # only h0 is wanted, and the bptt_steps does not reach it
+    if not out.requires_grad:  # only h0 is wanted, and the last bptt_steps do not reach it
         return tuple(a if a is None else torch.zeros_like(a) for a in aliases)
     grads = torch.autograd.grad(out, wanted, grad_out, create_graph=again, materialize_grads=True)
     found = iter(grads)

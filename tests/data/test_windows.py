@@ -179,7 +179,7 @@ def test_order_unshuffled_is_that_of_time_in_every_epoch():
     same(torch.cat(list(made)), torch.arange(10))
 
 
-# Spans of a series
+# Splits of a series
 
 
 def test_notebook_splits_hold_246_windows_each():

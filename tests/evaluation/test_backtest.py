@@ -272,7 +272,7 @@ def test_conformal_holds_what_it_promises():
     assert radius.mean().item() == pytest.approx(0.9, abs=1e-3)  # the 46th of 50 would hold 0.902
 
 
-# The evaluate_backtest
+# On the test split, with intervals
 
 
 def module(points, **splits):

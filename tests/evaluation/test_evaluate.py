@@ -17,9 +17,9 @@ from sinrnn.evaluation.results import History
 from sinrnn.nn.trace import trace
 
 WINDOW, POINTS = 4, 90
-# Spans of different lengths, apart from each other and from the end.
+# Splits of different lengths, apart from each other and from the end.
 EDGES = {"train": (0, 45), "val": (50, 70), "test": (72, 88)}
-SPANS = list(EDGES)
+SPLITS = list(EDGES)
 PICTURES = "windows losses predictions_val predictions_train residuals gradient_flow rollout"
 HISTORY = History([0.0, 1.0, 2.0], {"train": [3.0, 2.0, 1.0], "val": [4.0, 3.0, 2.0]})
 
@@ -31,7 +31,7 @@ class Noise(Series):
         return torch.randn(POINTS, generator=torch.Generator().manual_seed(1))
 
 
-def made(horizon=1, splits=SPANS):
+def made(horizon=1, splits=SPLITS):
     """An untrained network that saturates in part, its data and its predictions."""
     fractions = {name: (a / POINTS, b / POINTS) for name, (a, b) in EDGES.items()}
     data = WindowDataModule(Noise(), WINDOW, horizon, **fractions)
@@ -127,7 +127,7 @@ def test_excerpt_is_the_first_windows_of_each_split(horizon):
     _, data, _ = made(horizon)
     before = {name: windows[:] for name, windows in data.windows.items()}
     part = evaluate.excerpt(data, 14)
-    assert list(part.windows) == SPANS
+    assert list(part.windows) == SPLITS
     for name, (x, y) in before.items():
         same(part.windows[name][:], (x[:14], y[:14]))
         same(data.windows[name][:], (x, y))
@@ -137,9 +137,9 @@ def test_excerpt_is_the_first_windows_of_each_split(horizon):
 def test_predictions_are_the_outputs_for_all_windows_of_the_splits():
     net, data, _ = made()
     found = evaluate.predictions(net, data)
-    assert list(found) == SPANS
+    assert list(found) == SPLITS
     assert list(evaluate.predictions(net, data, ("val", "train"))) == ["val", "train"]
-    for name in SPANS:
+    for name in SPLITS:
         assert_close(found[name], net(data.windows[name][:][0]).detach())
 
 
@@ -149,7 +149,7 @@ def test_predictions_are_the_outputs_for_all_windows_of_the_splits():
 def test_examine_measures_the_losses_and_the_network():
     net, data, predicted = made(horizon=3)
     results = evaluate.evaluate(net, data, predicted)
-    for name in SPANS:
+    for name in SPLITS:
         x, y = (part.squeeze().numpy() for part in data.windows[name][:])
         errors = {
             "network": predicted[name].numpy() - y,
@@ -170,12 +170,12 @@ def test_examine_measures_the_losses_and_the_network():
 
 
 def test_examine_passes_on_how_it_was_trained():
-    net, data, predicted = made(splits=SPANS[:2])
+    net, data, predicted = made(splits=SPLITS[:2])
     results = evaluate.evaluate(net, data, predicted, HISTORY, 0.5)
     assert (results.history, results.clip, results.bptt_steps) == (HISTORY, 0.5, 3)
     results = evaluate.evaluate(net, data, predicted)
     assert (results.history, results.clip) == (None, None)
-    assert list(results.variance) == list(results.half_mse["network"]) == SPANS[:2]
+    assert list(results.variance) == list(results.half_mse["network"]) == SPLITS[:2]
 
 
 def test_examine_counts_the_targets_outside_the_training_range():
@@ -190,7 +190,7 @@ def test_examine_counts_the_targets_outside_the_training_range():
     assert results.train_range == (-1.0, 1.0)
 
 
-@pytest.mark.parametrize("splits", [SPANS, SPANS[:2]])
+@pytest.mark.parametrize("splits", [SPLITS, SPLITS[:2]])
 @pytest.mark.parametrize("most", [1000, 9])
 def test_rollout_starts_at_the_last_span_that_was_predicted(monkeypatch, splits, most):
     monkeypatch.setattr(evaluate, "ROLLOUT_STEPS", most)

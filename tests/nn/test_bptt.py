@@ -32,7 +32,7 @@ from sinrnn.nn.functional import last_output, tanh_rnn
 CASES = pytest.mark.parametrize(("function", "make"), [(tanh_rnn, cell), (last_output, network)])
 CELL = ["x", "h0", "Wih", "Whh", "bh"]
 NETWORK = [*CELL, "Who", "bo"]
-DEPTHS = pytest.mark.parametrize("bptt_steps", [None, K, 1])
+TRUNCATED = pytest.mark.parametrize("bptt_steps", [None, K, 1])
 
 
 def detached(x, h0, Wih, Whh, bh=None, Who=None, bo=None, *, bptt_steps=None):
@@ -98,7 +98,7 @@ def test_values_without_grad_are_those_with_grad(function, make, steps, h0, bias
 # The gradient
 
 
-@DEPTHS
+@TRUNCATED
 def test_gradient_of_states_matches_products_of_jacobians(bptt_steps):
     inputs = cell()
     x, h0, Wih, Whh, _ = as_numpy(inputs).values()
@@ -111,7 +111,7 @@ def test_gradient_of_states_matches_products_of_jacobians(bptt_steps):
     assert_close(gradients(tanh_rnn, inputs, bptt_steps=bptt_steps), over_the_batch(samples))
 
 
-@DEPTHS
+@TRUNCATED
 def test_gradient_of_half_mse_matches_products_of_jacobians(bptt_steps):
     inputs = network()
     target = torch.randn(B, O)
@@ -197,7 +197,7 @@ def test_smallest_sizes_match_a_loop_that_detaches(function, make, sizes, bptt_s
 
 
 @CASES
-@DEPTHS
+@TRUNCATED
 def test_strided_and_expanded_inputs_match_a_loop_that_detaches(function, make, bptt_steps):
     inputs = make()
     strided = inputs | {
@@ -213,7 +213,7 @@ def test_strided_and_expanded_inputs_match_a_loop_that_detaches(function, make, 
 
 
 @CASES
-@DEPTHS
+@TRUNCATED
 def test_float32_stays_float32_and_close_to_float64(function, make, bptt_steps):
     inputs = make()
     single = {n: v.detach().float().requires_grad_() for n, v in inputs.items()}
@@ -225,7 +225,7 @@ def test_float32_stays_float32_and_close_to_float64(function, make, bptt_steps):
 
 
 @CASES
-@DEPTHS
+@TRUNCATED
 def test_gradient_through_a_second_backward_is_the_same(function, make, bptt_steps):
     out = function(**(inputs := make()), bptt_steps=bptt_steps)
     first, second = (
@@ -236,7 +236,7 @@ def test_gradient_through_a_second_backward_is_the_same(function, make, bptt_ste
 
 
 @CASES
-@DEPTHS
+@TRUNCATED
 def test_graphs_alive_together_do_not_disturb_each_other(function, make, bptt_steps):
     problems = [make() for _ in range(3)]
     outs = [function(**inputs, bptt_steps=bptt_steps) for inputs in problems]
@@ -254,7 +254,7 @@ def test_graphs_alive_together_do_not_disturb_each_other(function, make, bptt_st
 
 
 @CASES
-@DEPTHS
+@TRUNCATED
 def test_threads_do_not_disturb_each_other(function, make, bptt_steps):
     problems = [make() for _ in range(8)]
     with ThreadPoolExecutor(4) as pool:
@@ -272,7 +272,7 @@ def test_threads_do_not_disturb_each_other(function, make, bptt_steps):
 )
 @pytest.mark.parametrize("alone", [True, False])
 @pytest.mark.parametrize("create_graph", [False, True])
-@DEPTHS
+@TRUNCATED
 def test_gradient_does_not_depend_on_which_others_are_wanted(
     function, make, name, alone, create_graph, bptt_steps
 ):
@@ -303,7 +303,7 @@ def test_gradient_after_the_states_have_changed_is_refused():
         loss.backward()
 
 
-# The bptt_steps
+# Truncation
 
 
 @CASES
@@ -463,7 +463,7 @@ def second_gradients(function, inputs, bptt_steps):
 
 
 @CASES
-@DEPTHS
+@TRUNCATED
 def test_second_gradient_matches_a_loop_that_detaches(function, make, bptt_steps):
     inputs = make()
     expected = second_gradients(detached, inputs, bptt_steps)
@@ -484,7 +484,7 @@ def test_gradient_with_a_graph_counts_each_path_once(function, make):
 
 
 @CASES
-@DEPTHS
+@TRUNCATED
 def test_func_grad_is_the_gradient(function, make, bptt_steps):
     inputs = {n: v.detach() for n, v in make().items()}
 

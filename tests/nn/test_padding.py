@@ -8,7 +8,7 @@ from sinrnn import SinRNN
 from sinrnn.nn import _padding
 
 LENGTHS = torch.tensor([3, 7, 1, 5, 4, 6])  # shorter than K, as long, longer
-DEPTHS = pytest.mark.parametrize("bptt_steps", [None, 1, K, T, T + 1])
+TRUNCATED = pytest.mark.parametrize("bptt_steps", [None, 1, K, T, T + 1])
 H0 = pytest.mark.parametrize("h0", [True, False])
 BIAS = pytest.mark.parametrize("bias", [True, False])
 
@@ -62,7 +62,7 @@ def alone(net, kind, lengths):
 
 
 @pytest.mark.parametrize("kind", ["forward", "unroll"])
-@DEPTHS
+@TRUNCATED
 @H0
 def test_each_sequence_has_the_value_and_gradient_of_running_alone(kind, bptt_steps, h0):
     net, x, start = net_and_inputs(bptt_steps=bptt_steps)
@@ -75,7 +75,7 @@ def test_each_sequence_has_the_value_and_gradient_of_running_alone(kind, bptt_st
 
 
 @pytest.mark.parametrize("kind", ["forward", "unroll"])
-@DEPTHS
+@TRUNCATED
 @pytest.mark.parametrize("junk", [1e300, torch.nan, torch.inf])
 def test_padding_reaches_neither_values_nor_gradients(kind, bptt_steps, junk):
     net, x, h0 = net_and_inputs(bptt_steps=bptt_steps)

@@ -392,7 +392,7 @@ def test_fit_readout_gives_no_weight_below_the_cutoff(bias):
     if bias:
         reads = np.hstack([reads, np.ones((40, 1))])
     u, s, vt = np.linalg.svd(reads, full_matrices=False)
-    # A rcond between each pair of neighbours leaves the first r directions.
+    # A cutoff between each pair of neighbours leaves the first r directions.
     for r in range(1, len(s) + 1):
         below = s[r] if r < len(s) else 0.0
         net.fit_readout(x, y, rcond=(s[r - 1] + below) / (2 * s[0]))

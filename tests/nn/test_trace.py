@@ -100,7 +100,7 @@ def test_shares_sum_to_the_gradient_of_the_network(case):
 
 
 @pytest.mark.parametrize("bptt_steps", [None, *range(1, T + 3)])
-def test_gradients_are_those_of_a_network_of_that_depth(case, bptt_steps):
+def test_gradients_are_those_of_a_network_of_that_truncation(case, bptt_steps):
     found = trace(*case).gradients(bptt_steps)
     assert list(found) == CELL
     case[0].bptt_steps = bptt_steps
@@ -220,7 +220,7 @@ def test_cosine_is_nan_where_truncation_leaves_nothing():
 
 
 @pytest.mark.parametrize("bptt_steps", [0, -1])
-def test_depth_below_one_step_is_refused(bptt_steps):
+def test_truncation_below_one_step_is_refused(bptt_steps):
     found = trace(*problem())
     for function in (found.gradients, found.cosine):
         with refuses(ValueError, f"bptt_steps must be at least 1 step or None, got {bptt_steps}"):

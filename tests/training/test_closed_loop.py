@@ -126,7 +126,7 @@ def test_standardised_predictor_rolls_out_in_other_units(bias):
         assert_close(made.rollout(3 + x[..., 0] / 4, N), 3 + plain.rollout(x[..., 0], N) / 4)
 
 
-# Windows of several targets, and num_streams
+# Windows of several targets, and streams
 
 
 @pytest.mark.parametrize(("horizon", "steps"), [(1, 1), (1, 3), (2, 3), (3, 2)])
@@ -177,7 +177,7 @@ def test_tracks_go_on_where_they_were_and_share_nothing(points, window, num_stre
     assert len(order) == len(batches) == covered // num_streams // window >= 1
     for before, after in pairwise(batches):
         same(after[:, 0], before[:, -1] + 1)
-    read = torch.cat(batches, 1)  # each track in a row
+    read = torch.cat(batches, 1)  # each stream in a row
     assert read.shape == (num_streams, len(order) * window)
     assert read.unique().numel() == read.numel()
     assert max(index.max() for index in order) < len(windows)
@@ -236,7 +236,7 @@ def carried(**options):
 
 
 def bptt_by_hand(net, data, epochs, *, loss="last", steps=1):
-    """Truncated backpropagation through time in plain torch over the num_streams' chunks."""
+    """Truncated backpropagation through time in plain torch over the streams' chunks."""
     net = copy.deepcopy(net)
     weights = dict(net.named_parameters())
     split, T = data.windows["train"].values, data.window
@@ -298,7 +298,7 @@ def test_state_starts_at_zero_in_each_epoch_and_is_detached(monkeypatch):
     model = small(stateful=True)
     seen = states(model, monkeypatch)
     fit(model, carried(), max_epochs=3)
-    assert [index for index, _, _ in seen] == [*range(4)] * 3  # 59 points: 19 a track
+    assert [index for index, _, _ in seen] == [*range(4)] * 3  # 59 points: 19 a stream
     for (_, _, after), (index, before, _) in pairwise(seen):
         assert (before is None) if index == 0 else (before is after)
         assert not after.requires_grad
@@ -390,7 +390,7 @@ def test_noise_is_on_what_is_read_and_not_on_the_targets(options, monkeypatch):
 
 
 HORIZON = "loss: every, stateful and data.steps need data.horizon 1, got 2"
-TRACKS = "model.stateful and data.num_streams need each other, got {} and {}"
+STREAMS = "model.stateful and data.num_streams need each other, got {} and {}"
 WINDOW = (
     "updates: window learns the last output alone: data.steps must be 1, data.num_streams 0, "
     "model.loss last and model.input_noise 0"
@@ -403,8 +403,8 @@ WINDOW = (
         ({"loss": "every"}, {"horizon": 2}, HORIZON),
         ({}, {"horizon": 2, "steps": 2}, HORIZON),
         ({"stateful": True}, {"horizon": 2, "num_streams": 3}, HORIZON),
-        ({"stateful": True}, {}, TRACKS.format(True, 0)),
-        ({}, {"num_streams": 3}, TRACKS.format(False, 3)),
+        ({"stateful": True}, {}, STREAMS.format(True, 0)),
+        ({}, {"num_streams": 3}, STREAMS.format(False, 3)),
         ({"updates": "window"}, {"steps": 2}, WINDOW),
         ({"updates": "window", "stateful": True}, {"num_streams": 3}, WINDOW),
         ({"updates": "window", "loss": "every"}, {}, WINDOW),

@@ -1,6 +1,6 @@
 """Why a network does not learn: measured facts, and a sentence with advice where one is bad.
 
-Each check looks at the results of a run, says what it measured, and, where that is an problem,
+Each check looks at the results of a run, says what it measured, and, where that is bad,
 what is wrong and what to try.
 """
 
