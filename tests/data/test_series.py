@@ -282,7 +282,7 @@ assert sinrnn.FileSeries("wave.csv").values().tolist() == [5, 6]
 print([name for name in ("polars", "pandas", "lightning", "jsonargparse") if name in sys.modules])
 """
     command = [sys.executable, "-c", code]
-    env = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    env = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[2])}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
