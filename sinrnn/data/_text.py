@@ -38,27 +38,22 @@ def read(path: Path, column: Column, header: bool | None, most: int) -> Values:
             f"{path}, row 1: {separator.join(head[0])} may be numbers of columns, as pandas writes "
             "them, or the first values: say which by header (--data.series.header true or false)"
         )
-    if header:
-        names = [cell.strip() for cell in head[0]]
-        k = chosen(path, names, column)
-        if k is None:
-            numeric = [j for j, cell in enumerate(head[-1]) if not math.isnan(_number(cell, ";"))]
-            k = beside_time(path, names, numeric, lambda j: _column(path, separator, j, True))
-        return _column(path, separator, k, True)
     first, second = ([_number(c, ";") for c in cells] for cells in (head[0], head[-1]))
     # A name shows by a number below it, or is what only columns of time are called.
     over = [
-        header is None and ((math.isnan(a) and not math.isnan(b)) or cell.strip().lower() in TIME)
+        (math.isnan(a) and not math.isnan(b)) or cell.strip().lower() in TIME
+        if header is None
+        else header
         for cell, a, b in zip(head[0], first, second, strict=True)
     ]
-    titles = header is None and (any(over) or any(map(_is_name, head[0])))
+    titles = any(over) or (header is None and any(map(_is_name, head[0])))
     names = [cell.strip() if titles else str(j) for j, cell in enumerate(head[0])]
     k = chosen(path, names, column)
     if k is None:
         row, cells = (second, head[-1]) if any(over) else (first, head[0])
         numeric = [j for j, x in enumerate(row) if not math.isnan(x) or _is_missing(cells[j])]
         k = beside_time(path, names, numeric, lambda j: _column(path, separator, j, any(over)))
-    titled = titles and (_is_name(head[0][k]) or column not in (None, k, str(k)))
+    titled = titles and (header or _is_name(head[0][k]) or column not in (None, k, str(k)))
     if not titled and any(over[:k] + over[k + 1 :]):
         raise ValueError(
             f"{path}, row 1: {head[0][k]!r} may be a name or a value: give column {k} a name with "

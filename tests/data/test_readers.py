@@ -563,6 +563,14 @@ def test_first_row_of_other_integers_is_data(tmp_path):
     assert read(given(tmp_path, "b.csv", "0.0\n2\n3\n")).tolist() == [0, 2, 3]
 
 
+@pytest.mark.parametrize("header", [None, True])
+def test_gap_at_the_start_does_not_make_the_other_column_the_series(tmp_path, header):
+    path = given(tmp_path, "a.csv", "hour,wave\n0,NA\n1,2\n2,3\n")
+    said = f"{path}, row 2, column 'wave': fill in the missing value, got 'NA'"
+    with refuses(ValueError, said):
+        read(path, header=header)
+
+
 def test_header_of_a_file_without_text_is_refused(tmp_path):
     path = given(tmp_path, "a.npy", npy(np.arange(3.0)))
     with refuses(ValueError, f"header is for files of text, got {path}: leave it out"):
