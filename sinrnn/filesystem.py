@@ -69,6 +69,19 @@ def refuse_links(folder: Path) -> None:
                     raise _irregular(path)
 
 
+def model_file(path: str | Path) -> Path:
+    """The file of a trained network: that of a run's folder, or the path itself.
+
+    Raises:
+        ValueError: It is a URL.
+        OSError: There is no such file or folder, or the folder holds a link.
+    """
+    if not Path(path).is_dir():
+        return local(path)
+    refuse_links(Path(path))
+    return Path(path) / "model.safetensors"
+
+
 def _irregular(path: Path) -> OSError:
     return OSError(f"{path} is not a regular file: put a file in its place")
 
@@ -126,13 +139,22 @@ def write(path: str | Path, content: bytes) -> None:
         raise OSError(
             f"{path} could not be saved ({reason}); what was there is as it was"
         ) from error
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until what a folder lists is on the disk.
+
+    Raises:
+        OSError: It cannot be written there.
+    """
     if os.name == "nt":
         return  # there a folder cannot be opened
-    folder = os.open(path.parent, os.O_RDONLY)
+    opened = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(opened)
     finally:
-        os.close(folder)
+        os.close(opened)
 
 
 def escaped(text: str) -> str:

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sinrnn.cli.messages import Parser, program, refuse, say
-from sinrnn.filesystem import check_other, check_target
+from sinrnn.filesystem import check_other, check_target, model_file
 from sinrnn.forecasting import onnx
 from sinrnn.forecasting.predictor import Predictor
-from sinrnn.nn._interop import model_file
 
 
 @program

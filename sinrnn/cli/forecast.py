@@ -7,9 +7,8 @@ from pathlib import Path
 from sinrnn.cli.arguments import TRUST
 from sinrnn.cli.messages import Parser, program, refuse, say
 from sinrnn.data.series import FileSeries, Series
-from sinrnn.filesystem import check_other, check_target, refuse_links, write
+from sinrnn.filesystem import check_other, check_target, model_file, refuse_links, write
 from sinrnn.forecasting.predictor import Predictor
-from sinrnn.nn._interop import model_file
 
 HEADER = {None: None, "true": True, "false": False}
 MOST_STEPS = 1_000_000  # a minute or more of computing, and a table of 50 MB

@@ -48,6 +48,14 @@ def undecided(path: Path, found: str, names: list[str]) -> ValueError:
     return ValueError(f"{path} has {found}: choose column {listed}")
 
 
+def too_large(path: Path, megabytes: str) -> ValueError:
+    """What is said where a compressed file unpacks to more than it may."""
+    return ValueError(
+        f"{path} unpacks to {megabytes} MB: if that is right, raise max_megabytes "
+        "(--data.series.max_megabytes)"
+    )
+
+
 def unreadable(path: Path, kind: str, error: BaseException) -> ValueError:
     """What is said where the file is not of the kind that its ending says."""
     said = " ".join(str(error).split())

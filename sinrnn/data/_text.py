@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sinrnn.data._columns import TIME, Column, Values, beside_time, chosen, unreadable
+from sinrnn.data._columns import TIME, Column, Values, beside_time, chosen, too_large, unreadable
 
 MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "?"}
 ONE_COMMA = re.compile(r"\s*[+-]?\d*,\d+(e[+-]?\d+)?\s*", re.IGNORECASE)
@@ -115,10 +115,7 @@ def _check_unpacked(path: Path, most: int) -> None:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise unreadable(path, "as UTF-8 text", error) from error
     if left < 0:
-        raise ValueError(
-            f"{path} unpacks to more than {most // 10**6} MB: if that is right, raise "
-            "max_megabytes (--data.series.max_megabytes)"
-        )
+        raise too_large(path, f"more than {most // 10**6}")
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -10,7 +10,15 @@ import torch
 from torch import Tensor
 
 from sinrnn.data import _text
-from sinrnn.data._columns import Column, Values, beside_time, chosen, undecided, unreadable
+from sinrnn.data._columns import (
+    Column,
+    Values,
+    beside_time,
+    chosen,
+    too_large,
+    undecided,
+    unreadable,
+)
 from sinrnn.filesystem import local, shipped
 
 CHUNK = 2**22  # values that are looked at together, 32 MB
@@ -112,10 +120,7 @@ def _parquet(path: Path, column: Column, header: bool | None, most: int) -> Valu
             schema = pl.read_parquet_schema(file)
             points = pl.scan_parquet(file).select(pl.len()).collect().item()
         if 8 * points > most:
-            raise ValueError(
-                f"{path} unpacks to {8 * points // 10**6} MB: if that is right, raise "
-                "max_megabytes (--data.series.max_megabytes)"
-            )
+            raise too_large(path, f"{8 * points // 10**6}")
         names = list(schema)
         numeric = [j for j, kind in enumerate(schema.values()) if kind.is_numeric()]
         k = chosen(path, names, column)

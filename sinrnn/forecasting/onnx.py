@@ -104,7 +104,7 @@ def _nodes(weights: dict[str, Tensor]) -> "list[onnx.NodeProto]":
 
 def _weights(predictor: Predictor) -> dict[str, Tensor]:
     """The weights in float32, named and shaped as the nodes take them; units are folded in."""
-    found = {name: weight.double() for name, weight in predictor.copy().net.content()[0].items()}
+    found = {n: weight.cpu().double() for n, weight in predictor.net.content()[0].items()}
     if predictor.standardise:
         mean, scale = predictor.mean.cpu(), predictor.scale.cpu()
         zero = {"bh": torch.zeros_like(found["Whh"][0]), "bo": torch.zeros_like(found["Who"][:, 0])}

@@ -16,6 +16,8 @@ from sinrnn.nn.rnn import SinRNN
 FAR = 10  # deviations of the training split: nothing is learnt of what lies beyond
 LARGEST = 1e15  # squares of so large values sum to less than 3e38 over 1e8 windows, in float32
 UNITS = ("standardise", "log", "relative", "linear")
+# The buffers, and how many dimensions each has.
+NUMBERS = {"mean": 0, "scale": 0, "intercept": 0, "coefficients": 1, "radius": 1}
 FITTED = 20_000  # windows that units and linear part are fitted to: plenty for so few numbers
 
 
@@ -100,9 +102,8 @@ class Predictor(nn.Module):
                 f"got {net.input_size} and {net.output_size}"
             )
         self._check_stateful()
-        numbers = {"mean": [], "scale": [], "intercept": [], "coefficients": [0], "radius": [0]}
-        for name, shape in numbers.items():
-            number = torch.zeros(shape, dtype=torch.float64, device=net.Wih.device)
+        for name, dimensions in NUMBERS.items():
+            number = torch.zeros([0] * dimensions, dtype=torch.float64, device=net.Wih.device)
             self.register_buffer(name, number)
         self.scale += 1
 
@@ -156,9 +157,9 @@ class Predictor(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **options: Any
     ) -> None:
-        for name in ("coefficients", "radius"):  # which have the length of what is loaded
+        for name, dimensions in NUMBERS.items():
             found = state_dict.get(prefix + name)
-            if isinstance(found, Tensor):
+            if dimensions and isinstance(found, Tensor):  # it has the length of what is loaded
                 setattr(self, name, getattr(self, name).new_zeros(found.shape))
         super()._load_from_state_dict(state_dict, prefix, *args, **options)
 
@@ -423,13 +424,11 @@ class Predictor(nn.Module):
     def _made(cls, tensors: dict[str, Tensor], about: dict[str, Any]) -> Self:
         if "predictor" not in about:  # a SinRNN's
             return cls(SinRNN.made(tensors, about), window=None)
-        numbers = ("mean", "scale", "coefficients", "intercept", "radius")
-        found = {name: tensors.pop(name) for name in numbers}
+        found = {name: tensors.pop(name) for name in NUMBERS}
         made = cls(SinRNN.made(tensors, about), window=None)
         made.set_extra_state(about["predictor"])
         for name, number in found.items():
-            shape = {"coefficients": 1, "radius": 1}.get(name, 0)
-            if number.dtype != torch.float64 or number.dim() != shape:
+            if number.dtype != torch.float64 or number.dim() != NUMBERS[name]:
                 raise ValueError(f"its {name} is {number.dtype} {tuple(number.shape)}")
             setattr(made, name, number)
         if not (made.scale > 0 and (made.radius >= 0).all()):

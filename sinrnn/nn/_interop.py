@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from sinrnn.filesystem import local, refuse_links, write
+from sinrnn.filesystem import local, write
 from sinrnn.nn.init import Weights
 
 N = TypeVar("N")
@@ -77,19 +77,6 @@ def _content(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if not (tensor.is_floating_point() and known):
             raise ValueError(f"its {name} must be finite floating-point numbers")
     return tensors, about
-
-
-def model_file(path: str | Path) -> Path:
-    """The file that `save` wrote: that of a run's folder, or the path itself.
-
-    Raises:
-        ValueError: It is a URL.
-        OSError: There is no such file or folder, or the folder holds a link.
-    """
-    if not Path(path).is_dir():
-        return local(path)
-    refuse_links(Path(path))
-    return Path(path) / "model.safetensors"
 
 
 def from_torch(rnn: nn.RNN, head: nn.Linear | None) -> dict[str, Tensor]:

@@ -11,8 +11,6 @@ from sinrnn.nn import _reference
 from sinrnn.nn._validation import check
 from sinrnn.nn.functional import tanh_rnn
 
-INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
-
 
 def states(
     x: Tensor,

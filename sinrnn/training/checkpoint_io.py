@@ -73,9 +73,8 @@ def read(path: str | Path, device: Any = "cpu", *, checked: bool = True) -> Cont
         found: Any = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
         if not isinstance(found, dict) or not isinstance(found.get("state_dict"), dict):
             raise ValueError("it has no state_dict")
-        for name, weight in found["state_dict"].items():
-            if isinstance(weight, Tensor) and not weight.isfinite().all():
-                raise ValueError(f"its {name.rpartition('.')[2]} is not finite")
+        if name := _not_finite(found["state_dict"]):
+            raise ValueError(f"its {name} is not finite")
         _plain(found.get("hyper_parameters", {}))
         _plain(found.get("datamodule_hyper_parameters", {}))
     except Exception as error:  # torch raises nine kinds
@@ -90,13 +89,17 @@ def refuse_infinite(weights: Content) -> None:
     Raises:
         FloatingPointError: One is not finite.
     """
-    for name, weight in weights.items():
-        if isinstance(weight, Tensor) and not torch.isfinite(weight).all():
-            short = name.rpartition(".")[2]
-            raise FloatingPointError(
-                f"{short} is not finite, and not saved: lower the learning rate "
-                "(model.optimizer.lr)"
-            )
+    if name := _not_finite(weights):
+        raise FloatingPointError(
+            f"{name} is not finite, and not saved: lower the learning rate (model.optimizer.lr)"
+        )
+
+
+def _not_finite(weights: Content) -> str:
+    """The name of the first that is not finite, or nothing."""
+    tensors = ((name, weight) for name, weight in weights.items() if isinstance(weight, Tensor))
+    bad = (name.rpartition(".")[2] for name, weight in tensors if not weight.isfinite().all())
+    return next(bad, "")
 
 
 def _plain(value: Any) -> None:

@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
-from sinrnn.filesystem import write
+from sinrnn.filesystem import sync_folder, write
 
 
 def loggers(
@@ -178,10 +178,7 @@ class Table(ExperimentWriter):
         try:
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
-            if os.name != "nt":  # there a folder cannot be opened
-                folder = os.open(path.parent, os.O_RDONLY)
-                os.fsync(folder)
-                os.close(folder)
+            sync_folder(path.parent)
         except OSError as error:
             raise OSError(
                 f"{path} could not be saved ({error.strerror}); what was there is as it was"
