@@ -29,11 +29,11 @@ from lightning.pytorch.accelerators import Accelerator
 from lightning.pytorch.plugins import Precision
 from lightning.pytorch.profilers import Profiler
 from lightning.pytorch.strategies import Strategy
+from strangers import SMALL, small_run, work_in
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from sinrnn import Forecaster, Predictor, Series, SinRNN
-from sinrnn.callbacks import final_report
 from sinrnn.cli import allowed, diagnose, export, forecast
 from sinrnn.cli import train as cli
 from sinrnn.training.checkpoint_io import (
@@ -65,27 +65,12 @@ class Bird(Sine):
         sing()
         super().__init__(*args, **options)
 """
-SMALL = """
-name: small
-data: {series: {class_path: sinrnn.Sine, init_args: {points: 120}}, batch_size: 32}
-model: {hidden_size: 5, optimizer: {class_path: torch.optim.Adam, init_args: {lr: 0.01}}}
-trainer: {max_epochs: 1, accelerator: cpu, enable_progress_bar: false}
-"""
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """The folder of a finished run."""
-    folder, before = tmp_path_factory.mktemp("trained"), torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    (folder / "small.yaml").write_text(SMALL)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(torch, "set_num_threads", lambda threads: None)
-        patch.setattr(final_report, "pictures", lambda *args: {})  # most of a run's time
-        assert cli.main(["--config", "small.yaml"]) == 0
-    torch.set_default_dtype(before)
-    return folder / "runs" / "small" / "version_0"
+    return small_run(tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture
@@ -94,9 +79,7 @@ def song(tmp_path, monkeypatch):
     path = tmp_path / "song"
     (tmp_path / "canary.py").write_text(CANARY.format(song=str(path)))
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
-    monkeypatch.setattr(final_report, "pictures", lambda *args: {})
+    work_in(tmp_path, monkeypatch)
     for call in ("connect", "connect_ex", "sendto"):
         monkeypatch.setattr(socket.socket, call, lambda *args: path.write_text("network"))
     (tmp_path / "small.yaml").write_text(SMALL)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback
+from strangers import small_run, work_in
 
 from sinrnn import Forecaster, Predictor, SinRNN, Windows, filesystem
 from sinrnn.callbacks import final_report
@@ -25,12 +26,6 @@ from sinrnn.data import readers
 from sinrnn.nn import _interop
 from sinrnn.training import checkpoint_io
 
-SMALL = """
-name: small
-data: {series: {class_path: sinrnn.Sine, init_args: {points: 120}}, batch_size: 32}
-model: {hidden_size: 5, optimizer: {class_path: torch.optim.Adam, init_args: {lr: 0.01}}}
-trainer: {max_epochs: 1, accelerator: cpu, enable_progress_bar: false}
-"""
 MAINS = {
     "forecast": lambda run: forecast.main([run, "--steps", "3"]),
     "forecast of the file": lambda run: forecast.main([f"{run}/model.safetensors", "--steps", "3"]),
@@ -44,25 +39,14 @@ posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes in fold
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """The folder of a finished run."""
-    folder, before = tmp_path_factory.mktemp("trained"), torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    (folder / "small.yaml").write_text(SMALL)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(torch, "set_num_threads", lambda threads: None)
-        patch.setattr(final_report, "pictures", lambda *args: {})  # most of a run's time
-        assert cli.main(["--config", "small.yaml"]) == 0
-    torch.set_default_dtype(before)
-    return folder / "runs" / "small" / "version_0"
+    return small_run(tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture
 def theirs(trained, tmp_path, monkeypatch):
     """A copy of that folder, from a stranger; its name, as seen from where one is."""
     shutil.copytree(trained, tmp_path / "theirs")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
-    monkeypatch.setattr(final_report, "pictures", lambda *args: {})
+    work_in(tmp_path, monkeypatch)
     return Path("theirs")
 
 
@@ -253,9 +237,7 @@ class Changes(Callback):
 def test_mapped_series_that_changes_ends_the_run_in_a_sentence(
     tmp_path, monkeypatch, capsys, refused
 ):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
-    monkeypatch.setattr(final_report, "pictures", lambda *args: {})
+    work_in(tmp_path, monkeypatch)
     monkeypatch.setattr(readers, "COPIED", 100)
     np.save("series.npy", np.sin(np.arange(400) / 9))
     given = ["--data.series", "FileSeries", "--data.series.path", "series.npy"]

@@ -15,20 +15,14 @@ import torch
 import yaml
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_only
+from strangers import SMALL, work_in
 
 from sinrnn import run
-from sinrnn.callbacks import final_report
 from sinrnn.cli import diagnose, export, forecast
 from sinrnn.cli import train as cli
 from sinrnn.training.checkpoint_io import AtomicCheckpointIO, pack, read
 
 ROOT = Path(__file__).parent.parent
-SMALL = """
-name: small
-data: {series: {class_path: sinrnn.Sine, init_args: {points: 120}}, batch_size: 32}
-model: {hidden_size: 5, optimizer: {class_path: torch.optim.Adam, init_args: {lr: 0.01}}}
-trainer: {max_epochs: 1, accelerator: cpu, enable_progress_bar: false}
-"""
 RUN = Path("runs/small/version_0")
 LAST = RUN / "checkpoints" / "last.ckpt"
 
@@ -36,9 +30,7 @@ LAST = RUN / "checkpoints" / "last.ckpt"
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """An empty folder with a small config, in which training draws no pictures."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
-    monkeypatch.setattr(final_report, "pictures", lambda *args: {})  # most of a run's time
+    work_in(tmp_path, monkeypatch)
     (tmp_path / "small.yaml").write_text(SMALL)
     return tmp_path
 
