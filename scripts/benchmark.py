@@ -268,9 +268,9 @@ def recomputing(seconds: float) -> list[Row]:
 
 def configured(name: str, *args: str) -> Any:
     """Model, data and settings of a shipped config, without Lightning's remarks."""
-    from sinrnn.cli.messages import quiet
     from sinrnn.cli.train import TrainCLI
     from sinrnn.filesystem import CONFIGS
+    from sinrnn.training.quiet import quiet
 
     quiet()
     return TrainCLI(["--config", str(CONFIGS / f"{name}.yaml"), *args])
@@ -299,14 +299,12 @@ def bare_loop() -> float:
 
 def whole_run(name: str = "sine", monitor: bool = True, more: Sequence[str] = ()) -> float:
     """Seconds of scripts/train.py with a config, from the first step to the last checkpoint."""
-    from sinrnn.run import prepare
-
-    run: Any = prepare(configured(name, "--trainer.enable_progress_bar=false", *more))
-    run.trainer.callbacks.remove(run.final_report)
+    job = configured(name, "--trainer.enable_progress_bar=false", *more).job()
+    job.trainer.callbacks.remove(job.final_report)
     if not monitor:
-        run.trainer.callbacks.remove(run.final_report.monitor)
+        job.trainer.callbacks.remove(job.final_report.monitor)
     started = time.perf_counter()
-    run.trainer.fit(run.cli.model, run.cli.datamodule)
+    job.trainer.fit(job.model, job.data)
     return time.perf_counter() - started
 
 

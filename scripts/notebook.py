@@ -18,15 +18,14 @@ from torch import Tensor
 from tqdm import trange
 
 from sinrnn import SinRNN
-from sinrnn.cli.messages import quiet
 from sinrnn.cli.train import TrainCLI
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.windows import predict
 from sinrnn.evaluation import baselines, plots
 from sinrnn.filesystem import CONFIGS
 from sinrnn.nn.functional import half_mse
-from sinrnn.run import prepare
 from sinrnn.training.online import Ensemble
+from sinrnn.training.quiet import quiet
 
 SPLITS = ("train", "val")
 PRINTED = {"before training": (268.99, 261.04), "after 500 epochs": (0.00521, 0.00542)}
@@ -78,12 +77,12 @@ def best(seeds: int, precision: str) -> tuple[Tensor, float]:
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         for seed in trange(seeds, unit="run", desc=f"best.yaml, {precision}"):
             args = (f"--seed_everything={seed}", f"--trainer.precision={precision}")
-            run = prepare(configured("best", *args, "--trainer.enable_progress_bar=false"))
-            cast(Any, run.trainer).callbacks.remove(run.final_report)  # draws pictures
+            job = configured("best", *args, "--trainer.enable_progress_bar=false").job()
+            cast(Any, job.trainer).callbacks.remove(job.final_report)  # draws pictures
             started = time.perf_counter()
-            run.trainer.fit(run.cli.model, run.cli.datamodule)
+            job.trainer.fit(job.model, job.data)
             seconds.append(time.perf_counter() - started)
-            model, windows = run.cli.model, run.cli.datamodule.windows
+            model, windows = job.model, job.data.windows
             found.append(
                 [
                     half_mse(predict(model, windows[name]), windows[name].targets).item()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from sinrnn.data.windows import Windows
     from sinrnn.forecasting.predictor import Predictor
+    from sinrnn.run import Run, fit
     from sinrnn.training.forecaster import Forecaster
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Generated",
     "MackeyGlass",
     "Predictor",
+    "Run",
     "Series",
     "SinRNN",
     "Sine",
@@ -45,6 +47,7 @@ __all__ = [
     "WindowDataModule",
     "Windows",
     "__version__",
+    "fit",
     "tanh_rnn",
     "trace",
 ]
@@ -57,12 +60,14 @@ _LAZY = {
     "Generated": "data.synthetic",
     "MackeyGlass": "data.synthetic",
     "Predictor": "forecasting.predictor",
+    "Run": "run",
     "Series": "data.series",
     "Sine": "data.synthetic",
     "Square": "data.synthetic",
     "SumOfSines": "data.synthetic",
     "WindowDataModule": "data.datamodule",
     "Windows": "data.windows",
+    "fit": "run",
 }
 
 if not TYPE_CHECKING:  # else every misspelt name would have a type

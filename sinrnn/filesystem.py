@@ -69,19 +69,6 @@ def refuse_links(folder: Path) -> None:
                     raise _irregular(path)
 
 
-def model_file(path: str | Path) -> Path:
-    """The file of a trained network: that of a run's folder, or the path itself.
-
-    Raises:
-        ValueError: It is a URL.
-        OSError: There is no such file or folder, or the folder holds a link.
-    """
-    if not Path(path).is_dir():
-        return local(path)
-    refuse_links(Path(path))
-    return Path(path) / "model.safetensors"
-
-
 def _irregular(path: Path) -> OSError:
     return OSError(f"{path} is not a regular file: put a file in its place")
 

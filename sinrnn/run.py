@@ -1,257 +1,278 @@
-"""One training run: checked before anything is written, then trained in a folder of its own."""
+"""A run: trained by `fit`, opened by `Run`."""
 
-import os
-from contextlib import ExitStack
+import base64
+import html
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.fabric.utilities.rank_zero import _get_rank
-from lightning.pytorch import Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 
-from sinrnn.callbacks.checkpoint import BestAndLastCheckpoint
-from sinrnn.callbacks.final_report import FinalReport
-from sinrnn.callbacks.progress_bar import Progress
-from sinrnn.data.series import digest
-from sinrnn.filesystem import refuse_links, shown, write
-from sinrnn.run_folder import (
-    claim,
-    claim_folder,
-    clear,
-    folder_name,
-    refuse_vanished,
-    remove_empty,
-)
-from sinrnn.training.checkpoint_io import AtomicCheckpointIO, Content, read
-from sinrnn.training.loggers import begin, loggers
-from sinrnn.training.options import dry_run_optimizer
-from sinrnn.training.signals import Signals
+from sinrnn import run_folder
+from sinrnn.data.series import Series
+from sinrnn.evaluation.diagnosis.checks import Diagnosis, diagnose
+from sinrnn.evaluation.results import History, Results
+from sinrnn.filesystem import refuse_links
+from sinrnn.forecasting.forecast import Forecast
+from sinrnn.forecasting.predictor import Predictor
 
-# What may change where a run goes on.
-RESUME_MAY_CHANGE = (
-    "config",
-    "resume",
-    "name",
-    "threads",
-    "keep",
-    "monitor",
-    "trainer.gradient_clip",  # what stops an explosion
-    "trainer.max_epochs",
-    "trainer.max_steps",
-    "trainer.max_time",
-    "trainer.enable_progress_bar",
-)
-
-# Variables that say which of several processes this is; Lightning takes the first that is set.
-RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
-
-
-class Job(Protocol):
-    """What is to be trained, and how, as the command line gives it.
-
-    Attributes:
-        parser: Turns settings into a config's text.
-        config: The settings, by name.
-        config_init: The same, with objects in place of what names them.
-        model: A `Forecaster`.
-        datamodule: A `WindowDataModule`.
-    """
-
-    parser: Any
-    config: Any
-    config_init: Any
-    model: Any
-    datamodule: Any
-
-    def parsed(self, text: str) -> dict[str, Any]:
-        """The settings in a config's text, by name.
-
-        Raises:
-            ValueError: It cannot be read.
-        """
-
-    def again(self, folder: Path) -> str:
-        """What to type to go on with the run in a folder."""
+if TYPE_CHECKING:
+    from sinrnn.callbacks.monitor import Monitor
+    from sinrnn.data.datamodule import WindowDataModule
+    from sinrnn.evaluation.figures import Figures
+    from sinrnn.training.forecaster import Forecaster
 
 
 class Run:
-    """One training run in its own folder.
+    """A training run's folder, opened again: its files are read when they are asked for.
 
     Args:
-        cli: The parsed arguments, with model and data.
-        folder: The run's folder.
-        config: The whole configuration, as text.
-        series: The series' digest.
-        checkpoint: Where it goes on from, or None.
-        before: What that holds, where the folder has its curves already.
-        lock: What holds the folder, or -1.
+        folder: The run's folder, as `fit` or scripts/train.py made it.
+        trust: Modules of your own that its config may name; they are imported, and run.
+
+    Raises:
+        FileNotFoundError: The folder holds no config.yaml.
+        OSError: The folder holds a link, a pipe or a device.
+
+    Example:
+        >>> from sinrnn import Forecaster, Run, WindowDataModule, fit
+        >>> model, data = Forecaster(hidden_size=8), WindowDataModule()
+        >>> run = fit(model, data, max_epochs=2, figures=False, enable_progress_bar=False)
+        >>> Run(run.folder).forecast(5).prediction.shape
+        torch.Size([5])
     """
 
-    def __init__(
-        self,
-        cli: Job,
-        folder: Path,
-        config: str,
-        series: dict[str, Any],
-        checkpoint: Path | None,
-        before: Content,
-        lock: int,
-    ) -> None:
-        monitor = cli.config_init.monitor
-        self.cli, self.checkpoint, self.lock = cli, checkpoint, lock
-        self.final_report = FinalReport(folder, monitor, cli.config.keep)
-        self.command = cli.again(folder)
-        self.signals = Signals(f"stopped at once; go on with: {self.command}")
-        given = dict(cli.config_init.trainer)
-        checkpoints = BestAndLastCheckpoint(folder / "checkpoints", config, series, self.signals)
-        progress = [] if given["enable_progress_bar"] is False else [Progress()]
-        own = [*progress, monitor, checkpoints, self.final_report]
-        given["callbacks"] = [*_listed(given["callbacks"]), *own]
-        given["plugins"] = [*_listed(given["plugins"]), AtomicCheckpointIO()]
-        given["logger"] = False  # until it is known which process this is
-        given["use_distributed_sampler"] = False  # the order of batches is shared out as it is
-        self.trainer = _made(given)
-        curves = before.get("global_step"), before.get("metrics")
-        self.loggers = []
-        if self.trainer.global_rank == 0:
-            refuse_vanished(folder, lock)
-            self.loggers = loggers(folder, *curves)
-        self.trainer.loggers = self.loggers
+    def __init__(self, folder: str | Path, *, trust: Sequence[str] = ()) -> None:
+        self.folder, self.trust = Path(folder), trust
+        refuse_links(self.folder)
+        if not (self.folder / run_folder.CONFIG).is_file():
+            raise FileNotFoundError(f"{folder} is not a run's folder: no {run_folder.CONFIG} in it")
 
-    def train(self) -> str:
-        """Train, and return the closing text.
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The configuration, as plain values."""
+        from sinrnn.config import stored  # jsonargparse is slow to import
+
+        return stored.read(self.folder)
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The trained predictor; before training has ended, that of the checkpoint to keep.
 
         Raises:
-            Interrupted: After Ctrl-C or SIGTERM; all is saved.
+            FileNotFoundError: Nothing is saved yet.
         """
-        for logger in self.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                print(shown(f"TensorBoard: {self.final_report.tensorboard}"))  # noqa: T201
-                begin(logger)
-        checkpoint = None if self.checkpoint is None else str(self.checkpoint)
-        with self.signals:
-            self.trainer.fit(self.cli.model, self.cli.datamodule, ckpt_path=checkpoint)
-        return self.final_report.text
+        path = self.folder / run_folder.MODEL
+        best, last = self.folder / run_folder.BEST, self.folder / run_folder.LAST
+        if path.exists() or not last.exists():
+            return Predictor.load(path)
+        from sinrnn.training.forecaster import Forecaster  # Lightning is slow to import
 
-    def leave(self) -> None:
-        """Let go of the folder, and of the other processes."""
-        if self.lock >= 0:
-            os.close(self.lock)
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            # Else gloo's threads outlive the interpreter, and now and then abort the process.
-            torch.distributed.destroy_process_group()
+        keeps_best = self.config.get("keep") == "best" and best.exists()
+        return Forecaster.load_from_checkpoint(best if keeps_best else last).predictor
+
+    @cached_property
+    def data(self) -> "WindowDataModule":
+        """The data that it was trained on, set up.
+
+        Raises:
+            ValueError: The config does not say, or the data no longer fit the predictor.
+        """
+        self._data.setup()
+        return self._data
+
+    @cached_property
+    def _data(self) -> "WindowDataModule":
+        from sinrnn.config import stored
+
+        return stored.data(self.folder, self.config, self.predictor, self.trust)
+
+    @property
+    def series(self) -> Series:
+        """The series that it was trained on.
+
+        Raises:
+            ValueError: The config does not say.
+        """
+        return self._data.series
+
+    @cached_property
+    def history(self) -> History:
+        """Losses and gradient norms by epoch, of metrics.csv."""
+        return History.read(self.folder / run_folder.METRICS)
+
+    @cached_property
+    def _predictions(self) -> dict[str, torch.Tensor]:
+        from sinrnn.evaluation.evaluate import predictions
+
+        return predictions(self.predictor, self.data)
+
+    @cached_property
+    def results(self) -> Results:
+        """What the predictor is worth on its data: losses by split, closed loop, backtest."""
+        from sinrnn.config import stored
+        from sinrnn.evaluation.backtest import evaluate_backtest
+        from sinrnn.evaluation.evaluate import evaluate
+
+        clip = stored.clip(self.folder, self.config)
+        found = evaluate(self.predictor, self.data, self._predictions, self.history, clip)
+        found.backtest_report = evaluate_backtest(self.predictor.copy().double(), self.data)
+        return found
+
+    @property
+    def report(self) -> str:
+        """The text that training ended with: losses, baselines, closed loop, intervals.
+
+        Raises:
+            FileNotFoundError: Training has not ended yet.
+        """
+        path = self.folder / run_folder.REPORT
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist: training has not ended")
+        return path.read_text("utf-8").partition("```text\n")[2].rpartition("\n```")[0]
+
+    @cached_property
+    def figures(self) -> "Figures":
+        """The run's pictures by name, each a matplotlib Figure that is drawn when asked for."""
+        from sinrnn.evaluation.figures import Figures, pictures
+
+        epoch = self.config["model"]["readout_epoch"]
+        return Figures(pictures(self.data, self._predictions, self.results, epoch))
+
+    def diagnose(self) -> Diagnosis:
+        """What was measured of the training, what is wrong, and what to try."""
+        return diagnose(self.results)
+
+    def forecast(self, steps: int, series: Series | torch.Tensor | None = None) -> Forecast:
+        """Predict what follows a series, in closed loop.
+
+        Args:
+            steps: Predictions to make.
+            series: The series, or its values (points,); None is the one that was trained on.
+
+        Raises:
+            ValueError: As `Predictor.forecast`.
+        """
+        return self.predictor.forecast(self.series if series is None else series, steps)
+
+    def __repr__(self) -> str:
+        path = self.folder / run_folder.REPORT
+        about = f"Run({str(self.folder)!r})"
+        return f"{about}\n\n{self.report}" if path.is_file() else about
+
+    def _repr_html_(self) -> str:
+        text = f"<pre>{html.escape(repr(self))}</pre>"
+        picture = self.folder / run_folder.FIGURES / "rollout.png"
+        if not picture.is_file():
+            return text
+        png = base64.b64encode(picture.read_bytes()).decode()
+        return f'{text}<img src="data:image/png;base64,{png}" alt="rollout">'
 
 
-def _listed(given: Any) -> list[Any]:
-    return given if isinstance(given, list) else [] if given is None else [given]
+def fit(
+    model: "Forecaster",
+    data: "WindowDataModule",
+    *,
+    name: str = "run",
+    folder: str | Path = "runs",
+    resume: str | Path | Run | None = None,
+    keep: str = "best",
+    figures: bool = True,
+    monitor: "Monitor | None" = None,
+    threads: int | None = 1,
+    seed: int | None = None,
+    **trainer: Any,
+) -> Run:
+    """Train a model in a folder of its own, as scripts/train.py does.
 
-
-def _made(given: dict[str, Any]) -> Trainer:
-    """The trainer, where the environment says the same as it of which process this is.
-
-    Raises:
-        ValueError: Variables that a cluster's shell leaves do not fit.
-    """
-    try:
-        trainer = Trainer(**given)
-    except (RuntimeError, KeyError) as error:
-        unset = isinstance(error, KeyError)
-        reason = f"{error.args[0]} is not set in the environment" if unset else str(error)
-        if "SLURM_NTASKS" in os.environ:
-            reason += "; or unset SLURM_NTASKS where SLURM does not start this run"
-        raise ValueError(f"the trainer cannot be made: {reason}") from error
-    rank = trainer.global_rank
-    name = next((name for name in RANKS if name in os.environ), None)
-    if name is None and rank:
-        raise ValueError(
-            f"RANK is not set in the environment and the trainer's rank is {rank}: start the "
-            "processes with torchrun"
-        )
-    if name is not None and int(os.environ[name]) != rank:
-        raise ValueError(
-            f"{name} is {os.environ[name]} in the environment and the trainer's rank is {rank}: "
-            f"unset {name}, or set trainer.devices and trainer.strategy for several processes"
-        )
-    return trainer
-
-
-def prepare(cli: Job) -> Run:
-    """Raise now what would come up during training; claim a folder and make the trainer.
+    Ctrl-C stops after the current step and saves; the run can then be resumed.
 
     Args:
-        cli: The parsed arguments, with model and data.
+        model: What is trained; it keeps what it has learnt.
+        data: What it learns from.
+        name: The run's folder is the first free `folder`/`name`/version_0, version_1, ...
+        folder: Where runs go.
+        resume: A run to resume, or its folder, with the model and data that it was started with.
+        keep: Weights to save and report: those that are "best" on the validation split, or "last".
+        figures: Whether figures/ is drawn at the end.
+        monitor: What shows training in TensorBoard; None shows everything.
+        threads: CPU threads of torch during training; None leaves them as they are.
+        seed: Seeds all random numbers, draws the weights anew and fixes the order of the windows;
+            None leaves weights and order as they are.
+        **trainer: Arguments of Lightning's Trainer: max_epochs, gradient_clip_val, callbacks, ...
+
+    Returns:
+        The run; after Ctrl-C its checkpoint is in its folder, and no report.
 
     Raises:
-        ValueError: Something cannot be as it is asked for; nothing is left behind.
-        OSError: A file cannot be read, or no folder be made.
+        TypeError: model is not a Forecaster, data not a WindowDataModule, or an argument unknown.
+        ValueError: Options contradict each other or the data; or what is resumed was another run.
+        FloatingPointError: The loss or its gradient is no longer finite.
+
+    Example:
+        >>> from sinrnn import Forecaster, WindowDataModule, fit
+        >>> model, data = Forecaster(hidden_size=8, linear=True), WindowDataModule(window=4)
+        >>> run = fit(model, data, max_epochs=2, figures=False, enable_progress_bar=False)
+        >>> run.results.half_mse["network"]["test"] < 1e-6
+        True
     """
-    resumed = Path(cli.config.resume) if cli.config.resume else None
-    last = None if resumed is None else resumed / "checkpoints" / "last.ckpt"
-    checkpoint = last if last and last.exists() else None  # it may have been killed before
-    if resumed is not None:
-        refuse_links(resumed)
-    with ExitStack() as undo:
-        first = not _get_rank()  # of several processes the first alone writes anything
-        lock = claim(resumed) if resumed is not None and first else -1
-        if lock >= 0:
-            undo.callback(os.close, lock)
-        content = read(checkpoint) if checkpoint is not None else {}
-        if content:
-            _refuse_changes(cli, str(content.get("config", "")), checkpoint)
-        cli.datamodule.setup()
-        series = digest(cli.datamodule.values)
-        _refuse_other_series(series, content.get("series"), checkpoint)
-        dry_run_optimizer(cli.model)
-        config = cli.config.clone()
-        config.resume = None
-        text = cli.parser.dump(config, skip_unset=False)
-        folder = resumed or Path("runs") / folder_name(config.name)
-        if resumed is None and first:
-            folder = claim_folder(folder)
-            undo.callback(remove_empty, folder)
-            lock = claim(folder)
-            if lock >= 0:
-                undo.callback(os.close, lock)
-            undo.callback(clear, folder, lock)
-        run = Run(cli, folder, text, series, checkpoint, content, lock)
-        cli.model.trainer = run.trainer
-        run.trainer.datamodule = cli.datamodule  # type: ignore[attr-defined]
-        cli.model.setup("fit")
-        if first:
-            refuse_vanished(folder, lock)
-            write(folder / "config.yaml", text.encode())
-        undo.pop_all()
-        return run
+    import lightning.pytorch as pl  # Lightning and jsonargparse are slow to import
+
+    from sinrnn.callbacks.monitor import Monitor
+    from sinrnn.config.describe import TRAINER, describe
+    from sinrnn.data.datamodule import WindowDataModule
+    from sinrnn.job import prepare
+    from sinrnn.training.forecaster import Forecaster
+    from sinrnn.training.signals import Interrupted
+
+    for what, given, cls in (("model", model, Forecaster), ("data", data, WindowDataModule)):
+        if not isinstance(given, cls):
+            raise TypeError(f"{what} must be a {cls.__name__}, got {type(given).__name__}")
+    resumed = resume.folder if isinstance(resume, Run) else Path(resume) if resume else None
+    monitor = monitor or Monitor()
+    trainer = TRAINER | trainer
+    with _settings(threads):
+        if seed is not None:
+            pl.seed_everything(seed, verbose=False)
+            model.net.reset_parameters()
+            data.seed = seed
+        options = {"name": name, "threads": torch.get_num_threads(), "keep": keep}
+        options |= {"figures": figures, "resume": None}
+        text = describe(model, data, monitor, trainer, seed_everything=data.seed, **options)
+        job = prepare(
+            model,
+            data,
+            text,
+            trainer=trainer,
+            monitor=monitor,
+            parent=Path(folder) / run_folder.folder_name(name),
+            resume=resumed,
+            keep=keep,
+            figures=figures,
+            command=lambda folder: f"fit(model, data, resume={str(folder)!r})",
+        )
+        try:
+            job.train()
+        except Interrupted as stopped:
+            print(f"{stopped}, and saved; go on with: {job.resume}")  # noqa: T201
+        finally:
+            job.leave()
+    return Run(job.folder)
 
 
-def _refuse_changes(cli: Job, text: str, checkpoint: Path | None) -> None:
-    """Raise where a checkpoint would silently override what is asked for now."""
+@contextmanager
+def _settings(threads: int | None) -> Iterator[None]:
+    """Torch's threads as they are asked for, Lightning quiet; both as before in the end."""
+    from sinrnn.training.quiet import quiet
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if threads is None else threads)
     try:
-        before = cli.parsed(text)
-    except ValueError as error:
-        raise ValueError(f"{checkpoint}: {error}") from error
-    now = dict(cli.config.items())
-    for key in dict.fromkeys([*before, *now]):
-        was, asked = before.get(key), now.get(key)
-        if was != asked and not key.startswith(RESUME_MAY_CHANGE):
-            raise ValueError(
-                f"{key} is {was} in {checkpoint} and cannot become {asked} where a run goes "
-                "on: leave it, or start a new run"
-            )
-
-
-def _refuse_other_series(now: Any, before: Any, checkpoint: Path | None) -> None:
-    """Raise where a checkpoint is of another series, of which its config knows only the name."""
-    if not isinstance(before, dict) or now == before:
-        return
-    if now["points"] != before.get("points"):
-        differs = f"it has {now['points']} points and had {before.get('points')}"
-    elif now["dtype"] != before.get("dtype"):
-        differs = f"it is {now['dtype']} and was {before.get('dtype')}"
-    else:
-        differs = "its values differ"
-    raise ValueError(
-        f"the series is another than that of {checkpoint}: {differs}: restore it, or start a new "
-        "run"
-    )
+        with warnings.catch_warnings():
+            quiet()
+            yield
+    finally:
+        torch.set_num_threads(before)

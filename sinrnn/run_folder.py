@@ -11,6 +11,25 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+from sinrnn.filesystem import local, refuse_links
+
+# What lies in a run's folder.
+CONFIG, MODEL, METRICS, REPORT = "config.yaml", "model.safetensors", "metrics.csv", "report.md"
+BEST, LAST, FIGURES = "checkpoints/best.ckpt", "checkpoints/last.ckpt", "figures"
+
+
+def model_file(path: str | Path) -> Path:
+    """The file of a trained network: that of a run's folder, or the path itself.
+
+    Raises:
+        ValueError: It is a URL.
+        OSError: There is no such file or folder, or the folder holds a link.
+    """
+    if not Path(path).is_dir():
+        return local(path)
+    refuse_links(Path(path))
+    return Path(path) / MODEL
+
 
 def clear(folder: Path, lock: int) -> None:
     """Remove what is in a run's folder, if it is still the one that is held."""

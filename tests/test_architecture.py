@@ -26,20 +26,31 @@ LAYERS = [
     ["__init__.py", "__main__.py"],
     ["cli"],
     ["run.py"],
+    ["job.py"],
+    ["config"],
     ["callbacks"],
     ["training", "evaluation"],
     ["forecasting"],
     ["nn", "data"],
-    ["filesystem.py", "run_folder.py", "_version.py"],
+    ["run_folder.py"],
+    ["filesystem.py", "_version.py"],
 ]
 HEIGHT = {part: -i for i, layer in enumerate(LAYERS) for part in layer}
 
 # Where what is slow to import, or to be kept out of a program that embeds the network, may stand.
 HEAVY = {
-    "lightning": ("data/datamodule.py", "training/", "callbacks/", "run.py", "cli/"),
+    "lightning": (
+        "data/datamodule.py",
+        "training/",
+        "callbacks/",
+        "job.py",
+        "run.py",
+        "config/",
+        "cli/",
+    ),
     "torchmetrics": ("training/",),
     "matplotlib": ("evaluation/plots.py", "evaluation/figures.py"),
-    "jsonargparse": ("cli/",),
+    "jsonargparse": ("config/", "cli/"),
     "tensorboard": ("callbacks/", "training/loggers.py"),
     "torch.utils.tensorboard": ("callbacks/", "training/loggers.py"),
 }
@@ -63,7 +74,6 @@ PRIVATE = {
         "_is_tracing",
     },
     "nn/rnn.py": {"_parameters"},
-    "run.py": {"_get_rank"},
     "training/forecaster.py": {"_batches_that_stepped", "_foreach_norm", "_trainer"},
     "training/loggers.py": {
         "_async_writer",

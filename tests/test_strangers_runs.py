@@ -17,7 +17,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_only
 from strangers import SMALL, work_in
 
-from sinrnn import run
+from sinrnn import job, run_folder
 from sinrnn.cli import diagnose, export, forecast
 from sinrnn.cli import train as cli
 from sinrnn.training.checkpoint_io import AtomicCheckpointIO, pack, read
@@ -411,22 +411,24 @@ def test_training_that_nobody_reads_saves_what_it_has(train, home, error, status
 VANISHED = "error: runs/small/version_0 has vanished, or is another folder by now: start again\n"
 
 
-@pytest.mark.parametrize("when", ["claim", "_made", "loggers"])
+@pytest.mark.parametrize(
+    ("module", "when"), [(run_folder, "claim"), (job, "_made"), (job, "loggers")]
+)
 @pytest.mark.parametrize("what", [RUN, RUN.parent, RUN.parent.parent])
-def test_folder_that_vanishes_leaves_nothing_behind(train, home, monkeypatch, when, what):
-    called = getattr(run, when)
+def test_folder_that_vanishes_leaves_nothing_behind(train, home, monkeypatch, module, when, what):
+    called = getattr(module, when)
 
     def vanish(*args):
         shutil.rmtree(what)
         return called(*args)
 
-    monkeypatch.setattr(run, when, vanish)
+    monkeypatch.setattr(module, when, vanish)
     assert train("--config", "small.yaml") == (2, "", VANISHED)
     assert sorted(path.name for path in home.rglob("*")) == ["small.yaml"]
 
 
 def test_folder_of_another_run_by_then_is_left_as_it_is(train, home, monkeypatch):
-    called = run.loggers
+    called = job.loggers
 
     def replace(*args):
         RUN.rename(home / "moved")
@@ -434,19 +436,19 @@ def test_folder_of_another_run_by_then_is_left_as_it_is(train, home, monkeypatch
         (RUN / "config.yaml").write_text("another's")
         return called(*args)
 
-    monkeypatch.setattr(run, "loggers", replace)
+    monkeypatch.setattr(job, "loggers", replace)
     assert train("--config", "small.yaml") == (2, "", VANISHED)
     assert (RUN / "config.yaml").read_text() == "another's"
 
 
 def test_folder_that_vanishes_where_a_run_goes_on_is_not_made_again(train, home, monkeypatch):
     assert train("--config", "small.yaml")[0] == 0
-    called = run._made
+    called = job._made
 
     def vanish(*args):
         shutil.rmtree(RUN)
         return called(*args)
 
-    monkeypatch.setattr(run, "_made", vanish)
+    monkeypatch.setattr(job, "_made", vanish)
     assert train("--resume", str(RUN)) == (2, "", VANISHED)
     assert not RUN.exists()

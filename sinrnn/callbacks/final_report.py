@@ -5,6 +5,7 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 
+from sinrnn import run_folder
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.evaluation import report
 from sinrnn.evaluation.backtest import evaluate_backtest
@@ -26,10 +27,13 @@ class FinalReport(pl.Callback):
         folder: The run's folder.
         monitor: Shows the same in TensorBoard.
         keep: Which weights: "best" on the validation split, or the "last".
+        figures: Whether pictures are drawn.
     """
 
-    def __init__(self, folder: Path, monitor: Monitor, keep: str = "best") -> None:
-        self.folder, self.monitor, self.keep = folder, monitor, keep
+    def __init__(
+        self, folder: Path, monitor: Monitor, keep: str = "best", figures: bool = True
+    ) -> None:
+        self.folder, self.monitor, self.keep, self.figures = folder, monitor, keep, figures
         self.tensorboard = f"tensorboard --logdir {folder.parent}"
         self.text = ""
 
@@ -46,27 +50,29 @@ class FinalReport(pl.Callback):
         for logger in trainer.loggers:
             logger.save()
         # Where nothing was validated, the last weights are all there is.
-        best = self.folder / "checkpoints" / "best.ckpt"
+        best = self.folder / run_folder.BEST
         if best.exists() and self.keep == "best":
             pl_module.load_state_dict(checkpoint_io.read(best)["state_dict"])
         predictor = pl_module.predictor.copy()
         found = evaluate_backtest(predictor.copy().double(), data)
         if found is not None:
             predictor.radius = found.radius.double()
-        predictor.save(self.folder / "model.safetensors")
+        predictor.save(self.folder / run_folder.MODEL)
         # What is reported is what was saved.
-        predictor = Predictor.load(self.folder / "model.safetensors")
+        predictor = Predictor.load(self.folder / run_folder.MODEL)
         predicted = predictions(predictor, data)
-        history = History.read(self.folder / "metrics.csv")
+        history = History.read(self.folder / run_folder.METRICS)
         results = evaluate(predictor, data, predicted, history, trainer.gradient_clip_val)
         results.backtest_report, results.seconds = found, seconds
         results.where = {"run": f"{self.folder}", "TensorBoard": self.tensorboard}
         self.text = report.closing(results, checks.problems(results))
         about = f"# {escaped(f'{self.folder}')}\n\n```text\n{self.text}\n```\n"
-        write(self.folder / "report.md", about.encode())
-        (self.folder / "figures").mkdir(exist_ok=True)
+        write(self.folder / run_folder.REPORT, about.encode())
         files = {}
-        for name, draw in pictures(data, predicted, results, pl_module.readout_epoch).items():
+        drawn = pictures(data, predicted, results, pl_module.readout_epoch) if self.figures else {}
+        for name, draw in drawn.items():
             files[name] = png(draw())
-            write(self.folder / "figures" / f"{name}.png", files[name])
+            folder = self.folder / run_folder.FIGURES
+            folder.mkdir(exist_ok=True)
+            write(folder / f"{name}.png", files[name])
         self.monitor.finish(trainer, predictor, results, files, self.text)

@@ -29,6 +29,7 @@ from sinrnn.filesystem import shown
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.nn.functional import half_mse
 from sinrnn.nn.trace import trace
+from sinrnn.run_folder import CONFIG
 from sinrnn.training import options
 from sinrnn.training.forecaster import Forecaster
 
@@ -98,7 +99,7 @@ class Monitor(pl.Callback):
         for logger in loggers:
             if data is not None:
                 logger.experiment.add_custom_scalars(tensorboard.layout(self.baseline_losses))
-            config = Path(logger.log_dir) / "config.yaml"
+            config = Path(logger.log_dir) / CONFIG
             if self.texts and config.exists():
                 text = f"```yaml\n{shown(config.read_text())}\n```"
                 logger.experiment.add_text("config", text, trainer.global_step)

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sinrnn.cli.config import SECTIONS
+from sinrnn.config.files import SECTIONS
 from sinrnn.filesystem import CONFIGS, shipped
+from sinrnn.run_folder import CONFIG
 
 TRUST = "Let configs name this module of your own, too; it is imported, and runs."
 
@@ -33,9 +34,9 @@ def with_config(args: list[str]) -> list[str]:
     for i, arg in enumerate(args):
         if arg == "--resume" or arg.startswith("--resume="):
             run = Path(arg.partition("=")[2] or "".join(args[i + 1 : i + 2]))
-            if not (run / "config.yaml").is_file():
-                raise FileNotFoundError(f"--resume {run}: no config.yaml in that folder")
-            return ["--config", str(run / "config.yaml"), *args]
+            if not (run / CONFIG).is_file():
+                raise FileNotFoundError(f"--resume {run}: no {CONFIG} in that folder")
+            return ["--config", str(run / CONFIG), *args]
     if any(arg in ("-c", "--config") or arg.startswith("--config=") for arg in args):
         found = list(args)
         for i, arg in enumerate(args):

@@ -5,10 +5,7 @@ from pathlib import Path
 
 from sinrnn.cli.arguments import TRUST
 from sinrnn.cli.messages import Parser, program, refuse, say
-from sinrnn.evaluation.diagnosis.checks import diagnose, format_diagnosis
-from sinrnn.evaluation.results import History, Results
-from sinrnn.filesystem import refuse_links
-from sinrnn.forecasting.predictor import Predictor
+from sinrnn.run import Run
 
 
 @program
@@ -19,21 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help=TRUST)
     args = parser.parse_args(argv)
     try:
-        say(format_diagnosis(diagnose(_examined(args.run, args.trust))))
+        say(f"{Run(args.run, trust=args.trust).diagnose()}")
     except (ValueError, TypeError, OSError) as error:
         return refuse(error)
     return 0
-
-
-def _examined(folder: Path, trusted: Sequence[str]) -> Results:
-    """The results of the run in a folder."""
-    from sinrnn.cli import stored  # Lightning is slow to come
-    from sinrnn.evaluation.evaluate import evaluate, predictions
-
-    refuse_links(folder)
-    predictor, config = Predictor.load(folder / "model.safetensors"), stored.read(folder)
-    data = stored.data(folder, config, predictor, trusted)
-    data.setup()
-    history = History.read(folder / "metrics.csv")
-    predicted = predictions(predictor, data)
-    return evaluate(predictor, data, predicted, history, stored.clip(folder, config))

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sinrnn.cli.messages import Parser, program, refuse, say
-from sinrnn.filesystem import check_other, check_target, model_file
+from sinrnn.filesystem import check_other, check_target
 from sinrnn.forecasting import onnx
 from sinrnn.forecasting.predictor import Predictor
+from sinrnn.run_folder import model_file
 
 
 @program

@@ -7,8 +7,10 @@ from pathlib import Path
 from sinrnn.cli.arguments import TRUST
 from sinrnn.cli.messages import Parser, program, refuse, say
 from sinrnn.data.series import FileSeries, Series
-from sinrnn.filesystem import check_other, check_target, model_file, refuse_links, write
+from sinrnn.filesystem import check_other, check_target, write
 from sinrnn.forecasting.predictor import Predictor
+from sinrnn.run import Run
+from sinrnn.run_folder import CONFIG, model_file
 
 HEADER = {None: None, "true": True, "false": False}
 MOST_STEPS = 1_000_000  # a minute or more of computing, and a table of 50 MB
@@ -54,7 +56,7 @@ def _written(args: argparse.Namespace) -> str:
         limit = "at least 1" if args.steps < 1 else f"at most {MOST_STEPS:,}"
         raise ValueError(f"--steps must be {limit}, got {args.steps}")
     predictor = Predictor.load(model)
-    series = _series(args, model.parent, predictor)
+    series = _series(args, model.parent)
     if isinstance(series, FileSeries):
         check_other("--output", table, series.path, "the input")
     values = series.values()
@@ -77,18 +79,15 @@ def _written(args: argparse.Namespace) -> str:
     )
 
 
-def _series(args: argparse.Namespace, folder: Path, predictor: Predictor) -> Series:
+def _series(args: argparse.Namespace, folder: Path) -> Series:
     """The series that the arguments name, or else that of the run in the model's folder."""
     if args.input is not None:
         return FileSeries(args.input, args.column, HEADER[args.header])
     if args.column is not None or args.header is not None:
         option = "--column" if args.column is not None else "--header"
         raise ValueError(f"{option} is for a file: name it with --input")
-    if not (folder / "config.yaml").is_file():
+    if not (folder / CONFIG).is_file():
         raise ValueError(
             f"{args.model} lies in no run's folder: name the file of the series with --input"
         )
-    refuse_links(folder)
-    from sinrnn.cli import stored  # Lightning is slow to come
-
-    return stored.data(folder, stored.read(folder), predictor, args.trust).series
+    return Run(folder, trust=args.trust).series

@@ -5,36 +5,17 @@ All that they print goes through `say`, `refuse` and `Parser`; every main is a `
 
 import argparse
 import functools
-import logging
 import os
-import re
 import sys
-import warnings
 from collections.abc import Callable
 from typing import Any, ParamSpec, TextIO
 
+from sinrnn.config.messages import one_line
 from sinrnn.filesystem import shown
 
 P = ParamSpec("P")
 
 BROKEN_PIPE = 128 + 13  # as the shell says it of a process that SIGPIPE has ended
-
-# What a user can do nothing about.
-NOISE = [
-    ".*does not have many workers.*",  # windows are gathered faster than a worker could send them
-    ".*log_every_n_steps.*",  # nothing is logged by step
-    ".*Experiment logs directory .* exists and is not empty.*",  # it is this run's own
-    ".*GPU available but not used.*",  # the config chose the CPU
-    ".*your dataloader is not resumable.*",  # its order is
-    ".*isinstance.treespec, LeafSpec.*",  # Lightning 2.6.6 with torch 2.13
-]
-
-# What a parser says, and what that means to whoever wrote the config.
-REASONS = {
-    r"Option ('[^']+') is not accepted": r"it has no argument \1",
-    r"following arguments are required: (\w+)": r"its argument \1 is missing",
-    r"Expected a tuple with (\d+) elements": r"expected \1 values",
-}
 
 
 def program(main: Callable[P, int]) -> Callable[P, int]:
@@ -91,38 +72,3 @@ def refuse(error: Exception) -> int:
         raise error
     say(f"error: {one_line(str(error))}", sys.stderr)
     return 2
-
-
-def one_line(message: str) -> str:
-    """What a parser says over many lines: the key, the value, what was expected."""
-    text = " ".join(message.split())
-    if denied := re.search(r"Importing '([^']+)' is not allowed", text):
-        key = ".".join(re.findall(r'Parser key "([^"]+)":', text[: denied.start()]))
-        return (
-            f"{key or 'an option'} names {denied[1]}, which is not on the list of what a config "
-            "may name: add --trust MODULE to the command where you trust that code"
-        )
-    text = re.sub(r"- Expected a path but \S+ either not accessible or invalid - ", "", text)
-    keys = re.findall(r'Parser key "([^"]+)":', text)
-    value = re.search(r"(?:Given|Got) value: (.*?)(?:\. Got value: .*)?$", text)
-    expected = re.findall(r"Expected a <class '([^']+)'>|Literal(\[[^]]+\])", text)
-    if not keys or not value:
-        return re.sub(r'Parser key "([^"]+)":', r"\1:", text)
-    kinds = dict.fromkeys(kind.rpartition(".")[2] or choice for kind, choice in expected)
-    kinds.pop("NoneType", None)
-    wanted = f"expected {' or '.join(kinds)}" if kinds else "nothing of that name can be used there"
-    for pattern, reason in REASONS.items():
-        if found := re.search(pattern, text):
-            wanted = found.expand(reason)
-    given = value[1].partition(" Subclass types expect")[0]
-    if named := re.search(r"class_path['=: ]+([\w.]+)'", given):
-        given = named[1]
-    return f"{'.'.join(keys)} cannot be {given}: {wanted}"
-
-
-def quiet() -> None:
-    """Silence what Lightning says that no user can act on."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for message in NOISE:
-        warnings.filterwarnings("ignore", message)

@@ -15,13 +15,17 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from sinrnn.callbacks.monitor import Monitor
-from sinrnn.cli import allowed, config, messages
+from sinrnn.cli import messages
 from sinrnn.cli.arguments import TRUST, command, configs, take_trusted, with_config
-from sinrnn.cli.messages import one_line, program, quiet, refuse, say
+from sinrnn.cli.messages import program, refuse, say
+from sinrnn.config import allowed, files
+from sinrnn.config.describe import TRAINER
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.filesystem import CONFIGS, refuse_url
-from sinrnn.run import Run, prepare
+from sinrnn.job import Job, prepare
+from sinrnn.run_folder import LAST, folder_name
 from sinrnn.training.forecaster import Forecaster
+from sinrnn.training.quiet import quiet
 from sinrnn.training.signals import Interrupted
 
 SHIPPED = (
@@ -84,7 +88,7 @@ class TrainCLI(LightningCLI):
                 save_config_callback=None,
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
-                trainer_defaults={"enable_model_summary": False, "num_sanity_val_steps": 0},
+                trainer_defaults=TRAINER,
                 parser_kwargs={
                     "exit_on_error": False,
                     "prog": shlex.join(command()),
@@ -111,6 +115,9 @@ class TrainCLI(LightningCLI):
             help="Weights to save and report: best on the validation split, or the last.",
         )
         parser.add_argument(
+            "--figures", type=bool, default=True, help="Draw figures/ at the end of training."
+        )
+        parser.add_argument(
             "--resume", type=str, default=None, help="Folder of a run to go on with, as it was."
         )
 
@@ -122,7 +129,7 @@ class TrainCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and refuse what no constructor will look at."""
         for path in configs(args):
-            config.check(path)
+            files.check(path)
         self.config = parser.parse_args(args)
         allowed.check_paths(self.config.as_dict().get("trainer"), "trainer")
         for key, value in parser.get_defaults().items():
@@ -151,17 +158,27 @@ class TrainCLI(LightningCLI):
         """Leave the trainer until there is a folder for it."""
         return None  # type: ignore[return-value]
 
-    def parsed(self, text: str) -> dict[str, Any]:
-        """The settings in a config's text, by name.
+    def job(self) -> Job:
+        """Check what was asked for, and claim a folder for it.
 
         Raises:
-            ValueError: It cannot be read.
+            ValueError: As `prepare`.
+            OSError: As `prepare`.
         """
-        config.check_text(text, "its config")
-        try:
-            return dict(self.parser.parse_string(text).items())
-        except ArgumentError as error:
-            raise ValueError(one_line(str(error))) from error
+        config = self.config.clone()
+        config.resume = None
+        return prepare(
+            self.model,
+            self.datamodule,
+            self.parser.dump(config, skip_unset=False),
+            trainer=dict(self.config_init.trainer),
+            monitor=self.config_init.monitor,
+            parent=Path("runs") / folder_name(config.name),
+            resume=Path(self.config.resume) if self.config.resume else None,
+            keep=config.keep,
+            figures=config.figures,
+            command=self.again,
+        )
 
     def again(self, folder: Path) -> str:
         """What to type to go on with the run in a folder."""
@@ -183,7 +200,7 @@ def main(argv: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()) 
         trusted = take_trusted(args)
         for arg in args:
             refuse_url(arg)
-        run = prepare(TrainCLI(with_config(args), trusted))
+        job = TrainCLI(with_config(args), trusted).job()
     except USER_ERRORS as error:
         unknown = isinstance(error, ArgumentError) and "does not accept option" in str(error)
         if unknown and any(arg.startswith("--resume") for arg in args):
@@ -194,20 +211,22 @@ def main(argv: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()) 
         if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
             raise
         return refuse(MemoryError("not enough memory: lower model.hidden_size or the points"))
-    run.trainer.callbacks[:0] = callbacks  # type: ignore[attr-defined]
-    return _train(run)
+    job.trainer.callbacks[:0] = callbacks  # type: ignore[attr-defined]
+    return _train(job)
 
 
-def _train(run: Run) -> int:
+def _train(job: Job) -> int:
     """Train, and say how it ended; returns the exit status."""
+    if job.loggers:
+        say(f"TensorBoard: {job.final_report.tensorboard}")
     try:
-        text = run.train()
+        text = job.train()
     except Interrupted as stopped:
-        if run.trainer.is_global_zero:
-            say(f"\n{stopped}, and saved; go on with: {run.command}", sys.stderr)
+        if job.trainer.is_global_zero:
+            say(f"\n{stopped}, and saved; go on with: {job.resume}", sys.stderr)
         return 128 + stopped.number
     except FloatingPointError as error:
-        last = run.final_report.folder / "checkpoints" / "last.ckpt"
+        last = job.folder / LAST
         kept = f"; the weights before are in {last}" if last.exists() else ""
         return refuse(FloatingPointError(f"{error}{kept}"))
     except (ValueError, OSError) as error:
@@ -217,7 +236,7 @@ def _train(run: Run) -> int:
             raise
         return refuse(error)
     finally:
-        run.leave()
+        job.leave()
     if text:
         say(f"\n{text}")
     return 0

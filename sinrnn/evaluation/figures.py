@@ -1,6 +1,6 @@
 """Which pictures a network and its run have, and what draws each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import torch
@@ -10,6 +10,31 @@ from torch import Tensor
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.evaluation import plots
 from sinrnn.evaluation.results import Results
+
+
+class Figures(Mapping[str, Figure]):
+    """Figures by name; each is drawn once, when it is asked for.
+
+    Args:
+        draws: What draws each.
+    """
+
+    def __init__(self, draws: Mapping[str, Callable[[], Figure]]) -> None:
+        self._draws, self._drawn = draws, dict[str, Figure]()
+
+    def __getitem__(self, name: str) -> Figure:
+        if name not in self._drawn:
+            self._drawn[name] = self._draws[name]()
+        return self._drawn[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._draws)
+
+    def __len__(self) -> int:
+        return len(self._draws)
+
+    def __repr__(self) -> str:
+        return f"figures: {', '.join(self)}"
 
 
 def pictures(

@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from sinrnn.filesystem import sync_folder, write
+from sinrnn.run_folder import METRICS
 
 
 def loggers(
@@ -117,7 +118,7 @@ class Table(ExperimentWriter):
     def __init__(self, folder: Path, step: int | None, logged: dict[str, Any] | None) -> None:
         super().__init__(str(folder))
         self.rows, self.digest = 0, hashlib.sha256()
-        path = folder / "metrics.csv"
+        path = folder / METRICS
         if step is None:
             path.unlink(missing_ok=True)
         elif path.exists():

@@ -21,12 +21,11 @@ from sinrnn import Predictor, Sine
 from sinrnn.callbacks import final_report
 from sinrnn.cli import train as cli
 from sinrnn.cli.arguments import typed
-from sinrnn.cli.messages import one_line
 from sinrnn.cli.train import TrainCLI, main
+from sinrnn.config.messages import one_line
 from sinrnn.data.windows import Windows, predict
 from sinrnn.filesystem import CONFIGS
 from sinrnn.nn.functional import half_mse
-from sinrnn.run import prepare
 from sinrnn.run_folder import claim, claim_folder
 
 ROOT = Path(__file__).parents[2]
@@ -528,7 +527,7 @@ def test_best_config_holds_what_it_promises(tmp_path, monkeypatch, no_pictures, 
     for seed in range(5):
         arguments = ["--seed_everything", str(seed), "--trainer.precision", precision]
         arguments += ["--trainer.enable_progress_bar", "false"]
-        made = prepare(TrainCLI(["--config", str(CONFIGS / "best.yaml"), *arguments]))
+        made = TrainCLI(["--config", str(CONFIGS / "best.yaml"), *arguments]).job()
         text = made.train()
         said = re.search(r"^network +(\S+) +(\S+)", text, re.MULTILINE)
         for name, value in zip(found, said.groups(), strict=True):

@@ -25,7 +25,14 @@ class Check(NamedTuple):
     problem: str = ""
 
 
-def diagnose(results: Results) -> list[Check]:
+class Diagnosis(list[Check]):
+    """The checks of a run; shows itself as `format_diagnosis` writes it."""
+
+    def __repr__(self) -> str:
+        return format_diagnosis(self)
+
+
+def diagnose(results: Results) -> Diagnosis:
     """Every check for which the results hold what it needs, causes before their effects.
 
     Where the cause is ill, the checks of its effects leave their own advice out.
@@ -44,7 +51,7 @@ def diagnose(results: Results) -> list[Check]:
         "extrapolation": extrapolation(results),
         "rollout": rollout(results),
     }
-    return [Check(name, *found) for name, found in findings.items() if found]
+    return Diagnosis(Check(name, *found) for name, found in findings.items() if found)
 
 
 def problems(results: Results) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a finished run's config says of its data: plain values, and one series of ours."""
+"""What a finished run's config says: plain values, and the data that it was trained on."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,11 +7,15 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
-from sinrnn.cli import allowed, config
-from sinrnn.cli.messages import one_line, quiet
+from sinrnn.config import allowed, files
+from sinrnn.config.messages import one_line
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.filesystem import local
 from sinrnn.forecasting.predictor import Predictor
+from sinrnn.run_folder import CONFIG, MODEL
+from sinrnn.training.quiet import quiet
+
+NOT_STORED = "not stored: "  # and the name of what is code
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -21,8 +25,8 @@ def read(folder: Path) -> dict[str, Any]:
         OSError: The folder has none, or it may not be read.
         ValueError: It cannot be a config.
     """
-    path = local(folder / "config.yaml")
-    config.check(str(path))
+    path = local(folder / CONFIG)
+    files.check(str(path))
     found: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
     return found
 
@@ -42,18 +46,24 @@ def data(
         ValueError: The data cannot be as the config says, or is not the predictor's.
     """
     quiet()
+    section = content.get("data", {})
+    for code in (section.get("series"), section.get("class")):
+        if isinstance(code, str) and code.startswith(NOT_STORED):
+            raise ValueError(
+                f"{folder / CONFIG} cannot hold the data, which are code "
+                f"({code.removeprefix(NOT_STORED)}): give a series"
+            )
     allowed.restrict(trusted)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(WindowDataModule, "data", fail_untyped=False, sub_configs=False)
     try:
-        parsed = parser.parse_object({"data": content.get("data", {})})
-        found: WindowDataModule = parser.instantiate(parsed).data
+        found: WindowDataModule = parser.instantiate(parser.parse_object({"data": section})).data
     except ArgumentError as error:
-        raise ValueError(f"{folder / 'config.yaml'}: {one_line(str(error))}") from error
+        raise ValueError(f"{folder / CONFIG}: {one_line(str(error))}") from error
     if (predictor.window, predictor.horizon) != (found.window, found.horizon):
         raise ValueError(
-            f"{folder}: model.safetensors has window {predictor.window} and horizon "
-            f"{predictor.horizon}, config.yaml {found.window} and {found.horizon}"
+            f"{folder}: {MODEL} has window {predictor.window} and horizon "
+            f"{predictor.horizon}, {CONFIG} {found.window} and {found.horizon}"
         )
     return found
 
@@ -68,5 +78,5 @@ def clip(folder: Path, content: dict[str, Any]) -> float | None:
     if found is None or (isinstance(found, int | float) and not isinstance(found, bool)):
         return found
     raise ValueError(
-        f"{folder / 'config.yaml'}: trainer.gradient_clip_val must be a number, got {found!r}"
+        f"{folder / CONFIG}: trainer.gradient_clip_val must be a number, got {found!r}"
     )

@@ -1,0 +1,21 @@
+"""What Lightning says that no user can act on."""
+
+import logging
+import warnings
+
+NOISE = [
+    ".*does not have many workers.*",  # windows are gathered faster than a worker could send them
+    ".*log_every_n_steps.*",  # nothing is logged by step
+    ".*Experiment logs directory .* exists and is not empty.*",  # it is this run's own
+    ".*GPU available but not used.*",  # the config chose the CPU
+    ".*your dataloader is not resumable.*",  # its order is
+    ".*isinstance.treespec, LeafSpec.*",  # Lightning 2.6.6 with torch 2.13
+]
+
+
+def quiet() -> None:
+    """Silence what Lightning says that no user can act on."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in NOISE:
+        warnings.filterwarnings("ignore", message)
