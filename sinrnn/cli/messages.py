@@ -11,7 +11,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any, ParamSpec, TextIO
+from typing import Any, NoReturn, ParamSpec, TextIO
 
 from sinrnn.filesystem import shown
 
@@ -69,16 +69,26 @@ def _silence(stream: TextIO) -> None:
         os.close(nowhere)
 
 
-def say(text: str, file: TextIO | None = None) -> None:
+def say(text: str, file: TextIO | None = None, end: str = "\n") -> None:
     """Print, to standard output by default."""
-    print(shown(text), file=file)
+    print(shown(text), file=file, end=end)
 
 
 class Parser(argparse.ArgumentParser):
-    """Shows arguments as `say` does; a broken pipe is an error to it, too."""
+    """Prints with `say`, so that it escapes arguments, and a broken pipe is an error."""
 
-    def _print_message(self, message: str, file: Any = None) -> None:
-        (file or sys.stderr).write(shown(message))
+    def print_usage(self, file: Any = None) -> None:
+        """Say how to call the program."""
+        say(self.format_usage(), file, end="")
+
+    def print_help(self, file: Any = None) -> None:
+        """Say how to call the program, and what its arguments are."""
+        say(self.format_help(), file, end="")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """End the process, with a message for standard error."""
+        say(message or "", sys.stderr, end="")
+        sys.exit(status)
 
 
 def refuse(error: Exception) -> int:
@@ -95,19 +105,19 @@ def refuse(error: Exception) -> int:
 
 def one_line(message: str) -> str:
     """What a parser says over many lines: the key, the value, what was expected."""
-    text = " ".join(message.split())
+    text, key = " ".join(message.split()), r'Parser key "([^"]+)":'
     if denied := re.search(r"Importing '([^']+)' is not allowed", text):
-        key = ".".join(re.findall(r'Parser key "([^"]+)":', text[: denied.start()]))
+        option = ".".join(re.findall(key, text[: denied.start()])) or "an option"
         return (
-            f"{key or 'an option'} names {denied[1]}, which is not on the list of what a config "
+            f"{option} names {denied[1]}, which is not on the list of what a config "
             "may name: add --trust MODULE to the command where you trust that code"
         )
     text = re.sub(r"- Expected a path but \S+ either not accessible or invalid - ", "", text)
-    keys = re.findall(r'Parser key "([^"]+)":', text)
+    keys = re.findall(key, text)
     value = re.search(r"(?:Given|Got) value: (.*?)(?:\. Got value: .*)?$", text)
     expected = re.findall(r"Expected a <class '([^']+)'>|Literal(\[[^]]+\])", text)
     if not keys or not value:
-        return re.sub(r'Parser key "([^"]+)":', r"\1:", text)
+        return re.sub(key, r"\1:", text)
     kinds = dict.fromkeys(kind.rpartition(".")[2] or choice for kind, choice in expected)
     kinds.pop("NoneType", None)
     wanted = f"expected {' or '.join(kinds)}" if kinds else "nothing of that name can be used there"
