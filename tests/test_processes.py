@@ -1,6 +1,5 @@
 """Training on two processes (DDP over gloo): the same run, in one folder."""
 
-import contextlib
 import csv
 import re
 import subprocess
@@ -8,9 +7,10 @@ import sys
 
 import pytest
 import torch
+from cases import BITS
+from strangers import work_in
 
 from sinrnn import SinRNN
-from sinrnn.callbacks import final_report
 from sinrnn.cli.train import main
 
 # 7 windows a batch, 3 in the last: the processes never have equally many.
@@ -20,8 +20,8 @@ SMALL += ["--model.readout_epoch", "null", "--trainer.enable_progress_bar", "fal
 TWO = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu"]
 
 
-# What scripts/train.py does, without pictures, which take most of a run's end; and whether the
-# process leaves its group, as gloo's threads race with the end of the interpreter and may abort it.
+# scripts/train.py without pictures. It says whether the process has left its group, as gloo's
+# threads race with the end of the interpreter and may abort it.
 SCRIPT = """
 import torch
 from sinrnn.callbacks import final_report
@@ -60,8 +60,8 @@ def two(train):
 def one(tmp_path_factory):
     """The same run in one process, this one."""
     home = tmp_path_factory.mktemp("home")
-    with contextlib.chdir(home), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(final_report, "pictures", lambda *args: {})  # most of a run's time
+    with pytest.MonkeyPatch.context() as patch:
+        work_in(home, patch)
         assert main(["--name", "one", *SMALL, "--trainer.max_epochs", "6"]) == 0
     return home / "runs/one/version_0"
 
@@ -93,7 +93,7 @@ def test_two_processes_resume_to_the_same_bits(train, two):
     train("--name", "resumed", *SMALL, *TWO, "--trainer.max_epochs", "3")
     resumed, _ = train("--resume", "runs/resumed/version_0", "--trainer.max_epochs", "6")
     for name, weight in weights(two[0]).items():
-        torch.testing.assert_close(weights(resumed)[name], weight, rtol=0, atol=0)
+        torch.testing.assert_close(weights(resumed)[name], weight, **BITS)
     assert rows(resumed) == rows(two[0])
 
 
