@@ -42,7 +42,7 @@ def _exact_and_seeded():
     torch.set_default_dtype(before)
 
 
-# Programs, called in this process; imported where they are, as Lightning is slow to come.
+# Programs, called in this process; imported there, as Lightning is slow to come.
 
 
 @pytest.fixture
@@ -67,14 +67,20 @@ def no_pictures(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def refused(capsys):
-    """Call a program that refuses in one line, and give that line."""
+def refused(tmp_path, monkeypatch, capsys):
+    """Call a program that refuses in one line and touches no file, and give that line."""
+    from strangers import contents
+
     from sinrnn.cli import train
 
+    monkeypatch.chdir(tmp_path)
+
     def call(*args, main=train.main):
+        before = contents(tmp_path)
         capsys.readouterr()
         assert main(list(args)) == 2
         out, err = capsys.readouterr()
+        assert contents(tmp_path) == before
         assert out == ""
         assert re.fullmatch(r"error: [^\n]+\n", err), err
         return err.removeprefix("error: ").rstrip()

@@ -64,5 +64,5 @@ def forge(folder, change):
 
 
 def contents(folder):
-    """All files in a folder, with their bytes."""
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """All that is in a folder, with the bytes of files."""
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
