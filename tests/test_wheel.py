@@ -4,6 +4,7 @@ import configparser
 import importlib
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -72,9 +73,7 @@ def test_every_command_helps(wheel, capsys):
         assert capsys.readouterr().out.startswith("usage: ")
 
 
-@pytest.fixture
-def unpacked(wheel, tmp_path):
-    """Run `python -m sinrnn` of the unpacked wheel in an empty folder."""
+def test_unpacked_wheel_helps_and_trains_with_what_comes_with_it(wheel, tmp_path):
     site, empty = tmp_path / "site", tmp_path / "empty"
     wheel.extractall(site)
     (site / "configs").mkdir()  # as another package may leave it beside this one
@@ -87,28 +86,16 @@ def unpacked(wheel, tmp_path):
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout
 
-    return call, empty
-
-
-def test_unpacked_wheel_trains_with_its_own_config_and_series(unpacked):
-    call, empty = unpacked
+    said = call("--help")
+    assert re.match(r"usage: [^[]* -m sinrnn \[", said)
+    assert not [p for p in ROOT.glob("configs/*.yaml") if f"configs/{p.name}" not in said]
+    assert not list(empty.iterdir())
     short = ["--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false"]
     call("--config", "configs/series.yaml", *short)
     run = empty / "runs" / "series" / "version_0"
     assert (run / "model.safetensors").is_file()
     saved = (run / "config.yaml").read_text()
     assert "path: configs/sunspots.csv\n" in saved  # not where this machine has it
-
-
-def test_module_helps_and_names_what_comes_with_it(unpacked):
-    call, empty = unpacked
-    said = call("--help")
-    usage = said.partition(" [")[0]
-    assert usage.startswith("usage: ")
-    assert usage.endswith(" -m sinrnn")
-    for path in ROOT.glob("configs/*.yaml"):
-        assert f"configs/{path.name}" in said
-    assert not list(empty.iterdir())
 
 
 @pytest.fixture
