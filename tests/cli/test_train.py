@@ -86,18 +86,13 @@ def test_run_leaves_the_folder_it_promises(run):
     folder, _ = run
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     events = {name for name in found if name.startswith("events.out.tfevents")}
-    pictures = ["windows", "losses", "predictions_train", "predictions_val", "residuals"]
-    pictures += ["gradient_flow", "rollout", "backtest"]
+    pictures = "windows losses predictions_train predictions_val residuals gradient_flow rollout"
+    others = "config.yaml hparams.yaml metrics.csv model.safetensors report.md"
     assert len(events) == 1
     assert found - events == {
-        "checkpoints/best.ckpt",
-        "checkpoints/last.ckpt",
-        "config.yaml",
-        "hparams.yaml",
-        "metrics.csv",
-        "model.safetensors",
-        "report.md",
-        *(f"figures/{name}.png" for name in pictures),
+        *(f"checkpoints/{name}.ckpt" for name in ("best", "last")),
+        *(f"figures/{name}.png" for name in (*pictures.split(), "backtest")),
+        *others.split(),
     }
 
 
