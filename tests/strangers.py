@@ -1,10 +1,15 @@
 """A small run in this process, whose files the tests of strangers' files then spoil."""
 
+import hashlib
+from pathlib import Path
+
 import pytest
 import torch
+import yaml
 
 from sinrnn.callbacks import final_report
 from sinrnn.cli import train as cli
+from sinrnn.training.checkpoint_io import MARK, pack, read
 
 SMALL = """
 name: small
@@ -12,6 +17,7 @@ data: {series: {class_path: sinrnn.Sine, init_args: {points: 120}}, batch_size: 
 model: {hidden_size: 5, optimizer: {class_path: torch.optim.Adam, init_args: {lr: 0.01}}}
 trainer: {max_epochs: 1, accelerator: cpu, enable_progress_bar: false}
 """
+RUN = Path("runs/small/version_0")
 
 
 def work_in(folder, patch):
@@ -30,4 +36,33 @@ def small_run(folder):
         work_in(folder, patch)
         assert cli.main(["--config", "small.yaml"]) == 0
     torch.set_default_dtype(before)
-    return folder / "runs" / "small" / "version_0"
+    return folder / RUN
+
+
+def changed(text, key, value):
+    """A config with one value in place of another."""
+    config = inner = yaml.safe_load(text)
+    *above, last = key.split(".")
+    for name in above:
+        inner = inner.setdefault(name, {})
+    inner[last] = value
+    return yaml.safe_dump(config)
+
+
+def seal(content):
+    """Bytes with a checksum that fits, as `pack` puts it there."""
+    return content + MARK + hashlib.sha256(content).digest()
+
+
+def forge(folder, change):
+    """Let a function change what a run's last checkpoint holds; gives the checkpoint's path."""
+    path = folder / "checkpoints" / "last.ckpt"
+    content = read(path)
+    change(content)
+    path.write_bytes(pack(content))
+    return path
+
+
+def contents(folder):
+    """All that is in a folder, with the bytes of files."""
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}

@@ -50,25 +50,16 @@ LIGHTNING = [
 def examples(name):
     """The doctest of one docstring, in the names that a user has."""
     known = {"torch": torch} | {public: getattr(sinrnn, public) for public in NAMES}
-    member = EVERYTHING[name]
-    # A method's function: the finder leaves out what was imported, and goes on into members.
-    text = inspect.getdoc(member) or ""
+    # Not by the finder, which leaves out what was imported, and goes on into members.
+    text = inspect.getdoc(EVERYTHING[name]) or ""
     return doctest.DocTestParser().get_doctest(text, known, name, None, 0)
 
 
 @pytest.mark.parametrize("name", EVERYTHING)
-def test_every_public_name_has_a_docstring(name):
-    assert EVERYTHING[name].__doc__, f"{name} has no docstring"
-
-
-@pytest.mark.parametrize("name", SHOWN)
-def test_every_name_has_an_example(name):
-    assert examples(name).examples, f"the docstring of {name} needs an Example: with >>> lines"
-
-
-@pytest.mark.parametrize("name", EVERYTHING)
 @pytest.mark.filterwarnings(*(f"ignore:{said}" for said in LIGHTNING))
-def test_examples_print_what_they_say(name, tmp_path):
+def test_every_name_has_a_docstring_whose_example_prints_what_it_says(name, tmp_path):
+    assert EVERYTHING[name].__doc__, f"{name} has no docstring"
+    assert examples(name).examples or name not in SHOWN, f"{name} needs an Example: with >>> lines"
     torch.set_default_dtype(torch.float32)  # as a user has it
     said = []
     with contextlib.chdir(tmp_path):
@@ -117,21 +108,8 @@ import torch
 from torch import Tensor, nn
 
 import sinrnn
-from sinrnn import (
-    Chirp,
-    FileSeries,
-    Forecaster,
-    Generated,
-    MackeyGlass,
-    Predictor,
-    Series,
-    Sine,
-    SinRNN,
-    WindowDataModule,
-    Windows,
-    tanh_rnn,
-    trace,
-)
+from sinrnn import Chirp, FileSeries, Forecaster, Generated, MackeyGlass, Predictor, Series, Sine
+from sinrnn import SinRNN, WindowDataModule, Windows, tanh_rnn, trace
 
 net = SinRNN(input_size=1, hidden_size=8, bptt_steps=3, dtype=torch.float64)
 x: Tensor = torch.zeros(2, 5, 1)
@@ -197,31 +175,16 @@ sinrnn.Sinus()
 """
 
 
-@pytest.fixture(scope="module")
-def checked(tmp_path_factory):
-    """What mypy --strict says of a user's files, in a folder that is not the package's."""
-    folder = tmp_path_factory.mktemp("user")
-    (folder / "good.py").write_text(USER)
-    (folder / "wrong.py").write_text(WRONG)
+def test_types_accept_a_users_code_and_refuse_wrong_calls(tmp_path):
+    """As mypy --strict sees a user's files, in a folder that is not the package's."""
+    (tmp_path / "good.py").write_text(USER)
+    (tmp_path / "wrong.py").write_text(WRONG)
     # With the project's settings and cache, where `mypy` there has read all of torch already.
-    known = [
-        "--config-file",
-        f"{ROOT / 'pyproject.toml'}",
-        "--cache-dir",
-        f"{ROOT / '.mypy_cache'}",
-    ]
+    known = ["--config-file", ROOT / "pyproject.toml", "--cache-dir", ROOT / ".mypy_cache"]
     command = [sys.executable, "-m", "mypy", "--strict", *known, "good.py", "wrong.py"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout
-
-
-def test_types_accept_a_users_code(checked):
-    assert "checked 2 source files" in checked, checked  # it ran to its end
-    assert not (wrong := re.findall(r"^good\.py.*", checked, re.MULTILINE)), "\n".join(wrong)
-
-
-@pytest.mark.parametrize("line", range(5, 12))
-def test_types_refuse_wrong_calls(checked, line):
-    said = re.findall(rf"^wrong\.py:{line}: error: .*\[(.*)\]$", checked, re.MULTILINE)
-    assert said in (["arg-type"], ["assignment"], ["call-arg"], ["attr-defined"]), (
-        WRONG.splitlines()[line - 1]
-    )
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
+    assert "checked 2 source files" in said, said  # it ran to its end
+    assert not (wrong := re.findall(r"^good\.py.*", said, re.M)), "\n".join(wrong)
+    found = re.findall(r"^wrong\.py:(\d+): error: .*\[(.*)\]$", said, re.M)
+    assert [int(line) for line, _ in found] == list(range(5, 12)), said
+    assert {kind for _, kind in found} == {"arg-type", "assignment", "call-arg", "attr-defined"}

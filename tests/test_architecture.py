@@ -61,7 +61,6 @@ AT_USE = ("pandas", "polars", "onnx", "safetensors")
 PRIVATE = {
     "callbacks/checkpoint.py": {"_checkpoint_connector", "_should_accumulate"},
     "callbacks/tensorboard.py": {"_get_file_writer"},
-    "cli/messages.py": {"_print_message"},
     "forecasting/predictor.py": {"_apply", "_load_from_state_dict"},
     "nn/_reference.py": {
         "_C",

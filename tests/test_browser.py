@@ -66,6 +66,7 @@ def scalar(folder, tag):
 TAGS = ["log10_half_mse/train", "log10_half_mse/val", "skill/persistence", "gradient/norm"]
 TAGS += ["gradient/clipped_steps", "states/saturated", "weights/spectral_radius_Whh"]
 TAGS += ["gradient_flow/t_1"]
+WEIGHTS = ("Wih", "Whh", "Who")
 
 
 @pytest.fixture(scope="module")
@@ -129,19 +130,11 @@ def test_every_picture_is_loaded(visit, finished):
     assert page.errors == []
 
 
-@pytest.fixture(scope="module")
-def histograms(visit):
-    """A page with all histograms."""
+def test_histogram_of_every_weight_and_its_gradient_is_drawn(visit):
     page = visit("histograms", quote("weights|gradients"))
     page.set_viewport_size({"width": 1280, "height": 3500})
-    return page
-
-
-@pytest.mark.parametrize("group", ["weights", "gradients"])
-def test_histogram_of_every_weight_and_its_gradient_is_drawn(histograms, group):
-    page = histograms
-    for weight in ("Wih", "Whh", "Who"):
-        loader = page.locator("tf-histogram-loader").filter(has_text=f"{group}/{weight}")
+    for name in (f"{of}/{weight}" for of in ("weights", "gradients") for weight in WEIGHTS):
+        loader = page.locator("tf-histogram-loader").filter(has_text=name)
         loader.locator("svg path").nth(1).wait_for(state="attached")  # the first and the last
     assert page.errors == []
 
@@ -161,20 +154,16 @@ def test_hparams_has_the_run_and_its_validation_loss(visit, finished):
     assert page.errors == []
 
 
-def test_config_and_closing_table_are_there_as_text(visit, finished):
+def test_config_and_closing_table_are_there_as_text_and_the_network_as_a_graph(visit, finished):
     page = visit("text")
     page.get_by_text("autoregression AR(4)").first.wait_for()
     network = (finished / "version_0" / "report.md").read_text().partition("network")[2].split()[:3]
     for number in network:
         page.get_by_text(number).first.wait_for()
     page.get_by_text("hidden_size: 50").first.wait_for()
-    assert page.errors == []
-
-
-def test_graph_shows_the_network(visit):
-    page = visit("graphs")
-    page.locator("svg text").filter(has_text="SinRNN").first.wait_for()
-    assert page.errors == []
+    graph = visit("graphs")
+    graph.locator("svg text").filter(has_text="SinRNN").first.wait_for()
+    assert page.errors == graph.errors == []
 
 
 def test_page_that_is_opened_during_training_moves(tmp_path, go):

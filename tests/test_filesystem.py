@@ -11,8 +11,6 @@ from cases import refuses
 
 from sinrnn.filesystem import local, refuse_links, write
 
-FULL = OSError(errno.ENOSPC, "No space left on device")
-
 
 @pytest.fixture
 def old(tmp_path):
@@ -26,16 +24,13 @@ def alone(path, content):
     return path.read_bytes() == content and list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("crashed", [False, True])
 @pytest.mark.parametrize("content", [b"", b"new", b"much longer than before" * 10_000])
-def test_write_puts_the_new_in_place_of_the_old(old, content):
+def test_write_puts_the_new_in_place_of_the_old_and_of_what_a_crash_has_left(old, content, crashed):
+    if crashed:
+        old.with_name("file.part").write_bytes(b"half of something longer")
     write(str(old), content)
     assert alone(old, content)
-
-
-def test_write_sweeps_what_a_crash_has_left(old):
-    old.with_name("file.part").write_bytes(b"half of something longer")
-    write(old, b"new")
-    assert alone(old, b"new")
 
 
 def test_write_reaches_the_disk_before_and_after_the_file_gets_its_name(old, monkeypatch):
@@ -51,7 +46,7 @@ def test_write_reaches_the_disk_before_and_after_the_file_gets_its_name(old, mon
 
 
 def fail(*args):
-    raise FULL
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def tear(number):
@@ -158,17 +153,15 @@ def test_link_in_a_folder_is_refused_with_where_it_points(run, name, goal):
         refuse_links(run)
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in Windows' folders")
-def test_pipe_is_neither_read_nor_taken_in_a_folder(run):
+@pytest.mark.skipif(os.name == "nt", reason="there are no pipes and devices in Windows' folders")
+def test_pipe_and_device_are_refused(run):
     pipe = run / "metrics.csv"
     os.mkfifo(pipe)
-    said = f"{pipe} is not a regular file: put a file in its place"
-    for refusing, path in ((local, pipe), (refuse_links, run)):
-        with refuses(OSError, said):
+    zero = "/dev/zero"
+    for refusing, path, named in (
+        (local, pipe, pipe),
+        (refuse_links, run, pipe),
+        (local, zero, zero),
+    ):
+        with refuses(OSError, f"{named} is not a regular file: put a file in its place"):
             refusing(path)
-
-
-@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no device of that name")
-def test_device_is_not_read():
-    with refuses(OSError, "/dev/zero is not a regular file: put a file in its place"):
-        local("/dev/zero")

@@ -4,6 +4,7 @@ import configparser
 import importlib
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -72,47 +73,29 @@ def test_every_command_helps(wheel, capsys):
         assert capsys.readouterr().out.startswith("usage: ")
 
 
-@pytest.fixture
-def unpacked(wheel, tmp_path):
-    """Run `python -m sinrnn` of the unpacked wheel in an empty folder."""
+def test_unpacked_wheel_helps_and_trains_with_what_comes_with_it(wheel, tmp_path):
     site, empty = tmp_path / "site", tmp_path / "empty"
     wheel.extractall(site)
     (site / "configs").mkdir()  # as another package may leave it beside this one
     empty.mkdir()
 
     def call(*args):
-        return subprocess.run(
-            [sys.executable, "-m", "sinrnn", *args],
-            cwd=empty,
-            env=os.environ | {"PYTHONPATH": str(site)},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        env = os.environ | {"PYTHONPATH": str(site)}
+        options = {"env": env, "capture_output": True, "text": True, "timeout": 120}
+        done = subprocess.run([sys.executable, "-m", "sinrnn", *args], cwd=empty, **options)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
 
-    return call, empty
-
-
-def test_unpacked_wheel_trains_with_its_own_config_and_series(unpacked):
-    call, empty = unpacked
-    short = ["--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false"]
-    done = call("--config", "configs/series.yaml", *short)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert (empty / "runs" / "series" / "version_0" / "model.safetensors").is_file()
-    saved = (empty / "runs" / "series" / "version_0" / "config.yaml").read_text()
-    assert "path: configs/sunspots.csv\n" in saved  # not where this machine has it
-
-
-def test_module_helps_and_names_what_comes_with_it(unpacked):
-    call, empty = unpacked
-    done = call("--help")
-    assert (done.returncode, done.stderr) == (0, "")
-    usage = done.stdout.partition(" [")[0]
-    assert usage.startswith("usage: ")
-    assert usage.endswith(" -m sinrnn")
-    for path in ROOT.glob("configs/*.yaml"):
-        assert f"configs/{path.name}" in done.stdout
+    said = call("--help")
+    assert re.match(r"usage: [^[]* -m sinrnn \[", said)
+    assert not [p for p in ROOT.glob("configs/*.yaml") if f"configs/{p.name}" not in said]
     assert not list(empty.iterdir())
+    short = ["--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false"]
+    call("--config", "configs/series.yaml", *short)
+    run = empty / "runs" / "series" / "version_0"
+    assert (run / "model.safetensors").is_file()
+    saved = (run / "config.yaml").read_text()
+    assert "path: configs/sunspots.csv\n" in saved  # not where this machine has it
 
 
 @pytest.fixture
@@ -140,9 +123,7 @@ def programs(tmp_path, monkeypatch):
         ("bin/python", "-c", "python -m sinrnn"),
     ],
 )
-def test_command_is_what_would_start_the_program_again(
-    programs, monkeypatch, python, script, typed
-):
+def test_command_starts_the_program_again(programs, monkeypatch, python, script, typed):
     monkeypatch.setattr(sys, "executable", str(programs / python))
     monkeypatch.setattr(sys, "argv", [script.format(programs)])
     assert arguments.command() == typed.format(programs).split()

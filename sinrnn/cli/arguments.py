@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sinrnn.config.files import SECTIONS
 from sinrnn.filesystem import CONFIGS, shipped
@@ -37,35 +38,38 @@ def with_config(args: list[str]) -> list[str]:
             if not (run / CONFIG).is_file():
                 raise FileNotFoundError(f"--resume {run}: no {CONFIG} in that folder")
             return ["--config", str(run / CONFIG), *args]
-    if any(arg in ("-c", "--config") or arg.startswith("--config=") for arg in args):
-        found = list(args)
-        for i, arg in enumerate(args):
-            option, equals, path = arg.partition("=")
-            if equals and option == "--config":
-                found[i] = f"--config={shipped(path)}"
-            elif i and args[i - 1] in ("-c", "--config"):
-                found[i] = shipped(arg)
-        return found
-    return ["--config", str(CONFIGS / "sine.yaml"), *args]
+    if not any(arg in ("-c", "--config") or arg.startswith("--config=") for arg in args):
+        return ["--config", str(CONFIGS / "sine.yaml"), *args]
+    found = list(args)
+    for i, arg in enumerate(args):
+        if arg.startswith("--config="):
+            found[i] = f"--config={shipped(arg.partition('=')[2])}"
+        elif i and args[i - 1] in ("-c", "--config"):
+            found[i] = shipped(arg)
+    return found
 
 
 def take_trusted(args: list[str]) -> list[str]:
     """Take --trust out of the arguments, as no config may hold it; returns the modules."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--trust", action="append", default=[])
     try:
-        found, rest = parser.parse_known_args(args)
+        trusted, args[:] = _given(args, "--trust")
     except argparse.ArgumentError as error:
         raise ValueError(error) from error
-    args[:] = rest
-    trusted: list[str] = found.trust
     return trusted
 
 
 def configs(args: Sequence[str]) -> list[str]:
     """The config files that the arguments name, those of one section among them."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    options = [f"--{section}" for section in SECTIONS]
-    parser.add_argument("-c", "--config", *options, action="append", default=[], nargs="?")
-    found: list[str | None] = parser.parse_known_args(args)[0].config
+    sections = [f"--{section}" for section in SECTIONS]
+    found, _ = _given(args, "-c", "--config", *sections, nargs="?")
     return [path for path in found if path is not None]
+
+
+def _given(
+    args: Sequence[str], *options: str, nargs: str | None = None
+) -> tuple[list[Any], list[str]]:
+    """The values of some options, and all other arguments."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument(*options, dest="values", action="append", default=[], nargs=nargs)
+    found, rest = parser.parse_known_args(args)
+    return found.values, rest

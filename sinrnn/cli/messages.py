@@ -8,7 +8,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, ParamSpec, TextIO
+from typing import Any, NoReturn, ParamSpec, TextIO
 
 from sinrnn.config.messages import one_line
 from sinrnn.filesystem import shown
@@ -50,16 +50,26 @@ def _silence(stream: TextIO) -> None:
         os.close(nowhere)
 
 
-def say(text: str, file: TextIO | None = None) -> None:
+def say(text: str, file: TextIO | None = None, end: str = "\n") -> None:
     """Print, to standard output by default."""
-    print(shown(text), file=file)
+    print(shown(text), file=file, end=end)
 
 
 class Parser(argparse.ArgumentParser):
-    """Shows arguments as `say` does; a broken pipe is an error to it, too."""
+    """Prints with `say`, so that it escapes arguments, and a broken pipe is an error."""
 
-    def _print_message(self, message: str, file: Any = None) -> None:
-        (file or sys.stderr).write(shown(message))
+    def print_usage(self, file: Any = None) -> None:
+        """Say how to call the program."""
+        say(self.format_usage(), file, end="")
+
+    def print_help(self, file: Any = None) -> None:
+        """Say how to call the program, and what its arguments are."""
+        say(self.format_help(), file, end="")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """End the process, with a message for standard error."""
+        say(message or "", sys.stderr, end="")
+        sys.exit(status)
 
 
 def refuse(error: Exception) -> int:

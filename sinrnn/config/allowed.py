@@ -20,48 +20,37 @@ from torch.optim import Optimizer, lr_scheduler
 from sinrnn.data import series, synthetic
 from sinrnn.data.series import Series
 
-# Lightning's classes by the module that a config names them in. Not here: what takes functions
-# (LambdaCallback), writes or reads where it is told (OnExceptionCheckpoint, DeepSpeedStrategy),
-# or saves checkpoints in a way of its own (CheckpointIO).
-LIGHTNING: dict[str, tuple[type, ...]] = {
-    "lightning.pytorch.accelerators": (
-        accelerators.CPUAccelerator,
-        accelerators.CUDAAccelerator,
-        accelerators.MPSAccelerator,
-    ),
-    "lightning.pytorch.callbacks": (
-        callbacks.DeviceStatsMonitor,
-        callbacks.EarlyStopping,
-        callbacks.EMAWeightAveraging,
-        callbacks.GradientAccumulationScheduler,
-        callbacks.LearningRateMonitor,
-        callbacks.ModelCheckpoint,
-        callbacks.ModelSummary,
-        callbacks.RichModelSummary,
-        callbacks.RichProgressBar,
-        callbacks.StochasticWeightAveraging,
-        callbacks.Timer,
-        callbacks.TQDMProgressBar,
-        callbacks.WeightAveraging,
-    ),
-    "lightning.pytorch.plugins": (
-        precision.DoublePrecision,
-        precision.HalfPrecision,
-        precision.MixedPrecision,
-        precision.Precision,
-    ),
-    "lightning.pytorch.profilers": (
-        profilers.AdvancedProfiler,
-        profilers.PassThroughProfiler,
-        profilers.PyTorchProfiler,
-        profilers.SimpleProfiler,
-    ),
-    "lightning.pytorch.strategies": (
-        strategies.DDPStrategy,
-        strategies.FSDPStrategy,
-        strategies.SingleDeviceStrategy,
-    ),
-}
+# Not here: what takes functions (LambdaCallback), writes or reads where it is told
+# (OnExceptionCheckpoint, DeepSpeedStrategy), or saves checkpoints in its own way (CheckpointIO).
+LIGHTNING: tuple[type, ...] = (
+    accelerators.CPUAccelerator,
+    accelerators.CUDAAccelerator,
+    accelerators.MPSAccelerator,
+    callbacks.DeviceStatsMonitor,
+    callbacks.EarlyStopping,
+    callbacks.EMAWeightAveraging,
+    callbacks.GradientAccumulationScheduler,
+    callbacks.LearningRateMonitor,
+    callbacks.ModelCheckpoint,
+    callbacks.ModelSummary,
+    callbacks.RichModelSummary,
+    callbacks.RichProgressBar,
+    callbacks.StochasticWeightAveraging,
+    callbacks.Timer,
+    callbacks.TQDMProgressBar,
+    callbacks.WeightAveraging,
+    precision.DoublePrecision,
+    precision.HalfPrecision,
+    precision.MixedPrecision,
+    precision.Precision,
+    profilers.AdvancedProfiler,
+    profilers.PassThroughProfiler,
+    profilers.PyTorchProfiler,
+    profilers.SimpleProfiler,
+    strategies.DDPStrategy,
+    strategies.FSDPStrategy,
+    strategies.SingleDeviceStrategy,
+)
 CALLING = (lr_scheduler.LambdaLR, lr_scheduler.MultiplicativeLR)  # what they are given
 
 _trusted: set[str] = set()  # jsonargparse never forgets what was allowed
@@ -82,13 +71,11 @@ def _classes() -> Iterator[tuple[str, type]]:
         ("torch.optim.lr_scheduler", lr_scheduler, lr_scheduler.LRScheduler),
     ]
     for home, module, kind in homes:
-        for name, cls in vars(module).items():
-            known = inspect.isclass(cls) and issubclass(cls, kind) and cls not in CALLING
-            if known and not name.startswith("_"):
+        for name, cls in inspect.getmembers(module, inspect.isclass):
+            if issubclass(cls, kind) and cls not in CALLING and not name.startswith("_"):
                 yield home, cls
-    for home, classes in LIGHTNING.items():
-        for cls in classes:
-            yield home, cls
+    for cls in LIGHTNING:
+        yield ".".join(cls.__module__.split(".")[:3]), cls  # as in lightning.pytorch.callbacks
 
 
 def restrict(trusted: Sequence[str] = ()) -> None:
@@ -136,7 +123,8 @@ def check_paths(value: Any, key: str) -> None:
         where = key if name in ("init_args", "dict_kwargs") else f"{key}.{name}"
         if name in ("dirpath", "default_root_dir") and inner is not None:
             raise ValueError(f"{where} must be left out: a run writes into its own folder alone")
-        if name == "filename" and isinstance(inner, str) and not _is_name(inner):
+        in_folder = isinstance(inner, str) and (PurePath(inner).name != inner or "\\" in inner)
+        if name == "filename" and in_folder:
             raise ValueError(f"{where} must be the name of a file, without a folder, got {inner!r}")
         if (name == "filename" and inner in ("best", "last")) or (name == "save_last" and inner):
             raise ValueError(
@@ -144,7 +132,3 @@ def check_paths(value: Any, key: str) -> None:
                 "keeps by itself: leave it out"
             )
         check_paths(inner, where)
-
-
-def _is_name(text: str) -> bool:
-    return PurePath(text).name == text and "\\" not in text

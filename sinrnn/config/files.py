@@ -46,7 +46,7 @@ def check_text(text: str, path: str) -> None:
         raise ValueError(f"{path} must have at most {LONGEST:,} characters, got {len(text):,}")
     try:
         root = yaml.compose(text, yaml.SafeLoader)
-        if root is None or not isinstance(root, yaml.MappingNode):
+        if not isinstance(root, yaml.MappingNode):
             raise ValueError(
                 f"{path} must hold keys and values like 'name: run', got {_kind(root)}"
             )
@@ -66,16 +66,14 @@ def check_text(text: str, path: str) -> None:
             f"most {MOST_NODES:,}"
         )
     for key, value in root.value:
+        where = f"{path}, line {key.start_mark.line + 1}"
         if key.value == "config":
             raise ValueError(
-                f"{path}, line {key.start_mark.line + 1}: a config cannot name another: give both "
-                "on the command line, --config ONE --config TWO"
+                f"{where}: a config cannot name another: give both on the command line, --config "
+                "ONE --config TWO"
             )
         if key.value in SECTIONS and not isinstance(value, yaml.MappingNode):
-            raise ValueError(
-                f"{path}, line {key.start_mark.line + 1}: {key.value} must hold keys and values, "
-                f"got {_kind(value)}"
-            )
+            raise ValueError(f"{where}: {key.value} must hold keys and values, got {_kind(value)}")
 
 
 def _check_nodes(path: str, node: yaml.Node, above: list[yaml.Node], done: dict[int, int]) -> int:
@@ -91,17 +89,17 @@ def _check_nodes(path: str, node: yaml.Node, above: list[yaml.Node], done: dict[
         except ValueError as error:
             raise ValueError(f"{path}, line {line}: {error}") from error
         return 1
-    children = list(node.value)
+    children = node.value
     if isinstance(node, yaml.MappingNode):
-        lines: dict[object, int] = {}
-        for key, _ in node.value:
+        lines: dict[str, int] = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             line = key.start_mark.line + 1
-            if isinstance(key, yaml.ScalarNode) and key.value in lines:
+            if key.value in lines:
                 raise ValueError(
                     f"{path}, line {line}: {key.value} is there already, in line "
                     f"{lines[key.value]}: remove one of them"
                 )
-            lines[key.value if isinstance(key, yaml.ScalarNode) else id(key)] = line
+            lines[key.value] = line
         children = [part for pair in node.value for part in pair]
     done[id(node)] = 1 + sum(_check_nodes(path, child, [*above, node], done) for child in children)
     return done[id(node)]

@@ -12,19 +12,19 @@ REASONS = {
 
 def one_line(message: str) -> str:
     """What a parser says over many lines: the key, the value, what was expected."""
-    text = " ".join(message.split())
+    text, key = " ".join(message.split()), r'Parser key "([^"]+)":'
     if denied := re.search(r"Importing '([^']+)' is not allowed", text):
-        key = ".".join(re.findall(r'Parser key "([^"]+)":', text[: denied.start()]))
+        option = ".".join(re.findall(key, text[: denied.start()])) or "an option"
         return (
-            f"{key or 'an option'} names {denied[1]}, which is not on the list of what a config "
+            f"{option} names {denied[1]}, which is not on the list of what a config "
             "may name: add --trust MODULE to the command where you trust that code"
         )
     text = re.sub(r"- Expected a path but \S+ either not accessible or invalid - ", "", text)
-    keys = re.findall(r'Parser key "([^"]+)":', text)
+    keys = re.findall(key, text)
     value = re.search(r"(?:Given|Got) value: (.*?)(?:\. Got value: .*)?$", text)
     expected = re.findall(r"Expected a <class '([^']+)'>|Literal(\[[^]]+\])", text)
     if not keys or not value:
-        return re.sub(r'Parser key "([^"]+)":', r"\1:", text)
+        return re.sub(key, r"\1:", text)
     kinds = dict.fromkeys(kind.rpartition(".")[2] or choice for kind, choice in expected)
     kinds.pop("NoneType", None)
     wanted = f"expected {' or '.join(kinds)}" if kinds else "nothing of that name can be used there"

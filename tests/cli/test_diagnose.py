@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
+from strangers import contents, work_in
 
 from sinrnn import Predictor
-from sinrnn.callbacks import final_report
 from sinrnn.cli.diagnose import main as diagnose
 from sinrnn.cli.train import main
 from sinrnn.filesystem import CONFIGS
@@ -22,47 +21,46 @@ CHECKS = ["saturation", "gradient flow", "clipping", "constant output", "last va
 CHECKS += ["overfitting", "extrapolation", "rollout"]
 
 
-def files(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def sentences(text):
+    return [line for line in text.splitlines() if line.startswith("- ")]
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Finished runs of two configs: folder, and what is said of it, of one by the script."""
     home, found = tmp_path_factory.mktemp("runs"), {}
-    with contextlib.chdir(home), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(final_report, "pictures", lambda *args: {})  # most of a run's time
+    with pytest.MonkeyPatch.context() as patch:
+        work_in(home, patch)
         for name, epochs in (("notebook", "30"), ("sine", "12")):
             config = str(CONFIGS / f"{name}.yaml")
             assert main(["--config", config, "--trainer.max_epochs", epochs]) == 0
             folder = home / "runs" / name / "version_0"
-            before, given = files(folder), str(folder.relative_to(home))
+            before, given = contents(folder), str(folder.relative_to(home))
             if name == "notebook":
                 command = [sys.executable, str(ROOT / "scripts" / "diagnose.py"), given]
                 done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-                assert (done.returncode, done.stderr) == (0, "")
-                said = done.stdout
+                status, said, err = done.returncode, done.stdout, done.stderr
             else:
-                out, err = io.StringIO(), io.StringIO()
-                with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                    assert diagnose([given]) == 0
-                assert err.getvalue() == ""
-                said = out.getvalue()
-            assert files(folder) == before, "diagnosing has changed the run's folder"
+                out, errors = io.StringIO(), io.StringIO()
+                with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+                    status = diagnose([given])
+                said, err = out.getvalue(), errors.getvalue()
+            assert (status, err) == (0, "")
+            assert contents(folder) == before, "diagnosing has changed the run's folder"
             found[name] = folder, said
     return found
 
 
 @pytest.mark.parametrize("name", ["notebook", "sine"])
-def test_diagnose_succeeds_and_names_every_check(runs, name):
-    _, said = runs[name]
-    named = [line[2:].split("  ")[0] for line in said.splitlines()[: len(CHECKS)]]
-    assert named == CHECKS
+def test_diagnose_names_every_check_and_says_what_the_report_says(runs, name):
+    folder, said = runs[name]
+    assert [line[2:].split("  ")[0] for line in said.splitlines()[: len(CHECKS)]] == CHECKS
+    assert sentences(said) == sentences((folder / "report.md").read_text())
+    assert bool(sentences(said)) is (name == "notebook")
 
 
 def test_notebook_is_told_what_was_found_in_it(runs):
     _, said = runs["notebook"]
-    sentences = [line for line in said.splitlines() if line.startswith("- ")]
     found = {
         "saturated": r"- 100% of the hidden units .* spectral radius (2[3-6]\.?\d?): start with "
         r"--model\.init orthogonal\.",
@@ -75,18 +73,7 @@ def test_notebook_is_told_what_was_found_in_it(runs):
         r"first\.",
     }
     for name, pattern in found.items():
-        assert any(re.fullmatch(pattern, line) for line in sentences), name
-
-
-@pytest.mark.parametrize("name", ["notebook", "sine"])
-def test_sentences_are_those_of_the_report(runs, name):
-    folder, diagnosis = runs[name]
-    said, reported = (
-        [line for line in text.splitlines() if line.startswith("- ")]
-        for text in (diagnosis, (folder / "report.md").read_text())
-    )
-    assert said == reported
-    assert bool(said) is (name == "notebook")
+        assert any(re.fullmatch(pattern, line) for line in sentences(said)), name
 
 
 def test_healthy_run_ends_with_nothing_wrong(runs):
@@ -96,53 +83,41 @@ def test_healthy_run_ends_with_nothing_wrong(runs):
 
 
 @pytest.fixture
-def copied(runs, tmp_path, capsys):
-    """A copy of the healthy run, to spoil, and () -> status, stdout, stderr of its diagnosis."""
-    folder, threads = tmp_path / "copy", torch.get_num_threads()
-    shutil.copytree(runs["sine"][0], folder)
-
-    def call():
-        status = diagnose([str(folder)])
-        return status, *capsys.readouterr()
-
-    yield folder, call
-    torch.set_num_threads(threads)
+def copied(runs, tmp_path, monkeypatch):
+    """A copy of the healthy run, to spoil; its name, as seen from where one is."""
+    shutil.copytree(runs["sine"][0], tmp_path / "copy")
+    work_in(tmp_path, monkeypatch)
+    return Path("copy")
 
 
-def refused(said):
-    """The sentence of one line that a bad folder ends in."""
-    status, out, err = said
-    assert (status, out) == (2, "")
-    assert re.fullmatch(r"error: [^\n]+\n", err)
-    return err
+@pytest.fixture
+def refused(refused):
+    return lambda: refused("copy", main=diagnose)
 
 
-def test_run_whose_windows_differ_is_refused(copied):
-    folder, call = copied
-    net = Predictor.load(folder / "model.safetensors")
+def test_run_whose_windows_differ_is_refused(refused, copied):
+    net = Predictor.load(copied / "model.safetensors")
     for net.window, net.horizon in ((7, 1), (4, 3)):
-        net.save(folder / "model.safetensors")
-        assert refused(call()) == (
-            f"error: {folder}: model.safetensors has window {net.window} and horizon "
-            f"{net.horizon}, config.yaml 4 and 1\n"
+        net.save(copied / "model.safetensors")
+        assert refused() == (
+            f"copy: model.safetensors has window {net.window} and horizon {net.horizon}, "
+            "config.yaml 4 and 1"
         )
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "model.safetensors"])
-def test_folder_without_a_file_is_refused(copied, name):
-    folder, call = copied
-    (folder / name).unlink()
-    assert refused(call()) == f"error: {folder / name} does not exist\n"
-    shutil.rmtree(folder)
-    assert refused(call()) == f"error: {folder / 'model.safetensors'} does not exist\n"
+def test_folder_without_its_files_is_refused(refused, copied):
+    shutil.rmtree(copied / "checkpoints")
+    (copied / "model.safetensors").unlink()
+    assert refused() == "copy/model.safetensors does not exist"
+    (copied / "config.yaml").unlink()
+    assert refused() == "copy is not a run's folder: no config.yaml in it"
 
 
 @pytest.mark.parametrize("length", [0, 7, 2000])
-def test_corrupt_model_is_refused(copied, length):
-    folder, call = copied
-    path = folder / "model.safetensors"
+def test_corrupt_model_is_refused(refused, copied, length):
+    path = copied / "model.safetensors"
     path.write_bytes(path.read_bytes()[:length])
-    assert refused(call()).startswith(f"error: {path} is not a Predictor file: ")
+    assert refused().startswith("copy/model.safetensors is not a Predictor file: ")
 
 
 @pytest.mark.parametrize(
@@ -156,51 +131,40 @@ def test_corrupt_model_is_refused(copied, length):
         ("data: {window: 0}\n", "window must be at least 1 step, got 0"),
     ],
 )
-def test_corrupt_config_is_refused(copied, text, said):
-    folder, call = copied
-    (folder / "config.yaml").write_text(text)
-    assert said in refused(call())
+def test_corrupt_config_is_refused(refused, copied, text, said):
+    (copied / "config.yaml").write_text(text)
+    assert said in refused()
 
 
-def last_row(folder):
-    """metrics.csv without its last line, and the cells of that line by name."""
-    lines = (folder / "metrics.csv").read_text().splitlines()
-    head = "".join(f"{line}\n" for line in lines[:-1])
-    return head, dict(zip(lines[0].split(","), lines[-1].split(","), strict=True))
+# The last row is cut within the line, within a number (2.2 is one, too), within its exponent
+# (2.2896e- is none); or text stands where a number belongs.
+CUTS = [slice(0), slice(3), slice(-2)]
+NAMES = ["epoch", "half_mse/train", "half_mse/val", "gradient/norm"]
 
 
-# Within the line, within a number (2.2 is one, too), within its exponent (2.2896e- is none).
-@pytest.mark.parametrize("cut", [slice(0), slice(3), slice(-2)], ids=["line", "number", "exponent"])
-def test_metrics_cut_in_the_middle_of_a_line_are_refused(copied, cut):
-    folder, call = copied
-    head, cells = last_row(folder)
-    names = list(cells)
-    cells["half_mse/val"] = cells["half_mse/val"][cut]
-    kept = [cells[name] for name in names[: names.index("half_mse/val") + 1]]
-    (folder / "metrics.csv").write_text(head + ",".join(kept))
-    assert "metrics.csv" in refused(call())
+@pytest.mark.parametrize(
+    ("name", "cut"), [*(("half_mse/val", cut) for cut in CUTS), *((name, None) for name in NAMES)]
+)
+def test_metrics_whose_last_row_is_corrupt_are_refused(refused, copied, name, cut):
+    *head, last = (copied / "metrics.csv").read_text().splitlines()
+    place, cells = head[0].split(",").index(name), last.split(",")
+    cells[place] = "many" if cut is None else cells[place][cut]
+    row = ",".join(cells) + "\n" if cut is None else ",".join(cells[: place + 1])
+    (copied / "metrics.csv").write_text("\n".join([*head, row]))
+    assert "metrics.csv" in refused()
 
 
-@pytest.mark.parametrize("name", ["epoch", "half_mse/train", "half_mse/val", "gradient/norm"])
-def test_metrics_with_text_where_numbers_belong_are_refused(copied, name):
-    folder, call = copied
-    head, cells = last_row(folder)
-    (folder / "metrics.csv").write_text(head + ",".join((cells | {name: "many"}).values()) + "\n")
-    assert "metrics.csv" in refused(call())
+def test_metrics_without_the_training_loss_are_refused(refused, copied):
+    path = copied / "metrics.csv"
+    path.write_text(path.read_text().replace("half_mse/train", "train"))
+    assert "metrics.csv" in refused()
 
 
-def test_metrics_without_the_training_loss_are_refused(copied):
-    folder, call = copied
-    text = (folder / "metrics.csv").read_text()
-    (folder / "metrics.csv").write_text(text.replace("half_mse/train", "train"))
-    assert "metrics.csv" in refused(call())
-
-
-def test_run_without_metrics_is_diagnosed_without_its_curves(copied):
-    folder, call = copied
-    (folder / "metrics.csv").unlink()
-    status, out, err = call()
-    assert (status, err) == (0, "")
+def test_run_without_metrics_is_diagnosed_without_its_curves(copied, capsys):
+    (copied / "metrics.csv").unlink()
+    assert diagnose(["copy"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
     assert out.endswith("Nothing is wrong with this run.\n")
     named = [line[2:].split("  ")[0] for line in out.splitlines() if line[2:]]
     assert not {"clipping", "overfitting"} & set(named)
