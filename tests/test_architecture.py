@@ -30,7 +30,7 @@ LAYERS = [
     ["training", "evaluation"],
     ["forecasting"],
     ["nn", "data"],
-    ["filesystem.py", "run_folder.py", "_version.py"],
+    ["filesystem.py", "run_folder.py", "_version.py", "_private.py"],
 ]
 HEIGHT = {part: -i for i, layer in enumerate(LAYERS) for part in layer}
 
@@ -48,8 +48,7 @@ AT_USE = ("pandas", "polars", "onnx", "safetensors")
 
 # Names that torch, Lightning or TensorBoard keep to themselves. They belong in one file together.
 PRIVATE = {
-    "callbacks/checkpoint.py": {"_checkpoint_connector", "_should_accumulate"},
-    "callbacks/tensorboard.py": {"_get_file_writer"},
+    "_private.py": {"_batches_that_stepped", "_checkpoint_connector", "_should_accumulate"},
     "cli/messages.py": {"_print_message"},
     "forecasting/predictor.py": {"_apply", "_load_from_state_dict"},
     "nn/_reference.py": {
@@ -65,18 +64,6 @@ PRIVATE = {
     "nn/rnn.py": {"_parameters"},
     "run.py": {"_get_rank"},
     "training/forecaster.py": {"_batches_that_stepped", "_foreach_norm", "_trainer"},
-    "training/loggers.py": {
-        "_async_writer",
-        "_check_log_dir_exists",
-        "_experiment",
-        "_file_name",
-        "_general_file_writer",
-        "_get_file_writer",
-        "_record_writer",
-        "_rewrite_with_new_header",
-        "_worker",
-        "_writer",
-    },
 }
 
 MOST = 300

@@ -9,11 +9,12 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
+from sinrnn._private import checkpoint_of, is_within_accumulation
 from sinrnn.data.datamodule import windows_of
 from sinrnn.filesystem import write
 from sinrnn.training.checkpoint_io import Content, pack, refuse_infinite
-from sinrnn.training.loggers import table_of
 from sinrnn.training.signals import Interrupted, Signals
+from sinrnn.training.table import table_of
 
 
 class BestAndLastCheckpoint(Checkpoint):
@@ -80,7 +81,7 @@ class BestAndLastCheckpoint(Checkpoint):
         if table := table_of(trainer):
             checkpoint["metrics"] = table.state()
         # Lightning, resuming within an epoch, counts a step that it takes for lost.
-        if self.between and not trainer.fit_loop.epoch_loop._should_accumulate():
+        if self.between and not is_within_accumulation(trainer):
             checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
 
     def on_train_batch_start(
@@ -131,7 +132,7 @@ class BestAndLastCheckpoint(Checkpoint):
 
     def _state(self, trainer: pl.Trainer) -> Content:
         """A copy of all that training goes on from."""
-        state: Content = copy.deepcopy(trainer._checkpoint_connector.dump_checkpoint(False))
+        state = copy.deepcopy(checkpoint_of(trainer))
         refuse_infinite(state["state_dict"])
         return state
 

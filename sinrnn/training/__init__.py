@@ -4,6 +4,7 @@
 - `sinrnn.training.options`: options that contradict each other;
 - `sinrnn.training.online`: one update per window;
 - `sinrnn.training.checkpoint_io`: checkpoints written whole or not at all;
-- `sinrnn.training.loggers`: metrics.csv and TensorBoard's events;
+- `sinrnn.training.loggers`: what a run logs to, and TensorBoard's events;
+- `sinrnn.training.table`: metrics.csv;
 - `sinrnn.training.signals`: Ctrl-C and SIGTERM.
 """

@@ -21,7 +21,6 @@ from sinrnn.callbacks import checkpoint, final_report
 from sinrnn.callbacks.checkpoint import BestAndLastCheckpoint
 from sinrnn.cli import train as cli
 from sinrnn.filesystem import write
-from sinrnn.training import loggers
 from sinrnn.training.checkpoint_io import (
     MARK,
     AtomicCheckpointIO,
@@ -29,6 +28,7 @@ from sinrnn.training.checkpoint_io import (
     pack,
     read,
 )
+from sinrnn.training.table import Table
 
 # The rate grows tenfold each epoch: the first two are the best so far, and no later one is.
 WORSE = """
@@ -385,8 +385,8 @@ def test_more_epochs_end_in_the_bits_of_a_run_that_had_them_from_the_start(train
 
 def test_curve_is_on_the_disk_before_the_checkpoint_that_counts_it(train, monkeypatch):
     order = []
-    sync, kept = loggers.Table.sync, checkpoint.write
-    monkeypatch.setattr(loggers.Table, "sync", lambda self: order.append("rows") or sync(self))
+    sync, kept = Table.sync, checkpoint.write
+    monkeypatch.setattr(Table, "sync", lambda self: order.append("rows") or sync(self))
     monkeypatch.setattr(
         checkpoint, "write", lambda path, *args: order.append(path.stem) or kept(path, *args)
     )
