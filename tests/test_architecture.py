@@ -63,7 +63,6 @@ PRIVATE = {
     },
     "nn/rnn.py": {"_parameters"},
     "run.py": {"_get_rank"},
-    "training/forecaster.py": {"_batches_that_stepped", "_foreach_norm", "_trainer"},
 }
 
 MOST = 300
@@ -72,7 +71,6 @@ LONG = {
     "evaluation/plots.py": 308,
     "forecasting/predictor.py": 438,
     "nn/rnn.py": 540,
-    "training/forecaster.py": 397,
 }
 
 

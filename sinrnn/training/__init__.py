@@ -1,7 +1,9 @@
 """Training with Lightning.
 
 - `sinrnn.training.forecaster.Forecaster`: the LightningModule;
+- `sinrnn.training.loss`: which outputs are compared with which values;
 - `sinrnn.training.options`: options that contradict each other;
+- `sinrnn.training.rows`: the losses that every logger gets;
 - `sinrnn.training.online`: one update per window;
 - `sinrnn.training.checkpoint_io`: checkpoints written whole or not at all;
 - `sinrnn.training.loggers`: what a run logs to, and TensorBoard's events;

@@ -36,9 +36,10 @@ from sinrnn.cli import train as cli
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.samplers import WindowBatchSampler
 from sinrnn.data.series import Series
+from sinrnn.data.windows import predict
 from sinrnn.nn.functional import half_mse
 from sinrnn.nn.trace import trace
-from sinrnn.training.forecaster import Forecaster, predict
+from sinrnn.training.forecaster import Forecaster
 
 LR, ENDS = 0.05, [4, 8, 12]  # three epochs of four batches: of 16, 16, 16 and 8 windows
 RIVALS = ("persistence", "linear_extrapolation", "autoregression_AR_4")

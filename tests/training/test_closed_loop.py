@@ -286,8 +286,8 @@ def states(model, monkeypatch):
     seen, step = [], model.training_step
 
     def watched(batch, batch_idx):
-        before, loss = model.before, step(batch, batch_idx)
-        seen.append((batch_idx, before, model.after))
+        before, loss = model.batch_loss.before, step(batch, batch_idx)
+        seen.append((batch_idx, before, model.batch_loss.after))
         return loss
 
     monkeypatch.setattr(model, "training_step", watched)
