@@ -3,58 +3,27 @@
 import copy
 import math
 from functools import partial
-from types import SimpleNamespace
 
 import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
 from cases import BITS, assert_close, refuses
+from fitting import EPOCHS, EXPECTED, LR, by_hand, fit, inner, scaling, small, trainer, wave
 from lightning.pytorch.loggers.logger import DummyLogger
-from torch.optim import SGD
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
-from sinrnn import Predictor, SinRNN
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.data import windows
-from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.samplers import WindowBatchSampler
-from sinrnn.data.series import Series
 from sinrnn.data.windows import Windows, predict
 from sinrnn.nn.functional import half_mse
 from sinrnn.training import forecaster as module
 from sinrnn.training.checkpoint_io import AtomicCheckpointIO
 from sinrnn.training.forecaster import Forecaster
 from sinrnn.training.online import Ensemble
-from sinrnn.training.options import check_trainer
 
-pytestmark = [
-    # Windows are gathered faster than a worker could send them.
-    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
-    # Where there is a GPU: at these sizes it is slower, and sums in another order.
-    pytest.mark.filterwarnings("ignore:GPU available but not used"),
-    # Window by window, the steps are made there.
-    pytest.mark.filterwarnings("ignore:.training_step. returned .None"),
-    # Lightning 2.6.6 with torch 2.13.
-    pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec"),
-]
-
-LR, EPOCHS = 0.05, 3
-
-
-class Wave(Series):
-    """100 points of a sine with something beside it that four samples do not foretell."""
-
-    def __init__(self, mean=0.0, scale=1.0):
-        self.mean, self.scale = mean, scale
-
-    def values(self):
-        i = torch.arange(100, dtype=torch.float64)
-        return self.mean + self.scale * (torch.sin(0.3 * i) + torch.cos(i**2) / 10)
-
-
-class Descent(SGD):
-    """Something else than SGD, with the same arguments."""
+pytestmark = EXPECTED
 
 
 class Log(DummyLogger):
@@ -79,65 +48,6 @@ class Losses(pl.Callback):
         self.train.append(trainer.callback_metrics["half_mse/train"].item())
 
 
-def wave(mean=0.0, scale=1.0, **options):
-    """Windows of a Wave: 56 for training in batches of 16, the last of 8."""
-    made = WindowDataModule(Wave(mean, scale), **({"batch_size": 16, "seed": 5} | options))
-    made.setup()
-    return made
-
-
-def small(lr=LR, **options):
-    """A network of five units under plain gradient descent."""
-    return Forecaster(hidden_size=5, optimizer=partial(SGD, lr=lr), **options)
-
-
-def trainer(**options):
-    quick = {
-        "accelerator": "cpu",
-        "precision": "64-true",
-        "max_epochs": EPOCHS,
-        "num_sanity_val_steps": 0,
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
-    return pl.Trainer(**(quick | options))
-
-
-def fit(model, data, **options):
-    """The trainer, done."""
-    made = trainer(**options)
-    made.fit(model, data)
-    return made
-
-
-def scaling(data, standardise=False):
-    """Mean and scale of the training split, or those of its own units."""
-    made = Predictor(SinRNN(hidden_size=1), window=data.window, standardise=standardise)
-    made.calibrate(data.windows["train"])
-    return made.mean.item(), made.scale.item()
-
-
-def by_hand(net, data, clip=math.inf, standardise=False):
-    """What fit does to a network, without Lightning; returns the weights."""
-    net = copy.deepcopy(net)
-    descent = SGD(net.parameters(), lr=LR)
-    mean, scale = scaling(data, standardise)
-    split = data.windows["train"]
-    order = WindowBatchSampler(len(split), 16, 5)
-    for epoch in range(EPOCHS):
-        order.set_epoch(epoch)
-        for index in order:
-            x, y = ((part - mean) / scale for part in split[index])
-            descent.zero_grad()
-            half_mse(net(x), y).backward()
-            for weight in net.parameters():
-                weight.grad.clamp_(-clip, clip)
-            descent.step()
-    return net.state_dict()
-
-
 def whole_loss(net, split):
     """half_mse over all windows at once."""
     x, y = split[:]
@@ -149,13 +59,17 @@ def whole_loss(net, split):
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_forward_reads_and_gives_the_series_units(bias):
+def test_forward_and_the_training_loss_are_in_their_units(bias):
     model = small(bias=bias, standardise=True)
     model.predictor.mean.fill_(3.0)
     model.predictor.scale.fill_(0.25)
-    x = 3 + torch.randn(7, 4, 1) / 4
-    assert_close(model(x), 3 + model.net((x - 3) / 0.25)[:, 0] / 4)
-    assert_close(model.predictor.copy()(x), model(x))
+    x, y = torch.randn(7, 4, 1), torch.randn(7, 1)
+    own, series = model.net(x), 3 + x / 4
+    assert_close(model(series), 3 + own[:, 0] / 4)
+    assert_close(model.predictor.copy()(series), model(series))
+    expected = ((own - y) ** 2).sum() / (2 * 7)
+    assert_close(model.training_step((series, 3 + y / 4), 0), expected)
+    torch.testing.assert_close(half_mse(model(series), 3 + y[:, 0] / 4), expected / 16)
 
 
 def test_forward_gives_the_dtype_of_the_samples():
@@ -168,16 +82,6 @@ def test_copy_is_apart():
     model = small()
     model.predictor.copy().net.Wih.data.zero_()
     assert model.net.Wih.all()
-
-
-def test_training_loss_is_half_mse_in_the_networks_units():
-    model = small(standardise=True)
-    model.predictor.mean.fill_(3.0)
-    model.predictor.scale.fill_(0.25)
-    x, y = 3 + torch.randn(7, 4, 1) / 4, 3 + torch.randn(7, 1) / 4
-    expected = ((model.net((x - 3) / 0.25) - (y - 3) / 0.25) ** 2).sum() / (2 * 7)
-    assert_close(model.training_step((x, y), 0), expected)
-    torch.testing.assert_close(half_mse(model(x), y[:, 0]), expected / 16)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -203,20 +107,13 @@ def test_predict_gives_every_window_its_prediction_in_float64(dtype, monkeypatch
 # Training
 
 
-@pytest.mark.parametrize("standardise", [False, True])
-def test_training_is_gradient_descent_bit_for_bit(standardise):
+@pytest.mark.parametrize(("standardise", "clip"), [(False, 0), (True, 0), (False, 1e-3)])
+def test_training_is_gradient_descent_bit_for_bit(standardise, clip):
     model, data = small(standardise=standardise), wave(2.0, 0.5)
-    expected = by_hand(model.net, data, standardise=standardise)
-    fit(model, data)
+    expected, steps = by_hand(model.net, data, clip, "value", standardise=standardise)
+    fit(model, data, gradient_clip_val=clip, gradient_clip_algorithm="value")
     torch.testing.assert_close(model.net.state_dict(), expected, **BITS)
-
-
-def test_gradient_clip_by_value_limits_every_element():
-    model, data = small(), wave()
-    clipped, free = (by_hand(model.net, data, clip) for clip in (1e-3, math.inf))
-    fit(model, data, gradient_clip_val=1e-3, gradient_clip_algorithm="value")
-    torch.testing.assert_close(model.net.state_dict(), clipped, **BITS)
-    assert (clipped["Whh"] - free["Whh"]).abs().max() > 1e-2
+    assert (steps[2] > 0.1).all() == (clip > 0)
 
 
 @pytest.mark.parametrize("algorithm", [None, "norm"])
@@ -352,17 +249,15 @@ def test_readout_is_solved_at_the_start_of_its_epoch(standardise, most, monkeypa
     monkeypatch.setattr(module, "READOUT_WINDOWS", most)
     model, losses = small(lr=0.0, readout_epoch=1, standardise=standardise), Losses()
     data = wave(2.0, 0.5)
-    mean, scale = scaling(data, standardise)
-    split = data.windows["train"]
+    scale, split = scaling(data, standardise)[1], data.windows["train"]
 
-    def inner(batch):
-        x, y = ((part - mean) / scale for part in batch)
-        h, _ = model.net.unroll(x)
-        return h[:, -1].detach().numpy(), y.numpy()
+    def read(batch):
+        x, y = inner(batch, data, standardise)
+        return model.net.unroll(x)[0][:, -1].detach().numpy(), y.numpy()
 
     # With a rate of 0 the states stay, so that NumPy can solve for them beforehand.
-    weights, *_ = np.linalg.lstsq(*inner(split.sample(most)))
-    h, y = inner(split[:])
+    weights, *_ = np.linalg.lstsq(*read(split.sample(most)))
+    h, y = read(split[:])
     least = scale**2 * ((h @ weights - y) ** 2).mean() / 2
     before = scale**2 * ((h @ model.net.Who.detach().numpy().T - y) ** 2).mean() / 2
     fit(model, data, callbacks=[losses])
@@ -415,24 +310,10 @@ def test_checkpoint_is_plain_and_loads_without_running_code(tmp_path, plugins):
     data = wave(2.0, 0.5)
     fit(model, data, plugins=plugins).save_checkpoint(tmp_path / "last.ckpt")
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
-    kept = {
-        "input_size": 1,
-        "hidden_size": 5,
-        "output_size": 1,
-        "bias": True,
-        "bptt_steps": 2,
-        "init": "orthogonal",
-        "standardise": True,
-        "log": False,
-        "relative": False,
-        "linear": False,
-        "readout_epoch": 1,
-        "readout_rcond": 1e-10,
-        "updates": "batch",
-        "loss": "last",
-        "stateful": False,
-        "input_noise": 0.0,
-    }
+    kept = {"input_size": 1, "hidden_size": 5, "output_size": 1, "bias": True, "bptt_steps": 2}
+    kept |= {"init": "orthogonal", "standardise": True, "log": False, "relative": False}
+    kept |= {"linear": False, "readout_epoch": 1, "readout_rcond": 1e-10, "updates": "batch"}
+    kept |= {"loss": "last", "stateful": False, "input_noise": 0.0}
     assert saved["hyper_parameters"] == dict(model.hparams) == kept
     assert {type(value) for value in model.hparams.values()} == {int, bool, str, float}
     again = Forecaster.load_from_checkpoint(tmp_path / "last.ckpt")
@@ -460,13 +341,11 @@ def each_by_hand(model, data, *, rates, clip=None, standardise=False):
     ensemble = Ensemble(
         *(weight[None] for weight in weights_of(model)), bptt_steps=model.net.bptt_steps
     )
-    mean, scale = scaling(data, standardise)
     split = data.windows["train"]
     order = WindowBatchSampler(len(split), data.batch_size, data.seed, data.shuffle)
     for epoch, rate in enumerate(rates):
         order.set_epoch(epoch)
-        x, y = ((part - mean) / scale for part in split[torch.cat(list(order))])
-        ensemble.learn(x, y, rate, clip)
+        ensemble.learn(*inner(split[torch.cat(list(order))], data, standardise), rate, clip)
     return [weight[0] for weight in ensemble.weights]
 
 
@@ -507,14 +386,6 @@ def test_updates_by_window_step_with_the_last_windows_gradient(clip, limit, batc
     assert max(norms) > 2e-2  # beyond the clip
 
 
-def test_clipping_by_value_changes_what_updates_by_window_learn():
-    free, cut = small(updates="window"), small(updates="window")
-    cut.load_state_dict(free.state_dict())
-    fit(free, wave(**WINDOWED))
-    fit(cut, wave(**WINDOWED), **VALUE)
-    assert (free.net.Who - cut.net.Who).abs().max() > 1e-2
-
-
 @pytest.mark.parametrize("nothing", [None, 0, -1.0])
 @pytest.mark.parametrize("algorithm", [None, "value", "norm"])
 def test_updates_by_window_are_not_clipped_where_the_trainer_says_nothing(nothing, algorithm):
@@ -525,32 +396,29 @@ def test_updates_by_window_are_not_clipped_where_the_trainer_says_nothing(nothin
     close(weights_of(model), expected)
 
 
-@pytest.mark.parametrize("standardise", [False, True])
-@pytest.mark.parametrize(("clip", "limit"), [({}, None), (VALUE, 1e-2)])
-def test_updates_by_window_keep_the_order_of_the_batches(clip, limit, standardise):
-    model, data = small(updates="window", standardise=standardise), wave(2.0, 0.5)
-    given = {"clip": limit, "standardise": standardise}
-    expected = each_by_hand(model, data, rates=[LR] * EPOCHS, **given)
-    fit(model, data, **clip)
-    close(weights_of(model), expected)
-    assert model.predictor.mean.item() == scaling(data, standardise)[0]
-
-
 @pytest.mark.parametrize(
     ("scheduler", "rates"),
     [
+        (None, [LR, LR, LR]),
         (partial(StepLR, step_size=1, gamma=0.1), [LR, LR / 10, LR / 100]),
         (partial(StepLR, step_size=2, gamma=0.5), [LR, LR, LR / 2]),
         # The validation loss falls: for mode max a plateau after the first epoch.
         (partial(ReduceLROnPlateau, mode="max", patience=0, factor=0.5), [LR, LR, LR / 2]),
     ],
 )
-def test_scheduler_changes_the_rate_of_updates_by_window_once_an_epoch(scheduler, rates):
-    model, data, losses = small(updates="window", scheduler=scheduler), wave(), Losses()
-    expected = each_by_hand(model, data, rates=rates)
-    fit(model, data, callbacks=[losses])
+@pytest.mark.parametrize("standardise", [False, True])
+@pytest.mark.parametrize(("clip", "limit"), [({}, None), (VALUE, 1e-2)])
+def test_updates_by_window_keep_the_order_of_the_batches_and_the_epochs_rates(
+    clip, limit, standardise, scheduler, rates
+):
+    model = small(updates="window", standardise=standardise, scheduler=scheduler)
+    data, losses = wave(2.0, 0.5) if standardise else wave(), Losses()
+    expected = each_by_hand(model, data, rates=rates, clip=limit, standardise=standardise)
+    other = each_by_hand(model, data, rates=rates, clip=None if limit else 1e-2)
+    fit(model, data, callbacks=[losses], **clip)
     assert losses.val == sorted(losses.val, reverse=True)
     close(weights_of(model), expected)
+    assert (expected[2] - other[2]).abs().max() > 1e-3
 
 
 def test_steps_are_windows_where_each_is_an_update():
@@ -613,55 +481,3 @@ def test_training_stops_before_the_step_of_a_gradient_that_is_not_finite():
     with refuses(FloatingPointError, message):
         fit(model, wave(), callbacks=[Poison()])
     torch.testing.assert_close(weights_of(model), before[0], **BITS)
-
-
-def test_updates_by_window_refuse_biases():
-    message = "updates: window is for networks without biases, got bias true"
-    with refuses(ValueError, message):
-        small(bias=True, updates="window")
-
-
-@pytest.mark.parametrize(
-    ("optimizer", "name"),
-    [
-        (torch.optim.Adam, "Adam"),
-        (partial(torch.optim.ASGD, lr=LR), "ASGD"),
-        (partial(Descent, lr=LR), "Descent"),
-        (partial(SGD, lr=LR, momentum=0.9), "SGD"),
-        (partial(SGD, lr=LR, weight_decay=1e-3), "SGD"),
-        (partial(SGD, lr=LR, maximize=True), "SGD"),
-    ],
-)
-def test_updates_by_window_refuse_all_but_plain_gradient_descent(optimizer, name):
-    message = (
-        "updates: window makes steps of plain gradient descent, torch.optim.SGD with nothing but "
-        f"lr, got {name}"
-    )
-    with refuses(ValueError, message):
-        fit(Forecaster(hidden_size=5, optimizer=optimizer, updates="window"), wave())
-
-
-@pytest.mark.parametrize("algorithm", [None, "norm"])
-def test_updates_by_window_refuse_to_clip_by_norm(algorithm):
-    message = (
-        "updates: window clips gradients by value: set trainer.gradient_clip_algorithm to value"
-    )
-    clip = {"gradient_clip_val": 1.0, "gradient_clip_algorithm": algorithm}
-    with refuses(ValueError, message):
-        fit(small(updates="window"), wave(), **clip)
-
-
-def test_updates_by_window_refuse_to_accumulate_gradients():
-    message = (
-        "updates: window makes a step for each window: trainer.accumulate_grad_batches must be 1, "
-        "got 2"
-    )
-    with refuses(ValueError, message):
-        fit(small(updates="window"), wave(), accumulate_grad_batches=2)
-
-
-def test_updates_by_window_refuse_several_processes():
-    several = SimpleNamespace(gradient_clip_val=None, accumulate_grad_batches=1, world_size=3)
-    message = "updates: window makes a step for each window: it needs one process, got 3"
-    with refuses(ValueError, message):
-        check_trainer(several)
