@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch import Callback
+from strangers import work_in
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from sinrnn import SinRNN
-from sinrnn.callbacks import final_report
 from sinrnn.cli import train as cli
 from sinrnn.training import loggers, table
 
-TABLE = "a,epoch,step\r\n0.5,,0\r\n,0,7\r\n0.25,1,14\r\n0.125,2,1423\r\n"
+THREE = "a,epoch,step\r\n0.5,,0\r\n,0,7\r\n0.25,1,14\r\n"
+TABLE = f"{THREE}0.125,2,1423\r\n"
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_table_of_a_run_that_starts_again_is_empty(path):
 def test_table_forgets_a_row_that_a_crash_has_cut(path, lost):
     path.write_bytes(TABLE.encode()[:-lost])
     loggers.loggers(path.parent, 2000)
-    assert path.read_bytes().decode() == "a,epoch,step\r\n0.5,,0\r\n,0,7\r\n0.25,1,14\r\n"
+    assert path.read_bytes().decode() == THREE
 
 
 def logged(rows):
@@ -105,10 +106,11 @@ def known(tmp_path, monkeypatch):
     return logged(ROWS)
 
 
-def test_table_that_holds_what_was_logged_is_cut_after_it(path, known):
+@pytest.mark.parametrize("step", [7, 14])  # rows that a checkpoint counts stay whatever theirs
+def test_table_that_holds_what_was_logged_is_cut_after_it(path, known, step):
     assert known["rows"] == 3
-    made = loggers.loggers(path.parent, 14, known)[1]
-    assert path.read_bytes().decode() == "a,epoch,step\r\n0.5,,0\r\n,0,7\r\n0.25,1,14\r\n"
+    made = loggers.loggers(path.parent, step, known)[1]
+    assert path.read_bytes().decode() == THREE
     assert made.state() == known
     made.log_metrics({"a": 0.125, "b": 2.0, "epoch": 2}, 21)
     made.save()
@@ -117,17 +119,13 @@ def test_table_that_holds_what_was_logged_is_cut_after_it(path, known):
     assert loggers.loggers(path.parent, 14, known)[1].state() == known
 
 
-def test_rows_that_a_checkpoint_counts_stay_whatever_their_step(path, known):
-    loggers.loggers(path.parent, 7, known)
-    assert path.read_bytes().decode() == "a,epoch,step\r\n0.5,,0\r\n,0,7\r\n0.25,1,14\r\n"
-
-
+DIFFER = "its first 3 rows differ"
 DAMAGED = {
-    "first row gone": (lambda text: text.replace("0.5,,0\r\n", ""), "its first 3 rows differ"),
-    "a digit": (lambda text: text.replace("0.25", "0.35"), "its first 3 rows differ"),
-    "another step": (lambda text: text.replace(",14", ",13"), "its first 3 rows differ"),
-    "a column": (lambda text: text.replace("a,", "b,"), "its first 3 rows differ"),
-    "a cell more": (lambda text: text.replace(",14", ",14,1"), "its first 3 rows differ"),
+    "first row gone": (lambda text: text.replace("0.5,,0\r\n", ""), DIFFER),
+    "a digit": (lambda text: text.replace("0.25", "0.35"), DIFFER),
+    "another step": (lambda text: text.replace(",14", ",13"), DIFFER),
+    "a column": (lambda text: text.replace("a,", "b,"), DIFFER),
+    "a cell more": (lambda text: text.replace(",14", ",14,1"), DIFFER),
     "last rows gone": (lambda text: text[: text.index("0.25")], "it has 2 rows and had 3"),
     "cut within": (lambda text: text[: text.index("14")], "it has 2 rows and had 3"),
     "empty": (lambda text: "", "it has 0 rows and had 3"),
@@ -158,12 +156,11 @@ def test_table_that_was_removed_starts_again(path, known):
 
 def test_rows_and_their_file_are_on_the_disk_after_sync(path, known, monkeypatch):
     synced = []
-    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd)))
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_ino))
     made = loggers.loggers(path.parent, 14, known)[1]
     synced.clear()
     made.sync()
-    wanted = [path.stat(), path.parent.stat()]
-    assert [found.st_ino for found in synced] == [found.st_ino for found in wanted]
+    assert synced == [path.stat().st_ino, path.parent.stat().st_ino]
 
 
 def test_table_is_never_gone(path, monkeypatch):
@@ -190,9 +187,7 @@ def test_training_ends_with_the_same_weights_where_events_cannot_be_written(
     tmp_path, monkeypatch, capsys
 ):
     handler = signal.getsignal(signal.SIGINT)  # a shell's background jobs ignore it
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
-    monkeypatch.setattr(final_report, "pictures", lambda *args: {})
+    work_in(tmp_path, monkeypatch)
     short = ["--data.series.points", "120", "--trainer.max_epochs", "4"]
     short += ["--trainer.enable_progress_bar", "false"]
     assert cli.main(short) == 0
