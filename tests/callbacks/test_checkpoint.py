@@ -14,10 +14,11 @@ import pytest
 import torch
 from cases import BITS
 from lightning.pytorch import Callback
+from strangers import work_in
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sinrnn import SinRNN
-from sinrnn.callbacks import checkpoint, final_report
+from sinrnn.callbacks import checkpoint
 from sinrnn.callbacks.checkpoint import BestAndLastCheckpoint
 from sinrnn.cli import train as cli
 from sinrnn.filesystem import write
@@ -45,24 +46,19 @@ STEPS = 3  # an epoch
 @pytest.fixture
 def main(tmp_path, monkeypatch):
     """Train in an empty folder, in this process, without pictures: (arguments, callbacks)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
-    monkeypatch.setattr(final_report, "pictures", lambda *args: {})  # most of a run's time
+    work_in(tmp_path, monkeypatch)
+    (tmp_path / "worse.yaml").write_text(WORSE)
     return cli.main
 
 
 @pytest.fixture
 def train(main, tmp_path):
-    """Run the config: (epochs, arguments) -> the run's checkpoints, by name."""
-    (tmp_path / "worse.yaml").write_text(WORSE)
-    made = 0
+    """Run the config, or go on with it: (epochs, arguments) -> its checkpoints, by name."""
 
     def call(epochs, *args):
-        nonlocal made
         given = [] if "--resume" in args else ["--config", "worse.yaml"]
-        made += bool(given)
         assert main([*given, "--trainer.max_epochs", str(epochs), *args]) == 0
-        folder = tmp_path / f"runs/worse/version_{made - 1}"
+        folder = max((tmp_path / "runs" / "worse").iterdir())
         return {path.stem: path for path in folder.glob("checkpoints/*")}
 
     return call
@@ -113,10 +109,8 @@ def test_checkpoints_are_written_by_the_first_process_alone(tmp_path, first):
 
 
 def content():
-    weights = {
-        "predictor.net.Whh": torch.randn(3, 4),
-        "predictor.net.bh": torch.randn(5, dtype=torch.float32),
-    }
+    weights = {"Whh": torch.randn(3, 4), "bh": torch.randn(5, dtype=torch.float32)}
+    weights = {f"predictor.net.{name}": weight for name, weight in weights.items()}
     return {"state_dict": weights, "global_step": 7, "config": "a: 1\n", "loops": {"x": [1, None]}}
 
 
@@ -140,6 +134,7 @@ def one_sentence(error, path):
 @pytest.mark.parametrize("reader", [read, load, AtomicCheckpointIO().load_checkpoint])
 def test_what_was_packed_is_read(tmp_path, reader):
     given = content()
+    assert pack(given) == pack(given)
     AtomicCheckpointIO().save_checkpoint(given, tmp_path / "new" / "a.ckpt")
     found = reader(tmp_path / "new" / "a.ckpt")
     assert list(found) == list(given)
@@ -147,33 +142,16 @@ def test_what_was_packed_is_read(tmp_path, reader):
     assert found == given
 
 
-def test_packing_twice_gives_the_same_bytes():
-    given = content()
-    assert pack(given) == pack(given)
-
-
-def test_torn_file_is_refused_wherever_it_ends(path):
-    full = path.read_bytes()
-    for end in range(len(full)):
-        path.write_bytes(full[:end])
-        with pytest.raises(
-            CorruptCheckpointError, match="is not a whole sinrnn checkpoint"
-        ) as error:
-            read(path)
-        assert one_sentence(error, path), end
-
-
-def test_every_changed_byte_is_noticed(path):
+def test_torn_and_changed_files_are_refused_at_every_byte(path):
     full = path.read_bytes()
     for place in range(len(full)):
         changed = bytearray(full)
         changed[place] ^= 1 << place % 8
-        path.write_bytes(changed)
-        with pytest.raises(
-            CorruptCheckpointError, match="is not a whole sinrnn checkpoint"
-        ) as error:
-            read(path)
-        assert one_sentence(error, path), place
+        for spoilt in (full[:place], changed):
+            path.write_bytes(spoilt)
+            with pytest.raises(CorruptCheckpointError, match="is not a whole sinrnn") as error:
+                read(path)
+            assert one_sentence(error, path), place
 
 
 def saved(thing):
@@ -182,17 +160,21 @@ def saved(thing):
     return file.getvalue()
 
 
+MISSING = "a whole sinrnn checkpoint: its checksum is missing"
+NO = "a sinrnn checkpoint: "
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (lambda full: full + b"\0", "a whole sinrnn checkpoint: its checksum is missing"),
+        (lambda full: full + b"\0", MISSING),
         (lambda full: full + full, "a whole sinrnn checkpoint: its checksum does not fit"),
-        (lambda full: saved(content()), "a whole sinrnn checkpoint: its checksum is missing"),
-        (lambda full: whole(b""), "a sinrnn checkpoint: "),
-        (lambda full: whole(b"PK and something else"), "a sinrnn checkpoint: "),
-        (lambda full: whole(full[:700]), "a sinrnn checkpoint: "),
-        (lambda full: whole(saved([1, 2])), "a sinrnn checkpoint: it has no state_dict"),
-        (lambda full: whole(saved({"a": 1})), "a sinrnn checkpoint: it has no state_dict"),
+        (lambda full: saved(content()), MISSING),
+        (lambda full: whole(b""), NO),
+        (lambda full: whole(b"PK and something else"), NO),
+        (lambda full: whole(full[:700]), NO),
+        (lambda full: whole(saved([1, 2])), f"{NO}it has no state_dict"),
+        (lambda full: whole(saved({"a": 1})), f"{NO}it has no state_dict"),
     ],
 )
 def test_what_is_no_checkpoint_is_refused_with_the_reason(path, spoil, reason):
@@ -274,10 +256,6 @@ SHORT = ["--data.series.points", "200", "--data.series.noise", "0.1", "--data.wi
 SHORT += ["--model.hidden_size", "8", "--trainer.enable_progress_bar", "false"]
 
 
-def checkpoints(trainer):
-    return next(found for found in trainer.callbacks if isinstance(found, BestAndLastCheckpoint))
-
-
 class Stop(Callback):
     """A signal comes in the midst of the step that is the n-th."""
 
@@ -302,15 +280,15 @@ class Crash(Callback):
 
 def outcome(folder):
     """All that must be the same."""
-    found = {}
+    found = {"model": dict(SinRNN.load(folder / "model.safetensors").state_dict())}
     for name in ("best", "last"):
         content = read(folder / "checkpoints" / f"{name}.ckpt")
-        kept = ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch")
-        found[name] = {key: content[key] for key in kept}
         loop = content["loops"]["fit_loop"]
-        found[name]["stepped"] = loop["epoch_loop.state_dict"]["_batches_that_stepped"]
-        found[name]["batches"] = loop["epoch_loop.batch_progress"]["total"]["completed"]
-    found["model"] = dict(SinRNN.load(folder / "model.safetensors").state_dict())
+        kept = ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch")
+        found[name] = {key: content[key] for key in kept} | {
+            "stepped": loop["epoch_loop.state_dict"]["_batches_that_stepped"],
+            "batches": loop["epoch_loop.batch_progress"]["total"]["completed"],
+        }
     return found
 
 
@@ -373,14 +351,13 @@ def test_crashed_runs_end_in_the_bits_of_an_undisturbed_one(main, runs, monkeypa
 @pytest.mark.parametrize("stopped", [2, 3])
 def test_more_epochs_end_in_the_bits_of_a_run_that_had_them_from_the_start(train, stopped):
     full, half = train(4)["last"], train(stopped)["last"]
-    before = load(half)
-    again = train(4, "--resume", str(half.parents[1]))["last"]
-    assert again == half
-    assert_same(full.parents[1], again.parents[1])
-    moved = (
-        load(again)["state_dict"]["predictor.net.Whh"] - before["state_dict"]["predictor.net.Whh"]
-    )
-    assert moved.abs().max() > 1e-2
+    before = load(half)["state_dict"]["predictor.net.Whh"]
+    half.with_name("last.ckpt.part").write_bytes(b"half")  # which a crash has left
+    made = train(4, "--resume", str(half.parents[1]))
+    assert made == {name: half.with_stem(name) for name in ("last", "best")}
+    assert_same(full.parents[1], half.parents[1])
+    after = load(half)["state_dict"]["predictor.net.Whh"]
+    assert (after - before).abs().max() > 1e-2
 
 
 def test_curve_is_on_the_disk_before_the_checkpoint_that_counts_it(train, monkeypatch):
@@ -393,12 +370,6 @@ def test_curve_is_on_the_disk_before_the_checkpoint_that_counts_it(train, monkey
     last = train(1)["last"]
     assert order == ["rows", "best", "last"]
     assert load(last)["metrics"]["rows"] == 2
-
-
-def test_resuming_sweeps_what_a_crash_has_left(train):
-    last = train(1)["last"]
-    last.with_name("last.ckpt.part").write_bytes(b"half")
-    assert set(train(2, "--resume", str(last.parents[1]))) == {"last", "best"}
 
 
 def test_spoilt_checkpoint_is_refused_and_left(main, train, capsys):
@@ -421,7 +392,6 @@ class Poison(Callback):
 
 
 def test_training_that_goes_wrong_leaves_the_last_good_epoch(main, tmp_path, capsys):
-    (tmp_path / "worse.yaml").write_text(WORSE)
     assert main(["--config", "worse.yaml", "--trainer.max_epochs", "3"], [Poison()]) == 2
     assert re.fullmatch(r"error: Whh is not finite.*\n", capsys.readouterr().err)
     for name in ("last", "best"):
