@@ -249,9 +249,13 @@ KINDS = {
     "carried": [*ADAM, "--data.num_streams", "2", "--model.stateful", "true"],
     "accumulated": [*ADAM, "--data.batch_size", "17", "--trainer.accumulate_grad_batches", "2"],
 }
-BATCHES = {"noise": 7, "carried": 9, "accumulated": 7}
+KINDS["window"] = ["--model.optimizer", "torch.optim.SGD", "--model.optimizer.lr", "0.05"]
+KINDS["window"] += ["--model.readout_epoch", "null", "--data.batch_size", "17"]
+KINDS["window"] += ["--model.updates", "window"]
+BATCHES = {"noise": 7, "carried": 9, "accumulated": 7, "window": 7}
 # Steps after which to stop, one after the other: within, at the end, within a later epoch.
 STOPS = {"noise": [1, 5, 7, 9], "carried": [3, 9, 14], "accumulated": [1, 3, 4, 7]}
+STOPS["window"] = [17, 114, 148]  # windows
 SHORT = ["--data.series.points", "200", "--data.series.noise", "0.1", "--data.window", "6"]
 SHORT += ["--model.hidden_size", "8", "--trainer.enable_progress_bar", "false"]
 
