@@ -35,7 +35,7 @@ class Wave(Given):
     def __init__(self, mean=0.0, scale=1.0, points=100, val=1.0, test=0.0):
         i = torch.arange(points, dtype=torch.float64)
         wave = mean + scale * (torch.sin(0.3 * i) + torch.cos(i**2) / 10)
-        wave *= torch.where(i < 0.6 * points, 1.0, val)
+        wave[i >= 0.6 * points] *= val
         super().__init__(wave + test * (i >= 0.8 * points))
 
 

@@ -332,28 +332,6 @@ def test_noise_is_on_what_is_read_and_not_on_the_targets(options, K, monkeypatch
     assert_close(found, half_mse(outputs[:, first:], following[:, first:]))
 
 
-# What the network is told
-
-
-@pytest.mark.parametrize(
-    ("model", "options", "carries"),
-    [
-        ({}, {}, False),
-        ({}, {"horizon": 2}, False),
-        ({"loss": "every"}, {}, False),
-        ({"input_noise": 0.1}, {}, False),
-        ({"updates": "window"}, {}, False),
-        ({}, {"steps": 2}, True),
-        ({"stateful": True}, {"num_streams": 3}, True),
-        ({"stateful": True, "loss": "every"}, {"num_streams": 3, "steps": 2}, True),
-    ],
-)
-def test_network_carries_where_it_was_trained_to(model, options, carries):
-    model = small(**model)
-    fit(model, wave(**options), max_epochs=1)
-    assert model.predictor.stateful is model.predictor.copy().stateful is carries
-
-
 # What it is for
 
 

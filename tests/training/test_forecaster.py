@@ -134,33 +134,26 @@ def test_scheduler_is_stepped_once_an_epoch(scheduler, factor):
 
 
 @pytest.mark.parametrize("standardise", [False, True])
-@pytest.mark.parametrize("eval_batch", [7, 4096])
+@pytest.mark.parametrize(
+    ("eval_batch", "precision", "dtype"),
+    [(7, 64, torch.float64), (4096, 64, torch.float64), (4096, 32, torch.float32)],
+)
 def test_logged_losses_are_those_over_all_windows_in_the_series_units(
-    eval_batch, standardise, monkeypatch
+    eval_batch, precision, dtype, standardise, monkeypatch
 ):
+    torch.set_default_dtype(torch.float32)  # losses keep the digits of float64 nevertheless
     # 56, 16 and 16 windows: uneven
     monkeypatch.setattr("sinrnn.data.datamodule.EVAL_BATCH", eval_batch)
     model, data = small(standardise=standardise), wave(100.0, 5.0)
-    done = fit(model, data)
+    done = fit(model, data, precision=f"{precision}-true")
+    assert (model.net.Wih.dtype, data.windows["val"].values.dtype) == (dtype, torch.float64)
     found = {name: done.callback_metrics[f"half_mse/{name}"].item() for name in ("train", "val")}
     (test,) = done.test(model, data, verbose=False)
     found["test"] = test["half_mse/test"]
     for name, split in data.windows.items():
-        assert found[name] == pytest.approx(whole_loss(model, split), rel=1e-12)
+        expected = half_mse(predict(model, split), split.targets).item()
+        assert found[name] == pytest.approx(expected, rel=1e-12)
         assert found[name] == pytest.approx(whole_loss(model.predictor.copy(), split), rel=1e-10)
-
-
-@pytest.mark.parametrize(
-    ("precision", "dtype"), [("32-true", torch.float32), ("64-true", torch.float64)]
-)
-def test_logged_losses_keep_the_digits_of_float64_whatever_the_default(precision, dtype):
-    torch.set_default_dtype(torch.float32)
-    model, data = small(), wave()
-    done = fit(model, data, precision=precision)
-    split = data.windows["val"]
-    assert (model.net.Wih.dtype, split.values.dtype) == (dtype, torch.float64)
-    expected = half_mse(predict(model, split), split.targets).item()
-    assert done.callback_metrics["half_mse/val"].item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_losses_before_the_first_step_are_logged_at_step_0():
@@ -272,14 +265,26 @@ def test_readout_is_not_solved_without_a_data_module_of_ours():
 
 
 @pytest.mark.parametrize("standardise", [False, True])
-def test_setup_takes_window_horizon_and_units_from_the_data(standardise):
-    data = wave(2.0, 0.5, window=6, horizon=3)
-    model = small(standardise=standardise)
+@pytest.mark.parametrize(
+    ("options", "data", "carries"),
+    [
+        ({}, {"window": 6, "horizon": 3}, False),
+        ({"loss": "every"}, {}, False),
+        ({"input_noise": 0.1}, {}, False),
+        ({"updates": "window"}, {}, False),
+        ({}, {"steps": 2}, True),
+        ({"stateful": True}, {"num_streams": 3}, True),
+        ({"stateful": True, "loss": "every"}, {"num_streams": 3, "steps": 2}, True),
+    ],
+)
+def test_setup_takes_from_the_data_what_a_forecast_needs(options, data, carries, standardise):
+    model, data = small(standardise=standardise, **options), wave(2.0, 0.5, **data)
     fit(model, data, max_epochs=1)
     made = model.predictor
-    assert (made.window, made.horizon) == (6, 3)
+    assert (made.window, made.horizon) == (data.window, data.horizon)
     assert (made.mean.item(), made.scale.item()) == scaling(data, standardise)
     assert ((made.mean, made.scale) == (0, 1)) is not standardise
+    assert made.stateful is made.copy().stateful is carries
 
 
 @pytest.mark.parametrize("plugins", [[AtomicCheckpointIO()], []], ids=["durable", "plain"])
