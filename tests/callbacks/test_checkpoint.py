@@ -318,7 +318,7 @@ def test_disturbed_runs_end_in_the_bits_of_an_undisturbed_one(
 def test_more_epochs_end_in_the_bits_of_a_run_that_had_them_from_the_start(train, stopped):
     full, half = train(4)["last"], train(stopped)["last"]
     before = load(half)["state_dict"]["predictor.net.Whh"]
-    half.with_name("last.ckpt.part").write_bytes(b"half")  # which a crash has left
+    half.with_name("old.ckpt.part").write_bytes(b"half")  # which a crash has left
     made = train(4, "--resume", str(half.parents[1]))
     assert made == {name: half.with_stem(name) for name in ("last", "best")}
     assert_same(full.parents[1], half.parents[1])

@@ -10,6 +10,7 @@ import pytest
 import torch
 from cases import BITS, assert_close, refuses
 from fitting import EPOCHS, EXPECTED, LR, by_hand, fit, inner, scaling, small, trainer, wave
+from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers.logger import DummyLogger
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
@@ -404,13 +405,16 @@ def test_updates_by_window_keep_the_order_of_the_batches_and_the_epochs_rates(
 
 def test_steps_are_windows_where_each_is_an_update():
     log, losses = Log(), Losses()
-    done = fit(small(updates="window"), wave(), logger=log, log_every_n_steps=1, callbacks=[losses])
+    options = {"callbacks": [losses, LearningRateMonitor("step")], "log_every_n_steps": 1}
+    done = fit(small(updates="window"), wave(), logger=log, **options)
     assert done.global_step == EPOCHS * 56
     count = done.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step
     assert count.total.ready == count.total.completed == EPOCHS * 56
     assert count.current.ready == count.current.completed == 56
     steps = [step for step, row in log.rows if "half_mse/val" in row]
     assert steps == [56 * epoch for epoch in range(EPOCHS + 1)]
+    steps = [step for step, row in log.rows if "lr-SGD" in row]  # as Lightning's callbacks see it
+    assert steps == [56 * epoch + 16 * i for epoch in range(EPOCHS) for i in range(4)]
     assert losses.val[-1] < losses.val[0]
 
 
