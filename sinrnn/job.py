@@ -75,8 +75,8 @@ class Job:
         self.final_report, self.resume, self.lock = final_report, resume, lock
         self.checkpoint = f"{self.folder / run_folder.LAST}" if content else None
         self.signals = Signals(f"stopped at once; go on with: {resume}")
-        saves = (self.folder / run_folder.LAST).parent
-        checkpoints = BestAndLastCheckpoint(saves, config, digest(data.values), self.signals)
+        series = digest(data.values)
+        checkpoints = BestAndLastCheckpoint(self.folder, config, series, self.signals)
         progress = [] if trainer.get("enable_progress_bar") is False else [Progress()]
         own = [*progress, final_report.monitor, checkpoints, final_report]
         self.trainer = _made(

@@ -33,7 +33,7 @@ LAYERS = [
     ["forecasting"],
     ["nn", "data"],
     ["run_folder.py"],
-    ["filesystem.py", "_version.py"],
+    ["filesystem.py", "_version.py", "_private.py"],
 ]
 HEIGHT = {part: -i for i, layer in enumerate(LAYERS) for part in layer}
 
@@ -59,8 +59,7 @@ AT_USE = ("pandas", "polars", "onnx", "safetensors")
 
 # Names that torch, Lightning or TensorBoard keep to themselves. They belong in one file together.
 PRIVATE = {
-    "callbacks/checkpoint.py": {"_checkpoint_connector", "_should_accumulate"},
-    "callbacks/tensorboard.py": {"_get_file_writer"},
+    "_private.py": {"_batches_that_stepped", "_checkpoint_connector", "_should_accumulate"},
     "forecasting/predictor.py": {"_apply", "_load_from_state_dict"},
     "nn/_reference.py": {
         "_C",
@@ -73,19 +72,6 @@ PRIVATE = {
         "_is_tracing",
     },
     "nn/rnn.py": {"_parameters"},
-    "training/forecaster.py": {"_batches_that_stepped", "_foreach_norm", "_trainer"},
-    "training/loggers.py": {
-        "_async_writer",
-        "_check_log_dir_exists",
-        "_experiment",
-        "_file_name",
-        "_general_file_writer",
-        "_get_file_writer",
-        "_record_writer",
-        "_rewrite_with_new_header",
-        "_worker",
-        "_writer",
-    },
 }
 
 MOST = 300
@@ -94,7 +80,6 @@ LONG = {
     "evaluation/plots.py": 308,
     "forecasting/predictor.py": 438,
     "nn/rnn.py": 540,
-    "training/forecaster.py": 397,
 }
 
 

@@ -9,11 +9,13 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
+from sinrnn._private import checkpoint_of, is_within_accumulation
 from sinrnn.data.datamodule import windows_of
 from sinrnn.filesystem import write
+from sinrnn.run_folder import BEST, LAST
 from sinrnn.training.checkpoint_io import Content, pack, refuse_infinite
-from sinrnn.training.loggers import table_of
 from sinrnn.training.signals import Interrupted, Signals
+from sinrnn.training.table import table_of
 
 
 class BestAndLastCheckpoint(Checkpoint):
@@ -24,7 +26,7 @@ class BestAndLastCheckpoint(Checkpoint):
     the process is killed, last.ckpt leads to the same weights and curves, bit by bit.
 
     Args:
-        folder: Where to.
+        folder: The run's.
         config: What a run that is resumed must not change, as text.
         series: The `digest` of what is learnt.
         signals: Asked before each batch whether to stop.
@@ -55,14 +57,15 @@ class BestAndLastCheckpoint(Checkpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from it, unless what it is of lies in another folder."""
-        if (self.folder / "best.ckpt").exists():
+        if (self.folder / BEST).exists():
             self.score = state_dict["score"]
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Make the folder, and sweep what a crash has left there."""
         if trainer.is_global_zero:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for part in self.folder.glob("*.part"):
+            folder = (self.folder / LAST).parent
+            folder.mkdir(parents=True, exist_ok=True)
+            for part in folder.glob("*.part"):
                 part.unlink()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -80,7 +83,7 @@ class BestAndLastCheckpoint(Checkpoint):
         if table := table_of(trainer):
             checkpoint["metrics"] = table.state()
         # Lightning, resuming within an epoch, counts a step that it takes for lost.
-        if self.between and not trainer.fit_loop.epoch_loop._should_accumulate():
+        if self.between and not is_within_accumulation(trainer):
             checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
 
     def on_train_batch_start(
@@ -131,7 +134,7 @@ class BestAndLastCheckpoint(Checkpoint):
 
     def _state(self, trainer: pl.Trainer) -> Content:
         """A copy of all that training goes on from."""
-        state: Content = copy.deepcopy(trainer._checkpoint_connector.dump_checkpoint(False))
+        state = copy.deepcopy(checkpoint_of(trainer))
         refuse_infinite(state["state_dict"])
         return state
 
@@ -144,10 +147,9 @@ class BestAndLastCheckpoint(Checkpoint):
                 table.sync()
             last = pack(self.last)
             if self.best is not None:
-                write(
-                    self.folder / "best.ckpt", last if self.best is self.last else pack(self.best)
-                )
-            write(self.folder / "last.ckpt", last)
+                best = last if self.best is self.last else pack(self.best)
+                write(self.folder / BEST, best)
+            write(self.folder / LAST, last)
         self.best = self.last = None
         self.saved = time.monotonic()
 

@@ -111,7 +111,7 @@ class Monitor(pl.Callback):
         self.rate = float(optimizer.param_groups[0]["lr"])  # schedulers step before validation
         if not self.gradients or not isinstance(pl_module, Forecaster):
             return
-        norm = pl_module.norm
+        norm = pl_module.gradient_norm
         self.norms.append(norm)
         clip = options.clip(trainer)
         if clip is not None:
@@ -145,7 +145,6 @@ class Monitor(pl.Callback):
             return
         if not isinstance(pl_module, Forecaster):
             return
-        pl_module.row |= self._since_last()
         step, data = trainer.global_step, windows_of(trainer)
         self.validated = step
         for logger in tensorboard.loggers(trainer):
@@ -192,8 +191,8 @@ class Monitor(pl.Callback):
             if loss > 0:
                 writer.add_scalar(f"log10_{name}", log10(loss), step)
 
-    def _since_last(self) -> dict[str, float]:
-        """What the steps since the last validation were like."""
+    def row(self) -> dict[str, float]:
+        """What the steps since the last validation were like, for the epoch's row."""
         row = {"learning_rate": self.rate}
         if self.norms:
             row |= {"gradient/norm": _mean(self.norms), "gradient/norm_max": max(self.norms)}

@@ -74,7 +74,8 @@ def add_picture(writer: SummaryWriter, name: str, picture: bytes, step: int) -> 
     """The bytes of a PNG file, as they are."""
     image = Summary.Image(encoded_image_string=picture)
     summary = Summary(value=[Summary.Value(tag=f"figures/{name}", image=image)])
-    writer._get_file_writer().add_summary(summary, step)
+    file: Any = writer.file_writer
+    file.add_summary(summary, step)
 
 
 def add_histograms(writer: SummaryWriter, net: SinRNN, step: int) -> None:

@@ -11,37 +11,23 @@ from torch import Tensor
 from torch.nn import ModuleDict
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from torchmetrics import MeanSquaredError
 
+from sinrnn._private import add_steps
 from sinrnn.data.datamodule import windows_of
-from sinrnn.data.windows import Batch, predict
+from sinrnn.data.windows import Batch
 from sinrnn.forecasting.predictor import Predictor
-from sinrnn.nn.functional import half_mse
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.training.checkpoint_io import CODE_KEYS, CorruptCheckpointError, read
+from sinrnn.training.loss import BatchLoss, HalfMSE, exploded, noisy, shared
 from sinrnn.training.online import descend
-from sinrnn.training.options import (
-    check_alone,
-    check_data,
-    check_plain,
-    check_size,
-    check_trainer,
-    clip,
-)
+from sinrnn.training.options import check_alone, check_plain, check_together, clip
+from sinrnn.training.rows import write_first_row, write_row
 
 OptimizerCallable = Callable[[Iterable[Tensor]], Optimizer]
 SchedulerCallable = Callable[[Optimizer], LRScheduler | ReduceLROnPlateau]
 
 LOSSES = ("half_mse/val", "half_mse/train", "half_mse/test")
 READOUT_WINDOWS = 20_000  # plenty for H + 1 unknowns per output, and 8 MB of states at H = 50
-
-
-class HalfMSE(MeanSquaredError):
-    """half_mse over all windows, however they come in batches."""
-
-    def compute(self) -> Tensor:
-        """Half of the mean over all that was seen."""
-        return super().compute() / 2
 
 
 class Forecaster(pl.LightningModule):
@@ -82,6 +68,7 @@ class Forecaster(pl.LightningModule):
 
     Attributes:
         predictor: The `Predictor` that is trained; its units are fitted when fitting starts.
+        gradient_norm: The norm of the last gradient, as it was before clipping.
 
     Raises:
         ValueError: As `SinRNN` and `Predictor`; or an option is out of its range, or contradicts
@@ -134,20 +121,10 @@ class Forecaster(pl.LightningModule):
         )
         self.optimizer, self.scheduler = optimizer, scheduler
         self.readout_epoch, self.readout_rcond = readout_epoch, readout_rcond
-        self.updates, self.loss = updates, loss
-        self.stateful, self.input_noise = stateful, input_noise
-        check_alone(
-            loss=loss,
-            updates=updates,
-            input_noise=input_noise,
-            readout_epoch=readout_epoch,
-            readout_rcond=readout_rcond,
-            bias=bias,
-        )
-        self.before: Tensor | None = None
-        self.after: Tensor | None = None
-        self.norm = 0.0
-        self.row: dict[str, float] = {}
+        self.updates, self.stateful, self.input_noise = updates, stateful, input_noise
+        check_alone(self.hparams)
+        self.batch_loss = BatchLoss(loss, stateful)
+        self.gradient_norm, self.processes = 0.0, 1
         # float64: a mean over millions of windows, and losses down to 1e-30, keep their digits.
         self.losses = ModuleDict({name: HalfMSE().set_dtype(torch.float64) for name in LOSSES})
 
@@ -183,22 +160,10 @@ class Forecaster(pl.LightningModule):
         Raises:
             ValueError: Options of the model, the data and the trainer contradict each other.
         """
-        data = windows_of(self.trainer)
-        if self.updates == "window":
-            check_trainer(self.trainer)
+        data, self.processes = windows_of(self.trainer), self.trainer.world_size
+        check_together(self.trainer, data, self.hparams, stage)
         if data is not None:
-            check_data(
-                data,
-                loss=self.loss,
-                updates=self.updates,
-                stateful=self.stateful,
-                input_noise=self.input_noise,
-                relative=self.predictor.relative,
-                linear=self.predictor.linear,
-            )
             self.predictor.adopt(data.window, data.horizon, self.stateful or data.steps > 1)
-            if stage == "fit":
-                check_size(data, self.predictor.standardise)
             if stage == "fit" and not self.predictor.calibrated:
                 self.predictor.calibrate(data.windows["train"])
 
@@ -228,24 +193,19 @@ class Forecaster(pl.LightningModule):
         Raises:
             FloatingPointError: The loss is not finite.
         """
-        x, y = self.inner(*batch)
+        x, y = self._inner(*batch)
         if self.updates == "window" and len(x) > 1:
             self._learn_each(x[:-1], y[:-1])
             x, y = x[-1:], y[-1:]
-        made, wanted = self._compared(x, y, batch_idx)
-        loss = self._shared(half_mse(made, wanted) if len(x) else made.sum(), len(x))
+        # A run that is resumed draws the same noise.
+        key = torch.initial_seed(), self.current_epoch, batch_idx, self.global_rank
+        read = noisy(x, self.input_noise, key) if self.input_noise else x
+        loss = self.batch_loss(self.net, x, y, read)
+        if self.processes > 1:
+            loss = shared(loss, len(x), self.trainer.strategy)
         if not torch.isfinite(loss):
-            raise FloatingPointError(self._exploded("loss", loss.item()))
+            raise exploded("loss", loss.item(), self.global_step)
         return loss
-
-    def _shared(self, loss: Tensor, windows: int) -> Tensor:
-        """The mean over the windows of all processes; its gradient is left to be averaged."""
-        if self._trainer is None or self.trainer.world_size == 1:
-            return loss
-        reduce = self.trainer.strategy.reduce
-        mean = reduce(torch.tensor(float(windows), device=self.device), reduce_op="mean")
-        own = loss * (windows / mean)
-        return own + (reduce(own.detach(), reduce_op="mean") - own).detach()
 
     def on_after_backward(self) -> None:
         """Measure the gradient, and stop before a step that would poison the weights.
@@ -254,63 +214,31 @@ class Forecaster(pl.LightningModule):
             FloatingPointError: It is not finite.
         """
         grads = [p.grad for p in self.net.parameters() if p.grad is not None]
-        # A tenth of what get_total_norm takes for so few weights.
-        self.norm = hypot(*(norm.item() for norm in torch._foreach_norm(grads)))
-        if not isfinite(self.norm):
-            raise FloatingPointError(self._exploded("gradient", self.norm))
-
-    def _exploded(self, what: str, value: float) -> str:
-        return (
-            f"the {what} became {value} at step {self.global_step}: lower the learning rate "
-            "(model.optimizer.lr) or clip the gradient (trainer.gradient_clip_val)"
-        )
-
-    def _compared(self, x: Tensor, y: Tensor, batch_idx: int) -> tuple[Tensor, Tensor]:
-        """The outputs that the loss looks at, and their targets."""
-        read = self._noisy(x, batch_idx) if self.input_noise else x
-        if self.loss == "last" and y.shape[1] == 1 and not self.stateful:
-            return self.net(read), y
-        steps = x.shape[1]
-        before = self.before if self.stateful else None
-        h, out = self.net.unroll(read, before, ahead=y.shape[1] - 1)
-        self.after = h[:, steps - 1].detach()
-        if self.loss == "every":
-            return out[..., 0], torch.cat([x[:, 1:, 0], y], 1)
-        return out[:, steps - 1 :, 0], y
-
-    def _noisy(self, x: Tensor, batch_idx: int) -> Tensor:
-        """The windows with noise, of seed and batch alone: a run that is resumed sees the same."""
-        drawn = hash((torch.initial_seed(), self.current_epoch, batch_idx, self.global_rank))
-        source = torch.Generator().manual_seed(drawn)
-        noise = torch.randn(x.shape, generator=source, dtype=x.dtype)
-        return x + self.input_noise * noise.to(x.device)
+        # A third of what get_total_norm takes for so few weights.
+        self.gradient_norm = hypot(*(torch.linalg.vector_norm(grad).item() for grad in grads))
+        if not isfinite(self.gradient_norm):
+            raise exploded("gradient", self.gradient_norm, self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the state that is carried, in case that it is within an epoch."""
-        checkpoint["before"] = self.before
+        checkpoint["before"] = self.batch_loss.before
         for key in CODE_KEYS:
             checkpoint.get("hyper_parameters", {}).pop(key, None)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take it up again."""
-        self.before = checkpoint.get("before")
+        self.batch_loss.before = checkpoint.get("before")
 
     def on_train_batch_end(self, *args: Any) -> None:
         """Carry the state on; not before, as L-BFGS comes to a batch more than once."""
-        self.before = self.after
+        self.batch_loss.before = self.batch_loss.after
 
     def _learn_each(self, x: Tensor, y: Tensor) -> None:
         """One step of gradient descent for each window."""
         lr = self.trainer.optimizers[0].param_groups[0]["lr"]
         if not descend(self.net, x, y, lr, clip(self.trainer)):
-            raise FloatingPointError(self._exploded("weights", nan))
-        # Lightning counts one step a batch; global_step and the loggers shall count them all.
-        loop = self.trainer.fit_loop.epoch_loop
-        steps = loop.automatic_optimization.optim_progress.optimizer.step
-        for count in (steps.total, steps.current):
-            count.ready += len(x)
-            count.completed += len(x)
-        loop._batches_that_stepped += len(x)
+            raise exploded("weights", nan, self.global_step)
+        add_steps(self.trainer, len(x))  # Lightning counts one step a batch
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log half_mse/val and, from a second loader, half_mse/train."""
@@ -320,45 +248,26 @@ class Forecaster(pl.LightningModule):
         """Keep the last step's gradients: during validation the monitor shows them."""
 
     def on_validation_end(self) -> None:
-        """Write the epoch's row: losses, and what others have put into `row`, at the steps made.
-
-        Lightning would count steps from 0, and take longer over each number.
-        """
-        if self.trainer.state.fn != "fit" or self.trainer.sanity_checking:
-            return
-        found = self.trainer.callback_metrics
-        losses = {name: found[name].item() for name in self.losses if name in found}
-        row = {"epoch": self.current_epoch} | losses | self.row
-        self.row = {}
-        for logger in self.loggers if losses else ():
-            logger.log_metrics(row, step=self.global_step)
-            logger.save()
+        """Write the epoch's row."""
+        write_row(self.trainer, self.losses)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Log half_mse/test."""
         self._log_loss(LOSSES[2], batch)
 
     def on_train_start(self) -> None:
-        """Log the losses before the first step, so that curves start where learning does."""
-        data = windows_of(self.trainer)
-        if self.trainer.ckpt_path is None and data is not None:
-            before = {}
-            for name in ("val", "train"):
-                windows = data.windows[name]
-                loss = half_mse(predict(self, windows), windows.targets)
-                before[f"half_mse/{name}"] = loss.item()
-            for logger in self.loggers:
-                logger.log_metrics(before, step=0)
+        """Write the losses before the first step."""
+        write_first_row(self.trainer, self)
 
     def on_train_epoch_start(self) -> None:
         """Forget the state, and solve the readout where `readout_epoch` asks for it."""
-        self.before = None
+        self.batch_loss.before = None
         if self.current_epoch == self.readout_epoch:
             data = windows_of(self.trainer)
             if data is None:
                 raise TypeError("readout_epoch needs a WindowDataModule to take the windows from")
             x, y = data.windows["train"].sample(READOUT_WINDOWS)
-            self.net.fit_readout(*self.inner(x, y), self.readout_rcond)
+            self.net.fit_readout(*self._inner(x, y), self.readout_rcond)
 
     def configure_optimizers(self) -> Any:
         """The optimizer and, stepped once an epoch, the scheduler.
@@ -375,16 +284,8 @@ class Forecaster(pl.LightningModule):
         schedule = {"scheduler": self.scheduler(optimizer), "monitor": "half_mse/val"}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
-    def inner(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Windows and targets as the network reads them and is to give them, in its dtype.
-
-        Args:
-            x: Windows (B, T, 1), in the series' units.
-            y: What follows them, (B, K).
-
-        Returns:
-            As much of both; see `Predictor.encode`.
-        """
+    def _inner(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Windows and targets as the network reads them and is to give them, in its dtype."""
         z, target = self.predictor.encode(x, y)
         return z.to(self.net.Wih), target.to(self.net.Wih)
 

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as pl
@@ -13,22 +14,18 @@ from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.forecasting.predictor import LARGEST
 
 
-def check_alone(
-    *,
-    loss: str,
-    updates: str,
-    input_noise: float,
-    readout_epoch: int | None,
-    readout_rcond: float,
-    bias: bool,
-) -> None:
-    """Refuse what a model cannot be; all are arguments of `Forecaster`.
+def check_alone(model: Mapping[str, Any]) -> None:
+    """Refuse what a model cannot be.
+
+    Args:
+        model: The arguments of `Forecaster`, by name.
 
     Raises:
         ValueError: An option is out of its range, or contradicts another of the model.
     """
-    noise, epoch, rcond = input_noise, readout_epoch, readout_rcond
-    bias = updates == "window" and bias
+    noise, epoch, rcond = (model[n] for n in ("input_noise", "readout_epoch", "readout_rcond"))
+    loss, updates = model["loss"], model["updates"]
+    bias = updates == "window" and model["bias"]
     _refuse(
         (not 0 <= noise < math.inf, f"input_noise must be at least 0 and finite, got {noise}"),
         (loss not in ("last", "every"), f"loss must be last or every, got {loss!r}"),
@@ -37,6 +34,28 @@ def check_alone(
         (not 0 <= rcond < 1, f"readout_rcond must be at least 0 and below 1, got {rcond}"),
         (bias, "updates: window is for networks without biases, got bias true"),
     )
+
+
+def check_together(
+    trainer: pl.Trainer, data: WindowDataModule | None, model: Mapping[str, Any], stage: str
+) -> None:
+    """Refuse a trainer, data and a model that do not go together.
+
+    Args:
+        trainer: The trainer.
+        data: Its data module, where it is one of ours.
+        model: The arguments of `Forecaster`, by name.
+        stage: As Lightning's `setup` is given it.
+
+    Raises:
+        ValueError: Options contradict each other, or values are too large to learn.
+    """
+    if model["updates"] == "window":
+        check_trainer(trainer)
+    if data is not None:
+        check_data(data, model)
+        if stage == "fit":
+            check_size(data, model["standardise"])
 
 
 def check_trainer(trainer: pl.Trainer) -> None:
@@ -56,24 +75,19 @@ def check_trainer(trainer: pl.Trainer) -> None:
     )
 
 
-def check_data(
-    data: WindowDataModule,
-    *,
-    loss: str,
-    updates: str,
-    stateful: bool,
-    input_noise: float,
-    relative: bool,
-    linear: bool,
-) -> None:
-    """Refuse data, and a model of these arguments, that do not go together.
+def check_data(data: WindowDataModule, model: Mapping[str, Any]) -> None:
+    """Refuse data and a model that do not go together.
+
+    Args:
+        data: The data.
+        model: The arguments of `Forecaster`, by name.
 
     Raises:
         ValueError: Options of the two contradict each other.
     """
-    every, carry, horizon = loss == "every", stateful, data.horizon
+    every, carry, horizon = model["loss"] == "every", model["stateful"], data.horizon
     ahead, num_streams = data.steps > 1, data.num_streams
-    more = ahead or num_streams > 0 or every or input_noise > 0
+    more = ahead or num_streams > 0 or every or model["input_noise"] > 0
     _refuse(
         (
             horizon != 1 and (every or carry or ahead),
@@ -84,13 +98,13 @@ def check_data(
             f"model.stateful and data.num_streams need each other, got {carry} and {num_streams}",
         ),
         (
-            (relative or linear) and ahead,
+            (model["relative"] or model["linear"]) and ahead,
             "relative and linear are of windows that are read afresh: data.steps must be 1, got "
             f"{data.steps}",
         ),
-        (linear and every, "linear is added to the last output: model.loss must be last"),
+        (model["linear"] and every, "linear is added to the last output: model.loss must be last"),
         (
-            updates == "window" and more,
+            model["updates"] == "window" and more,
             "updates: window learns the last output alone: data.steps must be 1, "
             "data.num_streams 0, model.loss last and model.input_noise 0",
         ),

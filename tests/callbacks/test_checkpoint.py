@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import signal
+from functools import partial
 from hashlib import sha256
 from itertools import count
 from types import SimpleNamespace
@@ -14,14 +15,14 @@ import pytest
 import torch
 from cases import BITS
 from lightning.pytorch import Callback
+from strangers import work_in
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sinrnn import SinRNN
-from sinrnn.callbacks import checkpoint, final_report
+from sinrnn.callbacks import checkpoint
 from sinrnn.callbacks.checkpoint import BestAndLastCheckpoint
 from sinrnn.cli import train as cli
 from sinrnn.filesystem import write
-from sinrnn.training import loggers
 from sinrnn.training.checkpoint_io import (
     MARK,
     AtomicCheckpointIO,
@@ -29,6 +30,7 @@ from sinrnn.training.checkpoint_io import (
     pack,
     read,
 )
+from sinrnn.training.table import Table
 
 # The rate grows tenfold each epoch: the first two are the best so far, and no later one is.
 WORSE = """
@@ -45,24 +47,19 @@ STEPS = 3  # an epoch
 @pytest.fixture
 def main(tmp_path, monkeypatch):
     """Train in an empty folder, in this process, without pictures: (arguments, callbacks)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
-    monkeypatch.setattr(final_report, "pictures", lambda *args: {})  # most of a run's time
+    work_in(tmp_path, monkeypatch)
+    (tmp_path / "worse.yaml").write_text(WORSE)
     return cli.main
 
 
 @pytest.fixture
 def train(main, tmp_path):
-    """Run the config: (epochs, arguments) -> the run's checkpoints, by name."""
-    (tmp_path / "worse.yaml").write_text(WORSE)
-    made = 0
+    """Run the config, or go on with it: (epochs, arguments) -> its checkpoints, by name."""
 
     def call(epochs, *args):
-        nonlocal made
         given = [] if "--resume" in args else ["--config", "worse.yaml"]
-        made += bool(given)
         assert main([*given, "--trainer.max_epochs", str(epochs), *args]) == 0
-        folder = tmp_path / f"runs/worse/version_{made - 1}"
+        folder = max((tmp_path / "runs" / "worse").iterdir())
         return {path.stem: path for path in folder.glob("checkpoints/*")}
 
     return call
@@ -104,8 +101,9 @@ def test_runs_leave_the_checkpoints_that_they_can(train, arguments, left):
 def test_checkpoints_are_written_by_the_first_process_alone(tmp_path, first):
     kept = BestAndLastCheckpoint(tmp_path)
     kept.last = {"state_dict": {"w": torch.ones(2)}}
+    (tmp_path / "checkpoints").mkdir()
     kept._write(SimpleNamespace(loggers=[], is_global_zero=first, fast_dev_run=False))
-    assert (tmp_path / "last.ckpt").exists() is first
+    assert (tmp_path / "checkpoints" / "last.ckpt").exists() is first
     assert kept.last is None
 
 
@@ -113,10 +111,8 @@ def test_checkpoints_are_written_by_the_first_process_alone(tmp_path, first):
 
 
 def content():
-    weights = {
-        "predictor.net.Whh": torch.randn(3, 4),
-        "predictor.net.bh": torch.randn(5, dtype=torch.float32),
-    }
+    weights = {"Whh": torch.randn(3, 4), "bh": torch.randn(5, dtype=torch.float32)}
+    weights = {f"predictor.net.{name}": weight for name, weight in weights.items()}
     return {"state_dict": weights, "global_step": 7, "config": "a: 1\n", "loops": {"x": [1, None]}}
 
 
@@ -140,6 +136,7 @@ def one_sentence(error, path):
 @pytest.mark.parametrize("reader", [read, load, AtomicCheckpointIO().load_checkpoint])
 def test_what_was_packed_is_read(tmp_path, reader):
     given = content()
+    assert pack(given) == pack(given)
     AtomicCheckpointIO().save_checkpoint(given, tmp_path / "new" / "a.ckpt")
     found = reader(tmp_path / "new" / "a.ckpt")
     assert list(found) == list(given)
@@ -147,33 +144,16 @@ def test_what_was_packed_is_read(tmp_path, reader):
     assert found == given
 
 
-def test_packing_twice_gives_the_same_bytes():
-    given = content()
-    assert pack(given) == pack(given)
-
-
-def test_torn_file_is_refused_wherever_it_ends(path):
-    full = path.read_bytes()
-    for end in range(len(full)):
-        path.write_bytes(full[:end])
-        with pytest.raises(
-            CorruptCheckpointError, match="is not a whole sinrnn checkpoint"
-        ) as error:
-            read(path)
-        assert one_sentence(error, path), end
-
-
-def test_every_changed_byte_is_noticed(path):
+def test_torn_and_changed_files_are_refused_at_every_byte(path):
     full = path.read_bytes()
     for place in range(len(full)):
         changed = bytearray(full)
         changed[place] ^= 1 << place % 8
-        path.write_bytes(changed)
-        with pytest.raises(
-            CorruptCheckpointError, match="is not a whole sinrnn checkpoint"
-        ) as error:
-            read(path)
-        assert one_sentence(error, path), place
+        for spoilt in (full[:place], changed):
+            path.write_bytes(spoilt)
+            with pytest.raises(CorruptCheckpointError, match="is not a whole sinrnn") as error:
+                read(path)
+            assert one_sentence(error, path), place
 
 
 def saved(thing):
@@ -182,17 +162,22 @@ def saved(thing):
     return file.getvalue()
 
 
+MISSING = "a whole sinrnn checkpoint: its checksum is missing"
+NO = "a sinrnn checkpoint: "
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (lambda full: full + b"\0", "a whole sinrnn checkpoint: its checksum is missing"),
+        (lambda full: full + b"\0", MISSING),
         (lambda full: full + full, "a whole sinrnn checkpoint: its checksum does not fit"),
-        (lambda full: saved(content()), "a whole sinrnn checkpoint: its checksum is missing"),
-        (lambda full: whole(b""), "a sinrnn checkpoint: "),
-        (lambda full: whole(b"PK and something else"), "a sinrnn checkpoint: "),
-        (lambda full: whole(full[:700]), "a sinrnn checkpoint: "),
-        (lambda full: whole(saved([1, 2])), "a sinrnn checkpoint: it has no state_dict"),
-        (lambda full: whole(saved({"a": 1})), "a sinrnn checkpoint: it has no state_dict"),
+        (lambda full: saved(content()), MISSING),
+        (lambda full: whole(b""), NO),
+        (lambda full: whole(b"PK and something else"), NO),
+        (lambda full: whole(full[:700]), NO),
+        (lambda full: whole(pickle.dumps({"state_dict": {}})), NO),
+        (lambda full: whole(saved([1, 2])), f"{NO}it has no state_dict"),
+        (lambda full: whole(saved({"a": 1})), f"{NO}it has no state_dict"),
     ],
 )
 def test_what_is_no_checkpoint_is_refused_with_the_reason(path, spoil, reason):
@@ -207,45 +192,6 @@ def test_only_local_files_are_read(tmp_path):
         read(tmp_path / "a.ckpt")
     with pytest.raises(IsADirectoryError, match=r"is a folder: name a file in it$"):
         read(tmp_path)
-    for url in ("https://example.org/a.ckpt", "file:///a.ckpt", "s3://a/b.ckpt"):
-        with pytest.raises(ValueError, match=f"^{url} is a URL, and only local files are read"):
-            read(url)
-
-
-class Payload:
-    """Makes a folder when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
-
-
-def unsafe(payload):
-    return torch.load(io.BytesIO(payload), weights_only=False)
-
-
-@pytest.mark.parametrize(("packed", "opened"), [(saved, unsafe), (pickle.dumps, pickle.loads)])
-def test_code_in_a_checkpoint_never_runs(main, tmp_path, monkeypatch, capsys, packed, opened):
-    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
-    ran, path = tmp_path / "ran", tmp_path / "a.ckpt"
-    path.write_bytes(whole(packed({"state_dict": {}, "payload": Payload(ran)})))
-    for reader in (read, AtomicCheckpointIO().load_checkpoint):
-        with pytest.raises(CorruptCheckpointError, match="is not a sinrnn checkpoint") as error:
-            reader(path)
-        assert one_sentence(error, path)
-    assert not ran.exists()
-    opened(path.read_bytes())
-    assert ran.exists()  # it would have
-
-
-def test_checkpoint_is_removed_and_one_that_is_gone_is_no_error(path):
-    kept = AtomicCheckpointIO()
-    kept.save_checkpoint(content(), path)
-    for _ in range(2):
-        kept.remove_checkpoint(path)
-        assert not path.exists()
 
 
 @pytest.mark.parametrize("bad", ["nan", "inf", "-inf"])
@@ -267,15 +213,15 @@ KINDS = {
     "carried": [*ADAM, "--data.num_streams", "2", "--model.stateful", "true"],
     "accumulated": [*ADAM, "--data.batch_size", "17", "--trainer.accumulate_grad_batches", "2"],
 }
-BATCHES = {"noise": 7, "carried": 9, "accumulated": 7}
+KINDS["window"] = ["--model.optimizer", "torch.optim.SGD", "--model.optimizer.lr", "0.05"]
+KINDS["window"] += ["--model.readout_epoch", "null", "--data.batch_size", "17"]
+KINDS["window"] += ["--model.updates", "window"]
+BATCHES = {"noise": 7, "carried": 9, "accumulated": 7, "window": 7}
 # Steps after which to stop, one after the other: within, at the end, within a later epoch.
 STOPS = {"noise": [1, 5, 7, 9], "carried": [3, 9, 14], "accumulated": [1, 3, 4, 7]}
+STOPS["window"] = [17, 114, 148]  # windows
 SHORT = ["--data.series.points", "200", "--data.series.noise", "0.1", "--data.window", "6"]
 SHORT += ["--model.hidden_size", "8", "--trainer.enable_progress_bar", "false"]
-
-
-def checkpoints(trainer):
-    return next(found for found in trainer.callbacks if isinstance(found, BestAndLastCheckpoint))
 
 
 class Stop(Callback):
@@ -302,15 +248,15 @@ class Crash(Callback):
 
 def outcome(folder):
     """All that must be the same."""
-    found = {}
+    found = {"model": dict(SinRNN.load(folder / "model.safetensors").state_dict())}
     for name in ("best", "last"):
         content = read(folder / "checkpoints" / f"{name}.ckpt")
-        kept = ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch")
-        found[name] = {key: content[key] for key in kept}
         loop = content["loops"]["fit_loop"]
-        found[name]["stepped"] = loop["epoch_loop.state_dict"]["_batches_that_stepped"]
-        found[name]["batches"] = loop["epoch_loop.batch_progress"]["total"]["completed"]
-    found["model"] = dict(SinRNN.load(folder / "model.safetensors").state_dict())
+        kept = ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch")
+        found[name] = {key: content[key] for key in kept} | {
+            "stepped": loop["epoch_loop.state_dict"]["_batches_that_stepped"],
+            "batches": loop["epoch_loop.batch_progress"]["total"]["completed"],
+        }
     return found
 
 
@@ -331,74 +277,66 @@ def assert_same(one, two):
         assert steps == sorted(set(steps))
 
 
-@pytest.fixture
-def runs(tmp_path):
-    """The first two folders."""
-    return [tmp_path / "runs" / "sine" / f"version_{i}" for i in range(2)]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_stopped_runs_end_in_the_bits_of_an_undisturbed_one(main, runs, capsys, kind):
-    given = [*SHORT, *KINDS[kind], "--trainer.max_epochs", "3"]
-    assert main(given) == 0
+def stop(main, folder, given, kind, patch):
+    """Stop a run after each of its STOPS."""
     args = given
     for step in STOPS[kind]:
         assert main(args, [Stop(step)]) == 128 + signal.SIGTERM
-        assert read(runs[1] / "checkpoints" / "last.ckpt")["global_step"] == step
-        args = ["--resume", str(runs[1])]
-    assert main(args) == 0
-    assert_same(*runs)
-    assert len(list(runs[0].parent.iterdir())) == 2
-    said = capsys.readouterr().err
-    assert said.count("stopped by SIGTERM, and saved; go on with: ") == len(STOPS[kind])
+        assert read(folder / "checkpoints" / "last.ckpt")["global_step"] == step
+        args = ["--resume", str(folder)]
+
+
+def crash(main, folder, given, kind, patch, *, within=False):
+    """Let a run crash within the second epoch."""
+    with patch.context() as patched:
+        if within:  # every batch seems to take a minute
+            patched.setattr(checkpoint.time, "monotonic", count(step=60).__next__)
+        with pytest.raises(RuntimeError, match="unforeseen"):
+            main(given, [Crash(BATCHES[kind] + 5)])
+    found = read(folder / "checkpoints" / "last.ckpt")["loops"]["fit_loop"]
+    done = found["epoch_loop.batch_progress"]["total"]["completed"]
+    assert done == BATCHES[kind] + 4 * within
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("within", [False, True])
-def test_crashed_runs_end_in_the_bits_of_an_undisturbed_one(main, runs, monkeypatch, kind, within):
-    given, batches = [*SHORT, *KINDS[kind], "--trainer.max_epochs", "3"], BATCHES[kind]
+def test_disturbed_runs_end_in_the_bits_of_an_undisturbed_one(
+    main, tmp_path, monkeypatch, capsys, kind
+):
+    given = [*SHORT, *KINDS[kind], "--trainer.max_epochs", "3"]
     assert main(given) == 0
-    with monkeypatch.context() as patch:
-        if within:  # every batch seems to take a minute
-            patch.setattr(checkpoint.time, "monotonic", count(step=60).__next__)
-        with pytest.raises(RuntimeError, match="unforeseen"):
-            main(given, [Crash(batches + 5)])
-    found = read(runs[1] / "checkpoints" / "last.ckpt")["loops"]["fit_loop"]
-    done = found["epoch_loop.batch_progress"]["total"]["completed"]
-    assert done == (batches + 4 if within else batches)
-    assert main(["--resume", str(runs[1])]) == 0
-    assert_same(*runs)
+    whole = tmp_path / "runs" / "sine" / "version_0"
+    for number, end in enumerate((stop, crash, partial(crash, within=True)), 1):
+        folder = whole.with_name(f"version_{number}")
+        end(main, folder, given, kind, monkeypatch)
+        assert main(["--resume", str(folder)]) == 0
+        assert_same(whole, folder)
+    assert len(list(whole.parent.iterdir())) == 4
+    said = capsys.readouterr().err
+    assert said.count("stopped by SIGTERM, and saved; go on with: ") == len(STOPS[kind])
 
 
 @pytest.mark.parametrize("stopped", [2, 3])
 def test_more_epochs_end_in_the_bits_of_a_run_that_had_them_from_the_start(train, stopped):
     full, half = train(4)["last"], train(stopped)["last"]
-    before = load(half)
-    again = train(4, "--resume", str(half.parents[1]))["last"]
-    assert again == half
-    assert_same(full.parents[1], again.parents[1])
-    moved = (
-        load(again)["state_dict"]["predictor.net.Whh"] - before["state_dict"]["predictor.net.Whh"]
-    )
-    assert moved.abs().max() > 1e-2
+    before = load(half)["state_dict"]["predictor.net.Whh"]
+    half.with_name("old.ckpt.part").write_bytes(b"half")  # which a crash has left
+    made = train(4, "--resume", str(half.parents[1]))
+    assert made == {name: half.with_stem(name) for name in ("last", "best")}
+    assert_same(full.parents[1], half.parents[1])
+    after = load(half)["state_dict"]["predictor.net.Whh"]
+    assert (after - before).abs().max() > 1e-2
 
 
 def test_curve_is_on_the_disk_before_the_checkpoint_that_counts_it(train, monkeypatch):
     order = []
-    sync, kept = loggers.Table.sync, checkpoint.write
-    monkeypatch.setattr(loggers.Table, "sync", lambda self: order.append("rows") or sync(self))
+    sync, kept = Table.sync, checkpoint.write
+    monkeypatch.setattr(Table, "sync", lambda self: order.append("rows") or sync(self))
     monkeypatch.setattr(
         checkpoint, "write", lambda path, *args: order.append(path.stem) or kept(path, *args)
     )
     last = train(1)["last"]
     assert order == ["rows", "best", "last"]
     assert load(last)["metrics"]["rows"] == 2
-
-
-def test_resuming_sweeps_what_a_crash_has_left(train):
-    last = train(1)["last"]
-    last.with_name("last.ckpt.part").write_bytes(b"half")
-    assert set(train(2, "--resume", str(last.parents[1]))) == {"last", "best"}
 
 
 def test_spoilt_checkpoint_is_refused_and_left(main, train, capsys):
@@ -421,7 +359,6 @@ class Poison(Callback):
 
 
 def test_training_that_goes_wrong_leaves_the_last_good_epoch(main, tmp_path, capsys):
-    (tmp_path / "worse.yaml").write_text(WORSE)
     assert main(["--config", "worse.yaml", "--trainer.max_epochs", "3"], [Poison()]) == 2
     assert re.fullmatch(r"error: Whh is not finite.*\n", capsys.readouterr().err)
     for name in ("last", "best"):

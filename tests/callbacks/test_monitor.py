@@ -10,18 +10,21 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import fitting
 import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
 from cases import BITS
+from fitting import LR, Wave, inner
 from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from matplotlib.figure import Figure
+from ramp import Given
+from strangers import work_in
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
-from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim import SGD
 from torch.optim.lr_scheduler import StepLR
 from torch.utils.tensorboard import SummaryWriter
@@ -33,14 +36,11 @@ from sinrnn.callbacks.monitor import Monitor
 from sinrnn.callbacks.progress_bar import Progress
 from sinrnn.callbacks.tensorboard import add_histogram
 from sinrnn.cli import train as cli
-from sinrnn.data.datamodule import WindowDataModule
-from sinrnn.data.samplers import WindowBatchSampler
-from sinrnn.data.series import Series
-from sinrnn.nn.functional import half_mse
+from sinrnn.data.windows import predict
 from sinrnn.nn.trace import trace
-from sinrnn.training.forecaster import Forecaster, predict
+from sinrnn.training.forecaster import Forecaster
 
-LR, ENDS = 0.05, [4, 8, 12]  # three epochs of four batches: of 16, 16, 16 and 8 windows
+ENDS = [4, 8, 12]  # three epochs of four batches: of 16, 16, 16 and 8 windows
 RIVALS = ("persistence", "linear_extrapolation", "autoregression_AR_4")
 SHORT = {"rtol": 1e-6, "atol": 1e-6}  # TensorBoard keeps scalars as float32
 NORM = {"gradient_clip_val": 0.9, "gradient_clip_algorithm": "norm"}
@@ -56,27 +56,12 @@ def _time_for_everything(monkeypatch):
     cli.quiet()
 
 
-class Wave(Series):
-    """A sine with something beside it that no window foretells; what comes of it after training.
-
-    `val` is a factor for all that comes after the training split, `test` is added to the test one.
-    """
-
-    def __init__(self, points=100, val=1.0, test=0.0):
-        self.points, self.val, self.test = points, val, test
-
-    def values(self):
-        i = torch.arange(self.points, dtype=torch.float64)
-        wave = 3 + torch.sin(0.3 * i) + torch.cos(i**2) / 10
-        wave *= torch.where(i < 0.6 * self.points, 1.0, self.val)
-        return wave + self.test * (i >= 0.8 * self.points)
+# Every network without biases foretells it.
+SILENCE = Given(torch.zeros(100, dtype=torch.float64))
 
 
-class Silence(Series):
-    """Nothing, which every network without biases foretells."""
-
-    def values(self):
-        return torch.zeros(100)
+def series(**options):
+    return Wave(3.0, **options)
 
 
 class Witness(pl.Callback):
@@ -102,26 +87,23 @@ class Stranger(BoringModel):
         self.log("half_mse/val", torch.ones(()))
 
 
-def windows(series=None, **options):
-    options = {"batch_size": 16, "seed": 5} | options
-    made = WindowDataModule(series or Wave(), **options)
-    made.setup()
-    return made
+def windows(given=None, **options):
+    return fitting.windows(given or series(), **options)
 
 
 def small(**options):
-    options = {"standardise": True} | options
-    return Forecaster(hidden_size=5, optimizer=partial(SGD, lr=LR), **options)
+    return fitting.small(**({"standardise": True} | options))
+
+
+def board(folder):
+    return TensorBoardLogger(folder, "", "", default_hp_metric=False)
 
 
 def trainer(folder, *callbacks, **options):
     """With both loggers; everything is shown but pictures, where no monitor is given."""
-    given = {"accelerator": "cpu", "precision": "64-true", "max_epochs": 3}
-    given |= {"num_sanity_val_steps": 0, "log_every_n_steps": 0, "enable_checkpointing": False}
-    given |= {"enable_progress_bar": False, "enable_model_summary": False}
-    board = TensorBoardLogger(folder, "", "", default_hp_metric=False)
-    given |= {"logger": [board, CSVLogger(folder, "", "")]}
-    return pl.Trainer(callbacks=[*(callbacks or [Monitor(pictures=False)])], **(given | options))
+    given = {"log_every_n_steps": 0, "logger": [board(folder), CSVLogger(folder, "", "")]}
+    shown = callbacks or [Monitor(pictures=False)]
+    return fitting.trainer(callbacks=list(shown), **(given | options))
 
 
 def fit(folder, model, data, *callbacks, **options):
@@ -155,40 +137,9 @@ def numbers(run, name):
     return np.array([float(cell) for cell in run.columns[name][1:]])
 
 
-def inner(batch, data):
-    """A batch in the network's units."""
-    mean, scale = scaling(data)
-    return [(part - mean) / scale for part in batch]
-
-
-def scaling(data):
-    """Mean and scale of the training split."""
-    values = data.windows["train"].values
-    return values.mean(), (values - values.mean()).square().mean().sqrt()
-
-
-def by_hand(net, data, gradient_clip_val=0, gradient_clip_algorithm=None):
-    """What fit does, without Lightning: losses, gradient norms and shares clipped, by step."""
-    net, split, steps = copy.deepcopy(net), data.windows["train"], []
-    weights, order = list(net.parameters()), WindowBatchSampler(len(split), 16, 5)
-    descent = SGD(weights, lr=LR)
-    for epoch in range(3):
-        order.set_epoch(epoch)
-        for index in order:
-            x, y = inner(split[index], data)
-            loss = half_mse(net(x), y)
-            descent.zero_grad()
-            loss.backward()
-            flat, share = torch.cat([weight.grad.flatten() for weight in weights]), 0.0
-            if gradient_clip_val > 0 and gradient_clip_algorithm == "value":
-                share = (flat.abs() > gradient_clip_val).double().mean().item()
-                clip_grad_value_(weights, gradient_clip_val)
-            elif gradient_clip_val > 0:
-                share = float(flat.norm() > gradient_clip_val)
-                clip_grad_norm_(weights, gradient_clip_val)
-            descent.step()
-            steps.append((scaling(data)[1].item() ** 2 * loss.item(), flat.norm().item(), share))
-    return np.array(steps).T
+def by_hand(model, data, **clip):
+    """Losses, gradient norms and shares clipped, by step."""
+    return fitting.by_hand(model.net, data, *clip.values(), standardise=True)[1]
 
 
 # In every logger
@@ -198,7 +149,7 @@ def by_hand(net, data, gradient_clip_val=0, gradient_clip_algorithm=None):
 @pytest.mark.parametrize("clip", [{}, *OFF, NORM, {"gradient_clip_val": 0.9}, VALUE])
 def test_gradients_are_those_before_clipping_since_the_last_validation(tmp_path, clip, every):
     model, data = small(), windows()
-    _, norms, shares = (row.reshape(-1, every) for row in by_hand(model.net, data, **clip))
+    _, norms, shares = (row.reshape(-1, every) for row in by_hand(model, data, **clip))
     expected = {"norm": norms.mean(1), "norm_max": norms.max(1)}
     if clip.get("gradient_clip_val", 0) > 0:
         expected |= {"clipped": shares.mean(1), "clipped_steps": (shares > 0).mean(1)}
@@ -231,32 +182,29 @@ def test_each_validation_is_one_row_and_every_curve_has_its_step(tmp_path, sanit
     assert run.curves["hp/val"] == run.curves["half_mse/val"][1:]
 
 
-@pytest.mark.parametrize("every", [0, 1, 2])
-def test_batch_losses_show_that_a_long_epoch_moves(tmp_path, every):
+@pytest.mark.parametrize(("every", "accumulated"), [(0, 1), (1, 1), (2, 1), (1, 2)])
+def test_batch_losses_show_that_a_long_epoch_moves(tmp_path, every, accumulated):
     model, data = small(), windows()
-    losses, _, _ = by_hand(model.net, data)
-    run = fit(tmp_path, model, data, log_every_n_steps=every)
-    steps = run.steps.get("half_mse/batch", [])
-    assert steps == (list(range(every, 13, every)) if every else [])
-    expected = [losses[step - 1] for step in steps]
-    np.testing.assert_allclose(run.curves.get("half_mse/batch", []), expected, **SHORT)
-
-
-def test_batch_losses_are_whole_where_gradients_are_accumulated(tmp_path):
-    model, data = small(), windows()
-    losses, _, _ = by_hand(model.net, data)
-    run = fit(tmp_path, model, data, log_every_n_steps=1, accumulate_grad_batches=2)
-    assert run.curves["half_mse/batch"][0] == pytest.approx(losses[0], rel=1e-6)
+    losses, _, _ = by_hand(model, data)
+    options = {"log_every_n_steps": every, "accumulate_grad_batches": accumulated}
+    run = fit(tmp_path, model, data, **options)
+    found = run.curves.get("half_mse/batch", [])
+    if accumulated > 1:  # the first batch before any step, and whole
+        assert found[0] == pytest.approx(losses[0], rel=1e-6)
+        return
+    steps = list(range(every, 13, every)) if every else []
+    assert run.steps.get("half_mse/batch", []) == steps
+    np.testing.assert_allclose(found, [losses[step - 1] for step in steps], **SHORT)
 
 
 # What the losses must beat
 
 
 @pytest.mark.parametrize("fitted", [20_000, 12])
-@pytest.mark.parametrize("series", [Wave(), Wave(val=1e-14), Sine(100)])
-def test_losses_stand_beside_the_baselines_that_numpy_makes(tmp_path, monkeypatch, series, fitted):
+@pytest.mark.parametrize("given", [series(), series(val=1e-14), Sine(100)])
+def test_losses_stand_beside_the_baselines_that_numpy_makes(tmp_path, monkeypatch, given, fitted):
     monkeypatch.setattr(monitor, "FITTED", fitted)
-    data = windows(series, horizon=2)
+    data = windows(given, horizon=2)
     splits = [data.windows[name].sample(fitted) for name in ("train", "val")]
     (x, y), (v, w) = ((x[..., 0].numpy(), y[:, 0].numpy()) for x, y in splits)
     solved = np.linalg.lstsq(np.c_[x, np.ones(len(x))], y)[0]
@@ -270,7 +218,7 @@ def test_losses_stand_beside_the_baselines_that_numpy_makes(tmp_path, monkeypatc
         np.testing.assert_allclose(run.curves[f"baseline/{name}"], 3 * [loss], 1e-6, atol=rounding)
         if loss > rounding:
             skills[name], logs[name] = 1 - losses["val"] / loss, 3 * [np.log10(loss)]
-    assert len(skills) == (2 if isinstance(series, Sine) else 3)
+    assert len(skills) == (2 if isinstance(given, Sine) else 3)
     for kind, expected in {"skill/": skills, "log10_half_mse/": logs}.items():
         found = {name.removeprefix(kind) for name in run.curves if name.startswith(kind)}
         assert found == set(expected)
@@ -289,7 +237,7 @@ def test_losses_are_not_shown_at_steps_without_a_validation(tmp_path):
 @pytest.mark.parametrize(("window", "count"), [(4, 4), (12, 12), (25, 16)])
 def test_health_and_flow_are_those_of_the_weights_at_the_time(tmp_path, monkeypatch, window, count):
     monkeypatch.setattr(monitor, "SEEN", 12)
-    witness, data = Witness(), windows(Wave(200), window=window, batch_size=0)
+    witness, data = Witness(), windows(series(points=200), window=window, batch_size=0)
     model = small(init="notebook", bptt_steps=2)
     run = fit(tmp_path, model, data, witness, Monitor(pictures=False))
     flows = sorted(name for name in run.curves if name.startswith("gradient_flow/"))
@@ -325,20 +273,12 @@ def test_histograms_are_of_every_weight_and_its_last_gradient(tmp_path):
             assert (h.bucket, h.bucket_limit) == (list(counts), pytest.approx(edges[1:]))
 
 
-@pytest.mark.parametrize(
-    ("values", "width"),
-    [
-        ([0.0, 0.0], 1),
-        ([1e8, 1e8 + 1e-6], 1),
-        ([1e-300, 2e-300], 1),
-        ([1.0, 1 + 1e-6], 1e-6),
-        ([-1e-200, 1e-200], 2e-200),
-        ([1.0, math.nan], None),
-        ([1.0, math.inf], None),
-        ([1e16], 2e7),
-        ([-1e200, 1e200], 2e200),
-    ],
-)
+EQUAL = [([0.0, 0.0], 1), ([1e8, 1e8 + 1e-6], 1), ([1e-300, 2e-300], 1), ([1e16], 2e7)]
+APART = [([1.0, 1 + 1e-6], 1e-6), ([-1e-200, 1e-200], 2e-200), ([-1e200, 1e200], 2e200)]
+INFINITE = [([1.0, math.nan], None), ([1.0, math.inf], None)]
+
+
+@pytest.mark.parametrize(("values", "width"), [*EQUAL, *APART, *INFINITE])
 def test_histograms_have_room_for_all_that_is_finite(tmp_path, values, width):
     with SummaryWriter(tmp_path) as writer:
         add_histogram(writer, "weights/w", torch.tensor(values), 7)
@@ -347,7 +287,7 @@ def test_histograms_have_room_for_all_that_is_finite(tmp_path, values, width):
         h = shown(tmp_path).events.Histograms("weights/w")[0].histogram_value
         assert (sum(h.bucket), h.min, h.max) == (len(values), min(values), max(values))
         found = (h.bucket_limit[-1] - h.bucket_limit[0]) * 30 / 29
-        assert not width or found == pytest.approx(width, rel=1e-5)
+        assert found == pytest.approx(width, rel=1e-5)
 
 
 # A run's parts, its texts and its end
@@ -378,8 +318,7 @@ trainer: {max_epochs: 2, accelerator: cpu, gradient_clip_val: 1.0, log_every_n_s
 @pytest.fixture
 def command(tmp_path, monkeypatch):
     """Run the small config with further arguments and two quick pictures: gives its folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
+    work_in(tmp_path, monkeypatch)
     monkeypatch.setattr(final_report, "pictures", lambda *args: {"after": partial(Figure, (1, 2))})
     monkeypatch.setattr(monitor, "pictures", lambda *args: {"during": partial(Figure, (2, 1))})
     (tmp_path / "small.yaml").write_text(SMALL)
@@ -434,29 +373,18 @@ def hparams(run):
     return {name: getattr(value, value.WhichOneof("kind")) for name, value in found.items()}
 
 
-def test_hparams_tell_one_run_from_another(tmp_path):
+def test_hparams_tell_one_run_from_another_and_charts_find_every_curve_they_name(tmp_path):
     run = fit(tmp_path, small(), windows(), **NORM)
     content = run.events.PluginTagToContent("hparams")["_hparams_/experiment"]
     metrics = HParamsPluginData.FromString(content).experiment.metric_infos
     assert [metric.name.tag for metric in metrics] == ["hp/val"]
-    model = {
-        "input_size": 1,
-        "hidden_size": 5,
-        "output_size": 1,
-        "bias": "false",
-        "bptt_steps": "none",
-        "standardise": "true",
-    }
-    model |= dict.fromkeys(("log", "relative", "linear"), "false")
-    model |= {"init": "orthogonal", "readout_epoch": "none", "readout_rcond": 1e-10}
+    model = {"input_size": 1, "hidden_size": 5, "output_size": 1, "init": "orthogonal"}
+    model |= {"bptt_steps": "none", "readout_epoch": "none", "readout_rcond": 1e-10}
+    model |= dict.fromkeys(("bias", "log", "relative", "linear", "stateful"), "false")
+    model |= {"standardise": "true", "updates": "batch", "loss": "last", "input_noise": 0.0}
     data = {"series": "Wave", "window": 4, "horizon": 1, "batch_size": 16}
     rest = {"optimizer": "SGD", "lr": LR, "max_epochs": 3, "gradient_clip_val": 0.9, "seed": 5}
-    rest |= {"updates": "batch", "loss": "last", "stateful": "false"}
-    assert hparams(run) == model | data | rest | {"input_noise": 0.0}
-
-
-def test_custom_charts_find_every_curve_they_name(tmp_path):
-    run = fit(tmp_path, small(), windows(), **NORM)
+    assert hparams(run) == model | data | rest
     (event,) = run.events.Tensors("custom_scalars__config__")
     categories = Layout.FromString(event.tensor_proto.string_val[0]).category
     charts = {c.title: list(c.multiline.tag) for group in categories for c in group.chart}
@@ -540,7 +468,7 @@ def test_pictures_never_look_at_the_test_split(tmp_path, monkeypatch, name):
         torch.manual_seed(1)
         own = Monitor()
         own.drawn = DRAWN.index(name)
-        run = fit(folder, small(), windows(Wave(test=test)), own, max_epochs=1)
+        run = fit(folder, small(), windows(series(test=test)), own, max_epochs=1)
         seen += [event.encoded_image_string for event in run.events.Images(f"figures/{name}")]
     assert seen[0] == seen[1]
 
@@ -579,7 +507,7 @@ LOST = {
 @pytest.mark.parametrize("case", LOST)
 def test_what_is_not_there_is_not_shown(tmp_path, case):
     silent = case == "no loss"
-    data = windows(Silence()) if silent else windows()
+    data = windows(SILENCE) if silent else windows()
     given = {"model": small(standardise=not silent), "datamodule": data}
     given["model"].net.Whh.requires_grad_(case != "no gradient of Whh")
     if case == "no data module":
@@ -605,23 +533,15 @@ def test_other_processes_show_nothing(tmp_path, monkeypatch):
     assert run.tags == run.columns.keys() - {"step"}
 
 
-@pytest.mark.parametrize("loggers", [0, 1])
-def test_without_tensorboard_the_row_is_the_same(tmp_path, loggers):
-    own = [CSVLogger(tmp_path / "csv", "", "")] * loggers
-    fit(tmp_path, small(), windows(), Monitor(), logger=own)
-    assert len(list(tmp_path.rglob("*.csv"))) == loggers
-    assert not list(tmp_path.rglob("events*"))
-    assert not loggers or len(numbers(shown(tmp_path / "csv"), "gradient/norm")) == 3
-
-
-def test_two_tensorboards_show_the_same(tmp_path):
-    loggers = [
-        TensorBoardLogger(tmp_path / name, "", "", default_hp_metric=False)
-        for name in ("one", "two")
-    ]
-    fit(tmp_path, small(), windows(), logger=loggers)
-    one, two = (shown(tmp_path / name).tags for name in ("one", "two"))
-    assert one == two >= PARTS["hparams"] | PARTS["flow"]
+def test_any_loggers_show_what_they_can(tmp_path):
+    table, one, two = (tmp_path / name for name in ("table", "one", "two"))
+    trainer(tmp_path, logger=[]).fit(small(), windows())
+    assert not list(tmp_path.iterdir())
+    for loggers in ([CSVLogger(table, "", "")], [board(one), board(two)]):
+        trainer(tmp_path, logger=loggers).fit(small(), windows())
+    assert {path.name for path in table.iterdir()} == {"metrics.csv", "hparams.yaml"}
+    assert len(numbers(shown(table), "gradient/norm")) == 3
+    assert shown(one).tags == shown(two).tags >= PARTS["hparams"] | PARTS["flow"]
 
 
 # The terminal
