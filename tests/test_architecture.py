@@ -30,7 +30,7 @@ LAYERS = [
     ["training", "evaluation"],
     ["forecasting"],
     ["nn", "data"],
-    ["filesystem.py", "run_folder.py", "_version.py"],
+    ["filesystem.py", "run_folder.py", "_version.py", "_private.py"],
 ]
 HEIGHT = {part: -i for i, layer in enumerate(LAYERS) for part in layer}
 
@@ -48,11 +48,7 @@ AT_USE = ("pandas", "polars", "onnx", "safetensors")
 
 # Names that torch, Lightning or TensorBoard keep to themselves. They belong in one file together.
 PRIVATE = {
-    "callbacks/checkpoint.py": {"_checkpoint_connector", "_should_accumulate"},
-    "callbacks/tensorboard.py": {"_get_file_writer"},
-    "cli/messages.py": {"_print_message"},
-    "forecasting/predictor.py": {"_apply", "_load_from_state_dict"},
-    "nn/_reference.py": {
+    "_private.py": {
         "_C",
         "_autograd",
         "_top_saved_tensors_default_hooks",
@@ -61,8 +57,12 @@ PRIVATE = {
         "_functorch",
         "_is_any_autocast_enabled",
         "_is_tracing",
+        "_parameters",
     },
-    "nn/rnn.py": {"_parameters"},
+    "callbacks/checkpoint.py": {"_checkpoint_connector", "_should_accumulate"},
+    "callbacks/tensorboard.py": {"_get_file_writer"},
+    "cli/messages.py": {"_print_message"},
+    "forecasting/predictor.py": {"_apply", "_load_from_state_dict"},
     "run.py": {"_get_rank"},
     "training/forecaster.py": {"_batches_that_stepped", "_foreach_norm", "_trainer"},
     "training/loggers.py": {
@@ -84,7 +84,6 @@ MOST = 300
 LONG = {
     "evaluation/plots.py": 308,
     "forecasting/predictor.py": 438,
-    "nn/rnn.py": 540,
     "training/forecaster.py": 397,
 }
 
