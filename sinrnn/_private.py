@@ -1,6 +1,40 @@
-"""Private names of torch, Lightning and TensorBoard: each stands here, with why it is needed."""
+"""Private names of torch and Lightning: each stands here, with why it is needed."""
 
+from collections.abc import Mapping
 from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+# Of torch; bound once, since a call of the cell at T = 4 asks them all.
+
+# An autograd.Function is opaque to torch.func's transforms: the cell must know that one runs.
+transforms_active = torch._C._are_functorch_transforms_active
+# Neither does torch.jit.trace see into one; the public torch.jit.is_tracing is slower.
+jit_tracing = torch._C._is_tracing
+# torch.is_autocast_enabled asks for one device; this answers for all, before the device is known.
+any_autocast = torch._C._is_any_autocast_enabled
+# A gradient of is_grads_batched stands for many, which memory that is used again must not hold.
+is_batched = torch._C._functorch.is_legacy_batchedtensor
+
+
+def forward_mode() -> bool:
+    """Whether a forward_ad.dual_level is open; torch has no public question for it."""
+    return forward_ad._current_level >= 0
+
+
+def saved_tensor_hooks() -> bool:
+    """Whether default saved-tensor hooks are set; torch has only a public way to set them."""
+    return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+
+
+def own_parameters(module: nn.Module) -> Mapping[str, Tensor | None]:
+    """A module's parameters as a dict: looking up its attributes costs 5 % of a call at T = 4."""
+    return module._parameters
+
+
+# Of Lightning.
 
 
 def checkpoint_of(trainer: Any) -> dict[str, Any]:

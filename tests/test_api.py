@@ -23,10 +23,11 @@ NAMES = [name for name in sinrnn.__all__ if name != "__version__"]
 
 
 def members(cls):
-    """The public methods and properties that a class defines itself, in its order."""
+    """The public methods and properties of a class and of its bases that are not public."""
+    private = [c for c in cls.__mro__[1:] if c.__module__.startswith("sinrnn.nn._")]
     return {
         name: member
-        for name, member in vars(cls).items()
+        for name, member in [item for c in (cls, *private) for item in vars(c).items()]
         if not name.startswith("_") and (inspect.isroutine(member) or isinstance(member, property))
     }
 

@@ -59,19 +59,21 @@ AT_USE = ("pandas", "polars", "onnx", "safetensors")
 
 # Names that torch, Lightning or TensorBoard keep to themselves. They belong in one file together.
 PRIVATE = {
-    "_private.py": {"_batches_that_stepped", "_checkpoint_connector", "_should_accumulate"},
-    "forecasting/predictor.py": {"_apply", "_load_from_state_dict"},
-    "nn/_reference.py": {
+    "_private.py": {
         "_C",
-        "_autograd",
-        "_top_saved_tensors_default_hooks",
         "_are_functorch_transforms_active",
+        "_autograd",
+        "_batches_that_stepped",
+        "_checkpoint_connector",
         "_current_level",
         "_functorch",
         "_is_any_autocast_enabled",
         "_is_tracing",
+        "_parameters",
+        "_should_accumulate",
+        "_top_saved_tensors_default_hooks",
     },
-    "nn/rnn.py": {"_parameters"},
+    "forecasting/predictor.py": {"_apply", "_load_from_state_dict"},
 }
 
 MOST = 300
@@ -79,7 +81,6 @@ MOST = 300
 LONG = {
     "evaluation/plots.py": 308,
     "forecasting/predictor.py": 438,
-    "nn/rnn.py": 540,
 }
 
 

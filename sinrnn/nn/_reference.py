@@ -8,12 +8,24 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.nn.functional import linear
+
+from sinrnn._private import (
+    any_autocast,
+    forward_mode,
+    is_batched,
+    jit_tracing,
+    transforms_active,
+)
 
 R = TypeVar("R")
 Grads = tuple[Tensor | None, ...]
 HALVES = (torch.bfloat16, torch.float16)
+
+
+def cut(steps: int, bptt_steps: int | None) -> int:
+    """How many of the first steps the gradient does not reach."""
+    return 0 if bptt_steps is None else max(steps - bptt_steps, 0)
 
 
 def preferred(grad: Tensor | None = None) -> bool:
@@ -24,25 +36,17 @@ def preferred(grad: Tensor | None = None) -> bool:
     """
     return (
         torch.compiler.is_compiling()
-        or torch._C._are_functorch_transforms_active()
-        or torch._C._is_tracing()
-        or forward_ad._current_level >= 0
-        or (grad is not None and torch._C._functorch.is_legacy_batchedtensor(grad))
+        or transforms_active()
+        or jit_tracing()
+        or forward_mode()
+        or (grad is not None and is_batched(grad))
     )
-
-
-def hooked() -> bool:
-    """Whether saved-tensor hooks decide what is kept: torch.utils.checkpoint, save_on_cpu.
-
-    They must see all that is kept, to free it or to put it elsewhere.
-    """
-    return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
 
 
 def autocast(x: Tensor) -> bool:
     """Whether torch.autocast is on where x is."""
     return (
-        torch._C._is_any_autocast_enabled()  # the quick answer
+        any_autocast()  # the quick answer
         and isinstance(x, Tensor)
         and torch.amp.is_autocast_available(x.device.type)
         and torch.is_autocast_enabled(x.device.type)
@@ -72,12 +76,12 @@ def states(
 ) -> Tensor:
     """The states of `tanh_rnn`, by equations (1) and (2) of `bptt`; same arguments, (B, T, H)."""
     steps = x.shape[1]
-    cut = 0 if bptt_steps is None else max(steps - bptt_steps, 0)
+    reached = cut(steps, bptt_steps)
     h = x.new_zeros(x.shape[0], Whh.shape[0]) if h0 is None else h0
     found = []
     for t in range(steps):
         h = torch.tanh(linear(x[:, t], Wih, bh) + h @ Whh.t())
-        if t < cut:
+        if t < reached:
             h = h.detach()
         found.append(h)
     return torch.stack(found, 1)

@@ -37,6 +37,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn.functional import linear
 
+from sinrnn._private import saved_tensor_hooks
 from sinrnn.nn import _reference
 from sinrnn.nn._reference import Grads
 from sinrnn.nn._workspace import Block, Lease, acquire, release
@@ -188,7 +189,7 @@ class _States(Function):
                 None,
             )
         B, T, _ = x.shape
-        cut = 0 if ctx.bptt_steps is None else max(T - ctx.bptt_steps, 0)
+        cut = _reference.cut(T, ctx.bptt_steps)
         h = Block(out.transpose(0, 1)[cut:])
         before = out[:, cut - 1] if cut else h0
         steps_x = x[:, cut:].transpose(0, 1).flatten(0, 1)
@@ -209,12 +210,12 @@ class _LastOutput(Function):
     def forward(ctx: Any, *inputs: Any) -> Tensor:
         x, h0, Wih, Whh, bh, Who, bo, bptt_steps = inputs
         B, T, D = x.shape
-        cut = 0 if bptt_steps is None else max(T - bptt_steps, 0)
+        cut = _reference.cut(T, bptt_steps)
         steps, before = x.transpose(0, 1), h0
         if cut:
             before, steps = final_state(steps[:cut], h0, Wih, Whh, bh), steps[cut:]
         steps_x = steps.reshape((T - cut) * B, D)
-        hooked = _reference.hooked()
+        hooked = saved_tensor_hooks()  # they must see all that is kept: checkpoint, save_on_cpu
         h = Block(x.new_empty(T - cut, B, len(Whh))) if hooked else acquire(T - cut, B, len(Whh), x)
         project(steps_x, Wih, bh, h.flat)
         last = forward_states(h.steps, before, _transposed(Whh, T - cut))

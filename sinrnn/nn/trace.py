@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, linear
 
+from sinrnn.nn._reference import cut
 from sinrnn.nn.functional import half_mse, tanh_rnn
 from sinrnn.nn.rnn import SinRNN
 
@@ -68,7 +69,7 @@ class Trace:
         """
         if bptt_steps is not None and bptt_steps < 1:
             raise ValueError(f"bptt_steps must be at least 1 step or None, got {bptt_steps}")
-        first = 0 if bptt_steps is None else max(self.x.shape[1] - bptt_steps, 0)
+        first = cut(self.x.shape[1], bptt_steps)
         grad_a = self.grad_a[:, first:].flatten(0, 1)
         return {
             "Wih": grad_a.t() @ self.x[:, first:].flatten(0, 1),

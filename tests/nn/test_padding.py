@@ -10,6 +10,9 @@ from sinrnn.nn import _padding
 LENGTHS = torch.tensor([3, 7, 1, 5, 4, 6])  # shorter than K, as long, longer
 TRUNCATED = pytest.mark.parametrize("bptt_steps", [None, 1, K, T, T + 1])
 H0 = pytest.mark.parametrize("h0", [True, False])
+KIND = "lengths must be a tensor of integers, got"
+FIT = "lengths must be (6,) to fit x (6, 7, 2), got"
+WITHIN = "lengths must be from 1 to 7, the steps of x, got"
 BIAS = pytest.mark.parametrize("bias", [True, False])
 
 
@@ -180,37 +183,13 @@ def test_func_and_compile_see_the_same(bias):
 @pytest.mark.parametrize(
     ("lengths", "error", "message"),
     [
-        ([7] * 6, TypeError, "lengths must be a tensor of integers, got list"),
-        (
-            torch.ones(6).float(),
-            TypeError,
-            "lengths must be a tensor of integers, got torch.float32",
-        ),
-        (
-            torch.ones(6, dtype=torch.bool),
-            TypeError,
-            "lengths must be a tensor of integers, got torch.bool",
-        ),
-        (
-            torch.ones(5, dtype=torch.long),
-            ValueError,
-            "lengths must be (6,) to fit x (6, 7, 2), got (5,)",
-        ),
-        (
-            torch.ones(6, 1, dtype=torch.long),
-            ValueError,
-            "lengths must be (6,) to fit x (6, 7, 2), got (6, 1)",
-        ),
-        (
-            torch.tensor([1, 2, 0, 3, 4, 5]),
-            ValueError,
-            "lengths must be from 1 to 7, the steps of x, got 0",
-        ),
-        (
-            torch.tensor([1, 2, 3, 8, 4, -5]),
-            ValueError,
-            "lengths must be from 1 to 7, the steps of x, got 8",
-        ),
+        ([7] * 6, TypeError, f"{KIND} list"),
+        (torch.ones(6).float(), TypeError, f"{KIND} torch.float32"),
+        (torch.ones(6, dtype=torch.bool), TypeError, f"{KIND} torch.bool"),
+        (torch.ones(5, dtype=torch.long), ValueError, f"{FIT} (5,)"),
+        (torch.ones(6, 1, dtype=torch.long), ValueError, f"{FIT} (6, 1)"),
+        (torch.tensor([1, 2, 0, 3, 4, 5]), ValueError, f"{WITHIN} 0"),
+        (torch.tensor([1, 2, 3, 8, 4, -5]), ValueError, f"{WITHIN} 8"),
     ],
 )
 def test_lengths_that_do_not_fit_are_refused(kind, lengths, error, message):

@@ -20,6 +20,7 @@ from sinrnn.nn.init import INITS
 
 BIAS = pytest.mark.parametrize("bias", [True, False])
 FIT = "x must be (B, T, 2) with T >= 1 to fit Wih (5, 2), got"
+STEP = "x must be (B, 2) to fit Wih (5, 2), got"
 FLOATS = "x must be a tensor of floating-point numbers, got"
 
 
@@ -165,16 +166,8 @@ def test_constructor_refuses_by_name(options, message):
         (lambda net: net(torch.zeros(7, 3)), ValueError, f"{FIT} (1, 7, 3)"),
         (lambda net: net.unroll(torch.zeros(6, 7, 1)), ValueError, f"{FIT} (6, 7, 1)"),
         (lambda net: net.rollout(torch.zeros(7), 3), ValueError, f"{FIT} (7,)"),
-        (
-            lambda net: net.step(torch.zeros(2)),
-            ValueError,
-            "x must be (B, 2) to fit Wih (5, 2), got (2,)",
-        ),
-        (
-            lambda net: net.step(torch.zeros(6, 3)),
-            ValueError,
-            "x must be (B, 2) to fit Wih (5, 2), got (6, 3)",
-        ),
+        (lambda net: net.step(torch.zeros(2)), ValueError, f"{STEP} (2,)"),
+        (lambda net: net.step(torch.zeros(6, 3)), ValueError, f"{STEP} (6, 3)"),
         (
             lambda net: net.step(torch.zeros(6, 2), torch.zeros(1, 5)),
             ValueError,
@@ -364,24 +357,23 @@ def test_fit_readout_is_the_best_readout(bias):
         torch.testing.assert_close(fitted[name], drawn[name], **BITS)
 
 
-@pytest.mark.parametrize(("dtype", "apart"), [(torch.float32, 1e-7), (torch.float64, 1e-14)])
-def test_fit_readout_does_not_tell_apart_what_is_nearly_the_same(dtype, apart):
+@pytest.mark.parametrize(
+    ("dtype", "apart", "options"),
+    [
+        (torch.float32, 1e-7, {}),
+        (torch.float64, 1e-14, {}),
+        (torch.float32, torch.finfo(torch.float32).eps, {"rcond": 0.0}),
+        (torch.float64, torch.finfo(torch.float64).eps, {"rcond": 0.0}),
+    ],
+)
+def test_fit_readout_does_not_tell_apart_what_is_nearly_the_same(dtype, apart, options):
     # Two units that differ by rounding: fitted to the difference, their weights would be huge.
     net = SinRNN(1, 2, 1, dtype=dtype)
     with torch.no_grad():
         net.Wih.copy_(torch.tensor([[1.0], [1.0 + apart]]))
     assert net.Wih[0] != net.Wih[1]
-    net.fit_readout(torch.randn(40, 1, 1, dtype=dtype), torch.randn(40, 1, dtype=dtype))
-    assert_close(net.Who[:, 0], net.Who[:, 1])
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_fit_readout_never_fits_rounding_whatever_the_cutoff(dtype):
-    net = SinRNN(1, 2, 1, dtype=dtype)
-    with torch.no_grad():
-        net.Wih.copy_(torch.tensor([[1.0], [1.0 + torch.finfo(dtype).eps]]))
-    assert net.Wih[0] != net.Wih[1]
-    net.fit_readout(torch.randn(40, 1, 1, dtype=dtype), torch.randn(40, 1, dtype=dtype), rcond=0.0)
+    x, y = torch.randn(40, 1, 1, dtype=dtype), torch.randn(40, 1, dtype=dtype)
+    net.fit_readout(x, y, **options)
     assert_close(net.Who[:, 0], net.Who[:, 1])
 
 

@@ -11,6 +11,11 @@ PLAIN = {"states": _reference.states, "last_output": _reference.last_output}
 MAKE = {"states": cell, "last_output": network}
 
 
+@pytest.fixture(autouse=True)
+def _nothing_idle(monkeypatch):
+    monkeypatch.setattr(_workspace, "_idle", {})
+
+
 @pytest.fixture
 def poisoned(monkeypatch):
     """Every block that comes back is filled with NaN before it waits."""
@@ -22,7 +27,6 @@ def poisoned(monkeypatch):
         seen.append(block)
         release(block)
 
-    monkeypatch.setattr(_workspace, "_idle", {})
     monkeypatch.setattr(_workspace, "release", poison)
     monkeypatch.setattr(bptt, "release", poison)
     return seen
@@ -40,8 +44,7 @@ def test_stale_memory_is_never_read(poisoned, name, bptt_steps, batch, steps, h0
     assert poisoned
 
 
-def test_block_of_another_shape_or_dtype_is_never_lent(monkeypatch):
-    monkeypatch.setattr(_workspace, "_idle", {})
+def test_block_of_another_shape_or_dtype_is_never_lent():
     like = torch.zeros(1)
     block = _workspace.acquire(T, B, H, like)
     _workspace.release(block)
@@ -53,7 +56,6 @@ def test_block_of_another_shape_or_dtype_is_never_lent(monkeypatch):
 
 
 def test_large_blocks_are_not_kept(monkeypatch):
-    monkeypatch.setattr(_workspace, "_idle", {})
     monkeypatch.setattr(_workspace, "LARGEST", T * B * H - 1)
     like = torch.zeros(1)
     block = _workspace.acquire(T, B, H, like)
@@ -61,16 +63,14 @@ def test_large_blocks_are_not_kept(monkeypatch):
     assert _workspace.acquire(T, B, H, like) is not block
 
 
-def test_blocks_made_in_inference_mode_are_not_kept(monkeypatch):
-    monkeypatch.setattr(_workspace, "_idle", {})
+def test_blocks_made_in_inference_mode_are_not_kept():
     with torch.inference_mode():
         block = _workspace.acquire(T, B, H, torch.zeros(1))
         _workspace.release(block)
     assert _workspace.acquire(T, B, H, torch.zeros(1)) is not block
 
 
-def test_idle_blocks_are_few(monkeypatch):
-    monkeypatch.setattr(_workspace, "_idle", {})
+def test_idle_blocks_are_few():
     like = torch.zeros(1)
     for steps in range(1, 5 * _workspace.SHAPES):
         for block in [_workspace.acquire(steps, B, H, like) for _ in range(2 * _workspace.EACH)]:
