@@ -1,7 +1,7 @@
 """Private names of torch and Lightning: each stands here, with why it is needed."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,23 @@ def saved_tensor_hooks() -> bool:
 def own_parameters(module: nn.Module) -> Mapping[str, Tensor | None]:
     """A module's parameters as a dict: looking up its attributes costs 5 % of a call at T = 4."""
     return module._parameters
+
+
+class KeepsDtype(nn.Module):
+    """A module whose own buffers move with it and keep their dtype.
+
+    `.to(dtype)`, `.half()` and Lightning's bf16-true all go through `_apply`, and torch has no
+    public way to leave a buffer out.
+    """
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        before = dict(self.named_buffers(recurse=False))
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, number in before.items():
+            moved = getattr(self, name)
+            if moved.dtype != number.dtype:
+                setattr(self, name, number.to(moved.device))
+        return self
 
 
 # Of Lightning.

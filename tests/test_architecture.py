@@ -57,10 +57,11 @@ HEAVY = {
 # These are imported where a file or an object of theirs is read, within the function.
 AT_USE = ("pandas", "polars", "onnx", "safetensors")
 
-# Names that torch, Lightning or TensorBoard keep to themselves. They belong in one file together.
+# Names that torch and Lightning keep to themselves: in this file, and nowhere else.
 PRIVATE = {
     "_private.py": {
         "_C",
+        "_apply",
         "_are_functorch_transforms_active",
         "_autograd",
         "_batches_that_stepped",
@@ -73,14 +74,12 @@ PRIVATE = {
         "_should_accumulate",
         "_top_saved_tensors_default_hooks",
     },
-    "forecasting/predictor.py": {"_apply", "_load_from_state_dict"},
 }
 
 MOST = 300
 # Files that are longer, and how long they may be.
 LONG = {
     "evaluation/plots.py": 308,
-    "forecasting/predictor.py": 438,
 }
 
 

@@ -5,23 +5,20 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sinrnn.data.series import Series
 from sinrnn.data.windows import Windows
+from sinrnn.forecasting._state import NUMBERS, check_numbers, check_plain, check_when_loaded
 from sinrnn.forecasting.forecast import Forecast
+from sinrnn.forecasting.units import UNITS, Units
 from sinrnn.nn import _interop
 from sinrnn.nn.rnn import SinRNN
 
 FAR = 10  # deviations of the training split: nothing is learnt of what lies beyond
-LARGEST = 1e15  # squares of so large values sum to less than 3e38 over 1e8 windows, in float32
-UNITS = ("standardise", "log", "relative", "linear")
-# The buffers, and how many dimensions each has.
-NUMBERS = {"mean": 0, "scale": 0, "intercept": 0, "coefficients": 1, "radius": 1}
-FITTED = 20_000  # windows that units and linear part are fitted to: plenty for so few numbers
 
 
-class Predictor(nn.Module):
+class Predictor(Units):
     """A network in the units of its series, with the window it reads and the horizon it predicts.
 
     It reads windows in the series' own units and dtype and gives the value `horizon` steps after
@@ -69,10 +66,6 @@ class Predictor(nn.Module):
         True
     """
 
-    mean: Tensor
-    scale: Tensor
-    coefficients: Tensor
-    intercept: Tensor
     radius: Tensor
 
     def __init__(
@@ -87,14 +80,13 @@ class Predictor(nn.Module):
         linear: bool = False,
         stateful: bool = False,
     ) -> None:
-        super().__init__()
         if not isinstance(net, SinRNN):
             raise TypeError(f"net must be a SinRNN, got {type(net).__name__}")
+        super().__init__(standardise, log, relative, linear, net.Wih.device)
         for name, steps in {"window": window, "horizon": horizon}.items():
             if steps is not None and steps < 1:
                 raise ValueError(f"{name} must be at least 1 step, got {steps}")
         self.net, self.window, self.horizon, self.stateful = net, window, horizon, stateful
-        self.standardise, self.log, self.relative, self.linear = standardise, log, relative, linear
         self.calibrated = False
         if not self.in_own_units and (net.input_size, net.output_size) != (1, 1):
             raise ValueError(
@@ -102,10 +94,8 @@ class Predictor(nn.Module):
                 f"got {net.input_size} and {net.output_size}"
             )
         self._check_stateful()
-        for name, dimensions in NUMBERS.items():
-            number = torch.zeros([0] * dimensions, dtype=torch.float64, device=net.Wih.device)
-            self.register_buffer(name, number)
-        self.scale += 1
+        self.register_buffer("radius", self.coefficients.clone())
+        check_when_loaded(self)
 
     def _check_stateful(self) -> None:
         if self.stateful and (self.relative or self.linear):
@@ -114,21 +104,9 @@ class Predictor(nn.Module):
                 "and a stateful predictor reads none"
             )
 
-    @property
-    def in_own_units(self) -> bool:
-        """Whether the network itself reads and gives the series' units."""
-        return not any(getattr(self, name) for name in UNITS)
-
-    @property
-    def units(self) -> str:
-        """The options that are set, by name."""
-        return ", ".join(name for name in UNITS if getattr(self, name))
-
     def extra_repr(self) -> str:
         """Window, horizon and units that repr shows."""
         return f"window={self.window}, horizon={self.horizon}, units={self.units or 'own'}"
-
-    # What a state_dict holds
 
     def get_extra_state(self) -> dict[str, Any]:
         """The plain values, for the state_dict."""
@@ -141,39 +119,9 @@ class Predictor(nn.Module):
         Raises:
             ValueError: They make no sense.
         """
-        known = self.get_extra_state()
-        if state.keys() != known.keys():
-            raise ValueError(f"it says {', '.join(state)}, and must say {', '.join(known)}")
-        for name, before in known.items():
-            value = state[name]
-            if isinstance(before, bool):
-                fits = isinstance(value, bool)
-            else:
-                fits = type(value) is int and value >= 1
-            if not fits and not (name == "window" and value is None):
-                raise ValueError(f"its {name} is {value!r}")
+        check_plain(state, self.get_extra_state())
+        for name, value in state.items():
             setattr(self, name, value)
-
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *args: Any, **options: Any
-    ) -> None:
-        for name, dimensions in NUMBERS.items():
-            found = state_dict.get(prefix + name)
-            if dimensions and isinstance(found, Tensor):  # it has the length of what is loaded
-                setattr(self, name, getattr(self, name).new_zeros(found.shape))
-        super()._load_from_state_dict(state_dict, prefix, *args, **options)
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Self:
-        """Move as any module does, but keep float64 what is float64."""
-        before = dict(self.named_buffers(recurse=False))
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        for name, number in before.items():
-            moved = getattr(self, name)
-            if moved.dtype != number.dtype:
-                setattr(self, name, number.to(moved.device))
-        return self
-
-    # Units
 
     def adopt(self, window: int, horizon: int, stateful: bool) -> None:
         """Take from the data what the windows are like, or refuse data that does not fit.
@@ -205,91 +153,10 @@ class Predictor(nn.Module):
         Raises:
             ValueError: The split is constant, or has values that cannot be used.
         """
-        self.mean.zero_()
-        self.scale.fill_(1.0)
-        x, y = (part.double() for part in windows.sample(FITTED))
-        seen = windows.values.double()
-        if self.relative:
-            seen = self._units(torch.cat([x[..., 0], y[:, :1]], 1), self._last(x[..., 0]))
-        elif self.log:
-            seen = self._units(seen, None)
-        if self.standardise:
-            mean = 0.0 if self.relative else seen.mean().item()
-            scale = (seen - mean).square().mean().sqrt().item()
-            if seen.min() == seen.max():
-                raise ValueError("standardise: the train split is constant, its deviation is 0")
-            if scale < 1 / LARGEST**2:
-                raise ValueError(
-                    f"standardise: the train split's deviation is {scale:.3g}, too small for "
-                    "float32: give the series in a smaller unit"
-                )
-            self.mean.fill_(mean)
-            self.scale.fill_(scale)
+        self._fit(windows)
         if self.linear:
-            z, target = self.encode(x, y[:, :1])
-            ones = torch.ones_like(z[:, 0])
-            columns = torch.cat([z[..., 0], ones], 1)
-            found = torch.linalg.lstsq(columns, target, driver="gelsd").solution[:, 0]
-            self.coefficients, self.intercept = found[:-1].contiguous(), found[-1].clone()
             self.net.set_readout(torch.zeros_like(self.net.Who), None)
         self.calibrated = True
-
-    def _last(self, x: Tensor) -> Tensor | None:
-        """What `relative` takes off: the last values of windows (N, T), (N, 1)."""
-        if not self.relative:
-            return None
-        last = x[:, -1:].double()
-        return last.log() if self.log else last
-
-    def _units(self, values: Tensor, last: Tensor | None) -> Tensor:
-        """Values (N, K) as numbers that the network works with, float64."""
-        v = values.double()
-        if self.log:
-            if not (v > 0).all():
-                raise ValueError(f"log needs values above 0, got {v.min().item():.4g}")
-            v = v.log()
-        if last is not None:
-            v = v - last
-        return (v - self.mean) / self.scale if self.standardise else v
-
-    def encode(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Windows and what follows them, as the numbers that the network reads and is to give.
-
-        Args:
-            x: Windows (N, T, 1), in the series' units.
-            y: Values after them, (N, K); None is none.
-
-        Returns:
-            Windows (N, T, 1) and targets (N, K), less the linear part once that is fitted; float64,
-            or as given where the network works in the series' units.
-        """
-        y = x[:, :0, 0] if y is None else y
-        if self.in_own_units:
-            return x, y
-        last = self._last(x[..., 0])
-        z, target = self._units(x[..., 0], last), self._units(y, last)
-        if self.linear and len(self.coefficients):
-            target = target - self._linear(z)[:, None]
-        return z[..., None], target
-
-    def decode(self, made: Tensor, x: Tensor) -> Tensor:
-        """What the network gives for windows (N, T, 1), (N, K), in the series' units, float64."""
-        y = made.double()
-        if self.in_own_units:
-            return y
-        last = self._last(x[..., 0])
-        if self.linear:
-            y = y + self._linear(self._units(x[..., 0], last))[:, None]
-        if self.standardise:
-            y = self.mean + self.scale * y
-        if last is not None:
-            y = y + last
-        return y.exp() if self.log else y
-
-    def _linear(self, z: Tensor) -> Tensor:
-        return z @ self.coefficients + self.intercept
-
-    # Predictions
 
     def forward(self, windows: Tensor) -> Tensor:
         """The value `horizon` steps after each window.
@@ -361,8 +228,8 @@ class Predictor(nn.Module):
             )
         read = values[-window:].double()
         middle, mean, scale = read.median().item(), self.mean.item(), self.scale.item()
-        known = self.standardise and not (self.relative or self.log)
-        if known and abs(middle - mean) > FAR * scale:
+        comparable = self.standardise and not (self.relative or self.log)
+        if comparable and abs(middle - mean) > FAR * scale:
             raise ValueError(
                 f"the network has learnt from values around {mean:.4g} with deviation {scale:.4g}, "
                 f"the last {window} of this series lie around {middle:.4g}: "
@@ -370,11 +237,9 @@ class Predictor(nn.Module):
             )
         made = self.rollout(values if len(values) < window else read, steps)
         radius = torch.full_like(made, math.nan)
-        found = self.radius[:steps].to(radius)
-        radius[: len(found)] = found.where(found.isfinite(), math.nan)
+        known = self.radius[:steps].to(radius)
+        radius[: len(known)] = known.where(known.isfinite(), math.nan)
         return Forecast(len(values), read, made, radius)
-
-    # Copies and files
 
     def copy(self) -> Self:
         """A predictor of the same values, without hooks and parametrizations; on the CPU."""
@@ -428,11 +293,6 @@ class Predictor(nn.Module):
         made = cls(SinRNN.made(tensors, about), window=None)
         made.set_extra_state(about["predictor"])
         for name, number in found.items():
-            if number.dtype != torch.float64 or number.dim() != NUMBERS[name]:
-                raise ValueError(f"its {name} is {number.dtype} {tuple(number.shape)}")
             setattr(made, name, number)
-        if not (made.scale > 0 and (made.radius >= 0).all()):
-            raise ValueError("its scale and radius must be above 0")
-        if made.linear and made.calibrated and len(made.coefficients) != made.window:
-            raise ValueError("its coefficients are not as many as its window has samples")
+        check_numbers(made)
         return made

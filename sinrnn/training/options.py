@@ -11,7 +11,7 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from sinrnn.data.datamodule import WindowDataModule
-from sinrnn.forecasting.predictor import LARGEST
+from sinrnn.forecasting.units import LARGEST
 
 
 def check_alone(model: Mapping[str, Any]) -> None:

@@ -128,6 +128,8 @@ def test_linear_part_is_the_least_squares_forecast_and_the_network_starts_at_zer
     columns = torch.cat([x[..., 0], torch.ones(len(x), 1)], 1)
     best = columns @ torch.linalg.lstsq(columns, y).solution
     assert_close(predictor(x), best[:, 0])
+    predictor.calibrate(found)  # again, and not what is left over by the first time
+    assert_close(predictor(x), best[:, 0])
 
 
 def test_relative_lets_level_pass():
@@ -218,6 +220,20 @@ def test_cell_reads_a_file_in_its_own_units_and_refuses_another(tmp_path):
     other.save(tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match=r"standardise, log\): Predictor\.load reads it"):
         SinRNN.load(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "message"),
+    [
+        ("scale", torch.tensor(0.0), "its scale and radius must be above 0"),
+        ("radius", torch.tensor([-1.0]), "its scale and radius must be above 0"),
+        ("coefficients", torch.ones(T - 1), "its coefficients are not as many as its window"),
+    ],
+)
+def test_state_dict_with_numbers_that_make_no_sense_is_refused(name, bad, message):
+    state = made(linear=True).state_dict() | {name: bad}
+    with pytest.raises(ValueError, match=message):
+        made(linear=True).load_state_dict(state)
 
 
 # Through training

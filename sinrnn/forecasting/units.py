@@ -1,0 +1,130 @@
+"""A transform of units: a series' numbers as those that a network works with, and back."""
+
+import torch
+from torch import Tensor
+
+from sinrnn._private import KeepsDtype
+from sinrnn.data.windows import Windows
+
+LARGEST = 1e15  # squares of so large values sum to less than 3e38 over 1e8 windows, in float32
+UNITS = ("standardise", "log", "relative", "linear")
+FITTED = 20_000  # windows that units and linear part are fitted to: plenty for so few numbers
+
+
+class Units(KeepsDtype):
+    """The transform between a series and a network, with its numbers in float64.
+
+    A `Predictor` is a Units, so that the numbers' names in its state_dict have no prefix; its
+    docstring has the equations, options and attributes.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    coefficients: Tensor
+    intercept: Tensor
+
+    def __init__(
+        self, standardise: bool, log: bool, relative: bool, linear: bool, device: torch.device
+    ) -> None:
+        super().__init__()
+        self.standardise, self.log, self.relative, self.linear = standardise, log, relative, linear
+        for name in ("mean", "scale", "intercept"):
+            self.register_buffer(name, torch.zeros((), dtype=torch.float64, device=device))
+        empty = torch.zeros(0, dtype=torch.float64, device=device)
+        self.register_buffer("coefficients", empty)
+        self.scale += 1
+
+    @property
+    def in_own_units(self) -> bool:
+        """Whether the network itself reads and gives the series' units."""
+        return not any(getattr(self, name) for name in UNITS)
+
+    @property
+    def units(self) -> str:
+        """The options that are set, by name."""
+        return ", ".join(name for name in UNITS if getattr(self, name))
+
+    def _fit(self, windows: Windows) -> None:
+        """See `Predictor.calibrate`."""
+        self.mean.zero_()
+        self.scale.fill_(1.0)
+        self.coefficients = self.coefficients[:0]  # targets have their linear part in them still
+        x, y = (part.double() for part in windows.sample(FITTED))
+        seen = windows.values.double()
+        if self.relative:
+            seen = self._units(torch.cat([x[..., 0], y[:, :1]], 1), self._last(x[..., 0]))
+        elif self.log:
+            seen = self._units(seen, None)
+        if self.standardise:
+            mean = 0.0 if self.relative else seen.mean().item()
+            scale = (seen - mean).square().mean().sqrt().item()
+            if seen.min() == seen.max():
+                raise ValueError("standardise: the train split is constant, its deviation is 0")
+            if scale < 1 / LARGEST**2:
+                raise ValueError(
+                    f"standardise: the train split's deviation is {scale:.3g}, too small for "
+                    "float32: give the series in a smaller unit"
+                )
+            self.mean.fill_(mean)
+            self.scale.fill_(scale)
+        if self.linear:
+            z, target = self.encode(x, y[:, :1])
+            ones = torch.ones_like(z[:, 0])
+            columns = torch.cat([z[..., 0], ones], 1)
+            found = torch.linalg.lstsq(columns, target, driver="gelsd").solution[:, 0]
+            self.coefficients, self.intercept = found[:-1].contiguous(), found[-1].clone()
+
+    def _last(self, x: Tensor) -> Tensor | None:
+        """What `relative` takes off: the last values of windows (N, T), (N, 1)."""
+        if not self.relative:
+            return None
+        last = x[:, -1:].double()
+        return last.log() if self.log else last
+
+    def _units(self, values: Tensor, last: Tensor | None) -> Tensor:
+        """Values (N, K) as numbers that the network works with, float64."""
+        v = values.double()
+        if self.log:
+            if not (v > 0).all():
+                raise ValueError(f"log needs values above 0, got {v.min().item():.4g}")
+            v = v.log()
+        if last is not None:
+            v = v - last
+        return (v - self.mean) / self.scale if self.standardise else v
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Windows and what follows them, as the numbers that the network reads and is to give.
+
+        Args:
+            x: Windows (N, T, 1), in the series' units.
+            y: Values after them, (N, K); None is none.
+
+        Returns:
+            Windows (N, T, 1) and targets (N, K), less the linear part once that is fitted; float64,
+            or as given where the network works in the series' units.
+        """
+        y = x[:, :0, 0] if y is None else y
+        if self.in_own_units:
+            return x, y
+        last = self._last(x[..., 0])
+        z, target = self._units(x[..., 0], last), self._units(y, last)
+        if self.linear and len(self.coefficients):
+            target = target - self._linear(z)[:, None]
+        return z[..., None], target
+
+    def decode(self, made: Tensor, x: Tensor) -> Tensor:
+        """What the network gives for windows (N, T, 1), (N, K), in the series' units, float64."""
+        y = made.double()
+        if self.in_own_units:
+            return y
+        last = self._last(x[..., 0])
+        if self.linear:
+            y = y + self._linear(self._units(x[..., 0], last))[:, None]
+        if self.standardise:
+            y = self.mean + self.scale * y
+        if last is not None:
+            y = y + last
+        return y.exp() if self.log else y
+
+    def _linear(self, z: Tensor) -> Tensor:
+        return z @ self.coefficients + self.intercept
