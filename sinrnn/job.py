@@ -224,7 +224,7 @@ def prepare(
 def _refuse_changes(config: str, before: str, checkpoint: Path) -> None:
     """Raise where a checkpoint would silently override what is asked for now."""
     try:
-        check_text(before, "its config")
+        check_text(before, "its config", code=True)
     except ValueError as error:
         raise ValueError(f"{checkpoint}: {error}") from error
     was, now = (dict(_flat(yaml.safe_load(text))) for text in (before, config))

@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 from torch.optim import lr_scheduler
 
 from sinrnn.callbacks.monitor import Monitor
-from sinrnn.config.stored import NOT_STORED
+from sinrnn.config.files import NOT_STORED
 from sinrnn.data import synthetic
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.series import FileSeries, Series

@@ -8,10 +8,11 @@ from sinrnn.filesystem import local, refuse_url
 
 SECTIONS = ("data", "model", "monitor", "trainer")
 LONGEST = 10**6  # characters
+NOT_STORED = "not stored: "  # and the name of code that `describe` found in its place
 MOST_NODES = 100_000  # that a config may stand for; a dumped one has about 200
 
 
-def check(path: str) -> None:
+def check(path: str, *, code: bool = False) -> None:
     """Refuse what a parser would take in silence, or describe in its own terms.
 
     A file that is not there is left to the parser.
@@ -28,20 +29,26 @@ def check(path: str) -> None:
         text = local(path).read_text("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} cannot be read as UTF-8 text, write it again: {error}") from error
-    check_text(text, path)
+    check_text(text, path, code=code)
 
 
-def check_text(text: str, path: str) -> None:
+def check_text(text: str, path: str, *, code: bool = False) -> None:
     """Refuse a config that no parser should see.
 
     Args:
         text: The config.
         path: Where it stands.
+        code: Whether it is only read, so that notes in place of code do no harm.
 
     Raises:
         ValueError: It is not YAML of keys and values, gives a key twice, names a URL or another
             config, or stands for more than a config ever holds.
     """
+    if NOT_STORED in text and not code:
+        raise ValueError(
+            f"{path} is of a run that used code which no config can hold "
+            f"({text.partition(NOT_STORED)[2].partition(chr(10))[0]}): train it from Python"
+        )
     if len(text) > LONGEST:
         raise ValueError(f"{path} must have at most {LONGEST:,} characters, got {len(text):,}")
     try:

@@ -15,8 +15,6 @@ from sinrnn.forecasting.predictor import Predictor
 from sinrnn.run_folder import CONFIG, MODEL
 from sinrnn.training.quiet import quiet
 
-NOT_STORED = "not stored: "  # and the name of what is code
-
 
 def read(folder: Path) -> dict[str, Any]:
     """A run's config, as plain values.
@@ -26,7 +24,7 @@ def read(folder: Path) -> dict[str, Any]:
         ValueError: It cannot be a config.
     """
     path = local(folder / CONFIG)
-    files.check(str(path))
+    files.check(str(path), code=True)
     found: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
     return found
 
@@ -48,10 +46,10 @@ def data(
     quiet()
     section = content.get("data", {})
     for code in (section.get("series"), section.get("class")):
-        if isinstance(code, str) and code.startswith(NOT_STORED):
+        if isinstance(code, str) and code.startswith(files.NOT_STORED):
             raise ValueError(
                 f"{folder / CONFIG} cannot hold the data, which are code "
-                f"({code.removeprefix(NOT_STORED)}): give a series"
+                f"({code.removeprefix(files.NOT_STORED)}): give a series"
             )
     allowed.restrict(trusted)
     parser = ArgumentParser(exit_on_error=False)

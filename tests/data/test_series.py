@@ -13,7 +13,6 @@ import torch
 import yaml
 from cases import BITS, assert_close, refuses
 
-from sinrnn.callbacks import final_report
 from sinrnn.cli import train as cli
 from sinrnn.data import readers
 from sinrnn.data.series import FileSeries, Series, digest
@@ -291,7 +290,6 @@ print([name for name in ("polars", "pandas", "lightning", "jsonargparse") if nam
 def train(tmp_path, monkeypatch, capsys):
     """Train shortly in a folder with a file: (arguments) -> status, stderr, the series saved."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(final_report, "pictures", lambda *args: {})  # most of a run's time
     wave = np.sin(np.arange(200) / 8).tolist()
     text = "t,wave,x\n" + "".join(f"{i},{x!r},0\n" for i, x in enumerate(wave))
     (tmp_path / "wave.csv").write_text(text)
@@ -299,7 +297,7 @@ def train(tmp_path, monkeypatch, capsys):
     threads = torch.get_num_threads()
 
     def call(*arguments):
-        status = cli.main(["--trainer.max_epochs", "1", *arguments])
+        status = cli.main(["--figures=false", "--trainer.max_epochs=1", *arguments])
         saved = [yaml.safe_load(f.read_text()) for f in tmp_path.glob("runs/*/*/config.yaml")]
         return status, capsys.readouterr().err, [config["data"]["series"] for config in saved]
 

@@ -16,7 +16,6 @@ import torch
 from cases import BITS, TOLERANCE, assert_close, predictor, refuses
 
 from sinrnn import Predictor, SinRNN
-from sinrnn.callbacks import final_report
 from sinrnn.cli import train as cli
 from sinrnn.cli.forecast import main
 from sinrnn.evaluation import plots
@@ -172,9 +171,8 @@ def trained(tmp_path_factory):
     """A series, the folder of a run on it, and its model in a folder of its own."""
     home = tmp_path_factory.mktemp("home")
     shutil.copy(CONFIGS / "sunspots.csv", home)
-    with contextlib.chdir(home), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(final_report, "pictures", lambda *args: {})  # most of a run's time
-        short = ["--trainer.max_epochs", "3", "--data.series.path", "sunspots.csv"]
+    with contextlib.chdir(home):
+        short = ["--figures=false", "--trainer.max_epochs=3", "--data.series.path=sunspots.csv"]
         assert cli.main(["--config", str(CONFIGS / "series.yaml"), *short]) == 0
         Path("runs/series/version_0").rename("run")
         shutil.rmtree("runs")

@@ -1,0 +1,225 @@
+"""Training from Python: the files and bits of the command line, and a run's folder opened again."""
+
+import html
+import re
+import signal
+from functools import partial
+
+import pytest
+import torch
+import yaml
+from lightning.pytorch import Callback
+from ramp import Ramp
+from torch.optim import LBFGS, SGD, Adam
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+import sinrnn
+from sinrnn import FileSeries, Forecaster, Run, Sine, WindowDataModule, fit
+from sinrnn.callbacks.monitor import Monitor
+from sinrnn.cli.train import TrainCLI
+from sinrnn.config.describe import TRAINER, describe
+from sinrnn.filesystem import CONFIGS
+
+QUIET = {"accelerator": "cpu", "enable_progress_bar": False, "figures": False}
+LINE_SEARCH = {"lr": 1.0, "max_iter": 16, "history_size": 10, "line_search_fn": "strong_wolfe"}
+
+
+@pytest.fixture(autouse=True)
+def _where_one_works(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.set_default_dtype(torch.float32)  # as in a process of its own
+
+
+def small(**options):
+    model = Forecaster(hidden_size=5, optimizer=partial(Adam, lr=0.01), **options)
+    return model, WindowDataModule(Sine(points=120))
+
+
+def bits(run):
+    weights = {
+        name: w.numpy().tobytes()
+        for name, w in run.predictor.state_dict().items()
+        if isinstance(w, torch.Tensor)
+    }
+    return weights, (run.folder / "metrics.csv").read_bytes()
+
+
+def sine():
+    model = Forecaster(
+        readout_epoch=11,
+        optimizer=partial(LBFGS, tolerance_grad=0.0, tolerance_change=0.0, **LINE_SEARCH),
+    )
+    return model, WindowDataModule(batch_size=0), {"keep": "best"}
+
+
+def limit_cycle():
+    model = Forecaster(
+        hidden_size=32,
+        bias=True,
+        input_noise=0.05,
+        optimizer=partial(Adam, lr=0.003),
+        scheduler=partial(CosineAnnealingLR, T_max=360),
+    )
+    options = {"keep": "last", "check_val_every_n_epoch": 10, "gradient_clip_val": 1.0}
+    return model, WindowDataModule(Sine(noise=0.05), window=50, batch_size=64), options
+
+
+def series():
+    model = Forecaster(
+        hidden_size=16,
+        bias=True,
+        init="torch",
+        standardise=True,
+        loss="every",
+        input_noise=0.05,
+        optimizer=partial(Adam, lr=0.001),
+    )
+    data = WindowDataModule(
+        FileSeries("configs/sunspots.csv"),
+        window=11,
+        train=(0.0, 0.45),
+        val=(0.45, 0.67),
+        test=(0.67, 1.0),
+    )
+    return model, data, {"keep": "last"}
+
+
+@pytest.mark.parametrize(("built", "epochs"), [(sine, 13), (limit_cycle, 10), (series, 2)])
+def test_fit_has_the_files_and_bits_of_the_command_line(train, built, epochs):
+    name = built.__name__
+    args = [
+        "--trainer.enable_progress_bar=false",
+        f"--trainer.max_epochs={epochs}",
+        "--figures=false",
+    ]
+    if built is series:
+        args.append("--trainer.callbacks=null")
+    assert train("--config", str(CONFIGS / f"{name}.yaml"), *args)[0] == 0
+    model, data, options = built()
+    found = fit(model, data, name=name, seed=0, max_epochs=epochs, **QUIET, **options)
+    wanted = Run(f"runs/{name}/version_0")
+    assert found.folder == wanted.folder.with_name("version_1")
+    assert bits(found) == bits(wanted)
+    assert found.config == wanted.config
+    files = [{path.name for path in run.folder.rglob("*")} for run in (found, wanted)]
+    assert len(set.symmetric_difference(*files)) == 2  # the files of events, with the time in it
+    without_names = [re.sub(r"(?m)^(training|run) .*\n", "", run.report) for run in (found, wanted)]
+    assert without_names[0] == without_names[1]
+
+
+def test_run_opens_what_training_has_left():
+    model, data = small()
+    run = Run(fit(model, data, max_epochs=2, **QUIET | {"figures": True}).folder)
+    assert run.results.half_mse["network"]["val"] == run.history.losses["val"][-1]
+    assert {path.stem for path in (run.folder / "figures").iterdir()} == set(run.figures)
+    assert run.figures["rollout"] is run.figures["rollout"]
+    assert run.figures["rollout"].axes
+    assert f"{run.diagnose()}".startswith("  saturation ")
+    torch.testing.assert_close(
+        run.forecast(3).prediction, run.predictor.rollout(Sine(points=120).values(), 3)
+    )
+    assert run.forecast(3, torch.arange(9.0)).start == 9
+    assert repr(run) == f"Run('{run.folder}')\n\n{run.report}"
+    assert html.escape(run.report) in run._repr_html_()
+    assert 'src="data:image/png;base64,' in run._repr_html_()
+
+
+def test_resumed_fit_has_the_bits_of_one_that_was_not_stopped():
+    run = fit(*small(), seed=3, max_epochs=2, **QUIET)
+    again = fit(*small(), seed=3, max_epochs=4, resume=run, **QUIET)
+    assert again.folder == run.folder
+    assert bits(again) == bits(fit(*small(), seed=3, max_epochs=4, **QUIET))
+
+
+def test_fit_refuses_to_resume_another_run():
+    run = fit(*small(), max_epochs=1, **QUIET)
+    with pytest.raises(ValueError, match=r"model\.input_noise is 0\.0 in .* cannot become 0\.1"):
+        fit(*small(input_noise=0.1), max_epochs=2, resume=run.folder, **QUIET)
+
+
+class Interrupting(Callback):
+    """Presses Ctrl-C during a step."""
+
+    def on_train_batch_end(self, trainer, *args):
+        if trainer.global_step == 5:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_interrupted_fit_leaves_a_run_that_can_be_resumed(capsys):
+    before = signal.getsignal(signal.SIGINT)
+    run = fit(*small(), seed=3, max_epochs=4, **QUIET, callbacks=Interrupting())
+    assert signal.getsignal(signal.SIGINT) is before
+    assert f"saved; go on with: fit(model, data, resume='{run.folder}')" in capsys.readouterr().out
+    assert run.forecast(3).prediction.isfinite().all()
+    assert not (run.folder / "report.md").exists()
+    assert repr(run) == f"Run('{run.folder}')"
+    with pytest.raises(FileNotFoundError, match="training has not ended"):
+        run.report  # noqa: B018 - it raises
+    again = fit(*small(), seed=3, max_epochs=4, resume=run, **QUIET, callbacks=Interrupting())
+    assert bits(again) == bits(fit(*small(), seed=3, max_epochs=4, **QUIET))
+
+
+def test_fit_leaves_the_process_as_it_was():
+    torch.set_num_threads(2)
+    try:
+        first, second = (fit(*small(), seed=1, max_epochs=1, **QUIET) for _ in range(2))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert first.config["threads"] == 1
+    assert bits(first) == bits(second)
+
+
+def test_fit_without_a_seed_goes_on_from_the_weights_as_they_are():
+    model, data = small()
+    fit(model, data, max_epochs=1, **QUIET)
+    trained = model.net.Whh.clone()
+    run = fit(model, data, max_epochs=0, **QUIET)
+    assert torch.equal(run.predictor.net.Whh, trained)
+
+
+def test_fit_refuses_what_is_no_model_or_data():
+    model, data = small()
+    with pytest.raises(TypeError, match="model must be a Forecaster, got SinRNN"):
+        fit(model.net, data)
+    with pytest.raises(TypeError, match="data must be a WindowDataModule, got Sine"):
+        fit(model, data.series)
+    with pytest.raises(ValueError, match="name must be that of a folder within runs"):
+        fit(model, data, name="../elsewhere")
+
+
+def test_code_trains_and_is_named_where_it_would_be_needed():
+    model = Forecaster(hidden_size=5, optimizer=lambda weights: SGD(weights, lr=0.1))
+    run = Run(fit(model, WindowDataModule(Ramp(60)), max_epochs=1, **QUIET).folder)
+    assert re.fullmatch(r"not stored: test_run\..*<lambda>", run.config["model"]["optimizer"])
+    with pytest.raises(ValueError, match=r"cannot hold the data, which are code \(ramp\.Ramp\)"):
+        run.forecast(3)
+    assert run.forecast(3, Ramp(60)).start == 60
+    with pytest.raises(ValueError, match=r"code which no config can hold \(test_run\.test_code"):
+        TrainCLI(["--config", str(run.folder / "config.yaml")])
+
+
+GIVEN = {"points": 77, "noise": 0.25, "seed": 3}
+SERIES = [
+    Sine(divisor=3.0, stop=7.0, **GIVEN),
+    sinrnn.SumOfSines(periods=[5.0, 8.5], **GIVEN),
+    sinrnn.Damped(period=11.0, **GIVEN),
+    sinrnn.Chirp(**GIVEN),
+    sinrnn.Square(period=13.0, **GIVEN),
+    sinrnn.MackeyGlass(tau=18, **GIVEN),
+    FileSeries("configs/sunspots.csv", column=1, header=True, max_megabytes=7),
+]
+
+
+@pytest.mark.parametrize("made", SERIES, ids=lambda made: type(made).__name__)
+def test_config_of_a_series_makes_it_again(tmp_path, made):
+    model, data = small()[0], WindowDataModule(made, window=7, seed=4)
+    text = describe(model, data, Monitor(pictures=False), dict(TRAINER), seed_everything=4)
+    (tmp_path / "again.yaml").write_text(text)
+    again = TrainCLI(["--config", "again.yaml"])
+    assert type(again.datamodule.series) is type(made)
+    assert vars(again.datamodule.series) == vars(made)
+    assert (again.datamodule.window, again.datamodule.seed) == (7, 4)
+    dumped = yaml.safe_load(again.parser.dump(again.config, skip_unset=False))
+    described = yaml.safe_load(text)
+    assert {name: dumped[name] for name in described} == described
