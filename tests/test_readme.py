@@ -6,10 +6,13 @@ from pathlib import Path
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
-def test_python_of_the_readme_learns():
-    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+def test_python_of_the_readme_learns(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     names = {}
-    exec(block, names)
+    for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        exec(block, names)
+    assert names["forecast"].prediction.isfinite().all()
+    assert (tmp_path / "rollout.png").stat().st_size > 10_000
     assert names["loss"].item() < 1e-3
     assert names["net"](names["x"][:, :10, None]).shape == (50, 1)
 
