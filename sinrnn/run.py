@@ -2,9 +2,7 @@
 
 import base64
 import html
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,20 +103,15 @@ class Run:
         return History.read(self.folder / run_folder.METRICS)
 
     @cached_property
-    def _predictions(self) -> dict[str, torch.Tensor]:
-        from sinrnn.evaluation.evaluate import predictions
-
-        return predictions(self.predictor, self.data)
-
-    @cached_property
     def results(self) -> Results:
         """What the predictor is worth on its data: losses by split, closed loop, backtest."""
         from sinrnn.config import stored
         from sinrnn.evaluation.backtest import evaluate_backtest
-        from sinrnn.evaluation.evaluate import evaluate
+        from sinrnn.evaluation.evaluate import evaluate, predictions
 
+        self._predicted = predictions(self.predictor, self.data)
         clip = stored.clip(self.folder, self.config)
-        found = evaluate(self.predictor, self.data, self._predictions, self.history, clip)
+        found = evaluate(self.predictor, self.data, self._predicted, self.history, clip)
         found.backtest_report = evaluate_backtest(self.predictor.copy().double(), self.data)
         return found
 
@@ -139,8 +132,8 @@ class Run:
         """The run's pictures by name, each a matplotlib Figure that is drawn when asked for."""
         from sinrnn.evaluation.figures import Figures, pictures
 
-        epoch = self.config["model"]["readout_epoch"]
-        return Figures(pictures(self.data, self._predictions, self.results, epoch))
+        results, epoch = self.results, self.config.get("model", {}).get("readout_epoch")
+        return Figures(pictures(self.data, self._predicted, results, epoch))
 
     def diagnose(self) -> Diagnosis:
         """What was measured of the training, what is wrong, and what to try."""
@@ -214,7 +207,7 @@ def fit(
 
     Example:
         >>> from sinrnn import Forecaster, WindowDataModule, fit
-        >>> model, data = Forecaster(hidden_size=8, linear=True), WindowDataModule(window=4)
+        >>> model, data = Forecaster(hidden_size=8, linear=True), WindowDataModule()
         >>> run = fit(model, data, max_epochs=2, figures=False, enable_progress_bar=False)
         >>> run.results.half_mse["network"]["test"] < 1e-6
         True
@@ -226,6 +219,7 @@ def fit(
     from sinrnn.data.datamodule import WindowDataModule
     from sinrnn.job import prepare
     from sinrnn.training.forecaster import Forecaster
+    from sinrnn.training.quiet import quietly
     from sinrnn.training.signals import Interrupted
 
     for what, given, cls in (("model", model, Forecaster), ("data", data, WindowDataModule)):
@@ -234,7 +228,7 @@ def fit(
     resumed = resume.folder if isinstance(resume, Run) else Path(resume) if resume else None
     monitor = monitor or Monitor()
     trainer = TRAINER | trainer
-    with _settings(threads):
+    with quietly(threads):
         if seed is not None:
             pl.seed_everything(seed, verbose=False)
             model.net.reset_parameters()
@@ -261,18 +255,3 @@ def fit(
         finally:
             job.leave()
     return Run(job.folder)
-
-
-@contextmanager
-def _settings(threads: int | None) -> Iterator[None]:
-    """Torch's threads as they are asked for, Lightning quiet; both as before in the end."""
-    from sinrnn.training.quiet import quiet
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(before if threads is None else threads)
-    try:
-        with warnings.catch_warnings():
-            quiet()
-            yield
-    finally:
-        torch.set_num_threads(before)

@@ -2,6 +2,10 @@
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
 
 NOISE = [
     ".*does not have many workers.*",  # windows are gathered faster than a worker could send them
@@ -19,3 +23,16 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in NOISE:
         warnings.filterwarnings("ignore", message)
+
+
+@contextmanager
+def quietly(threads: int | None) -> Iterator[None]:
+    """While entered, silence Lightning and give torch these threads; None leaves them alone."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if threads is None else threads)
+    try:
+        with warnings.catch_warnings():
+            quiet()
+            yield
+    finally:
+        torch.set_num_threads(before)
