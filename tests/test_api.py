@@ -110,7 +110,7 @@ from torch import Tensor, nn
 
 import sinrnn
 from sinrnn import Chirp, FileSeries, Forecaster, Generated, MackeyGlass, Predictor, Series, Sine
-from sinrnn import SinRNN, WindowDataModule, Windows, tanh_rnn, trace
+from sinrnn import Run, SinRNN, WindowDataModule, Windows, fit, tanh_rnn, trace
 
 net = SinRNN(input_size=1, hidden_size=8, bptt_steps=3, dtype=torch.float64)
 x: Tensor = torch.zeros(2, 5, 1)
@@ -150,6 +150,10 @@ y = predictor.rollout(x[:, :, 0], steps=5)
 ahead: Tensor = predictor.forecast(every[0], 9).prediction
 predictor = Predictor.load("model.safetensors")
 model = Forecaster.load_from_checkpoint("last.ckpt")
+run: Run = fit(model, data, name="wave", seed=0, max_epochs=2)
+ahead = Run(run.folder).forecast(9, every[0]).prediction
+loss: float = run.results.half_mse["network"]["test"]
+run.figures["rollout"].savefig("rollout.png")
 version: str = sinrnn.__version__
 
 
@@ -164,7 +168,7 @@ own = Own.from_torch(rnn)
 WRONG = """\
 import torch
 import sinrnn
-from sinrnn import SinRNN, Windows, tanh_rnn, trace
+from sinrnn import SinRNN, Windows, fit, tanh_rnn, trace
 
 net = SinRNN(hidden_size="8")
 h: torch.Tensor = net.unroll(torch.zeros(2, 5, 1))
@@ -173,6 +177,7 @@ tanh_rnn(torch.zeros(2, 5, 1), None, net.Wih)
 trace(net, torch.zeros(2, 5, 1), 1.0)
 Windows([1.0, 2.0], window=1)
 sinrnn.Sinus()
+fit(net, None)
 """
 
 
@@ -187,5 +192,5 @@ def test_types_accept_a_users_code_and_refuse_wrong_calls(tmp_path):
     assert "checked 2 source files" in said, said  # it ran to its end
     assert not (wrong := re.findall(r"^good\.py.*", said, re.M)), "\n".join(wrong)
     found = re.findall(r"^wrong\.py:(\d+): error: .*\[(.*)\]$", said, re.M)
-    assert [int(line) for line, _ in found] == list(range(5, 12)), said
+    assert [int(line) for line, _ in found] == [*range(5, 13), 12], said
     assert {kind for _, kind in found} == {"arg-type", "assignment", "call-arg", "attr-defined"}
