@@ -13,6 +13,7 @@ from sinrnn.nn.rnn import SinRNN
 from sinrnn.nn.trace import Trace, trace
 
 if TYPE_CHECKING:
+    from sinrnn.data.arrays import ArraySeries
     from sinrnn.data.datamodule import WindowDataModule
     from sinrnn.data.series import FileSeries, Series
     from sinrnn.data.synthetic import (
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from sinrnn.training.forecaster import Forecaster
 
 __all__ = [
+    "ArraySeries",
     "Chirp",
     "Damped",
     "FileSeries",
@@ -53,6 +55,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "ArraySeries": "data.arrays",
     "Chirp": "data.synthetic",
     "Damped": "data.synthetic",
     "FileSeries": "data.series",

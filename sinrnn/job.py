@@ -17,6 +17,7 @@ from sinrnn.callbacks.final_report import FinalReport
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.callbacks.progress_bar import Progress
 from sinrnn.config.files import check_text
+from sinrnn.data.arrays import ArraySeries
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.series import digest
 from sinrnn.filesystem import refuse_links, write
@@ -35,6 +36,7 @@ RESUME_MAY_CHANGE = (
     "keep",
     "figures",
     "monitor",
+    "data.series.init_args.path",  # the values are compared themselves
     "trainer.gradient_clip",  # what stops an explosion
     "trainer.max_epochs",
     "trainer.max_steps",
@@ -157,7 +159,7 @@ def _rank() -> tuple[str, int]:
 def prepare(
     model: Forecaster,
     data: WindowDataModule,
-    config: str,
+    config: Callable[[Path], str],
     *,
     trainer: dict[str, Any],
     monitor: Monitor,
@@ -172,7 +174,7 @@ def prepare(
     Args:
         model: What is to be trained.
         data: What it learns from.
-        config: The whole configuration, as YAML text.
+        config: Gives the whole configuration of the run in a folder, as YAML text.
         trainer: Arguments of Lightning's Trainer, by name.
         monitor: What shows training in TensorBoard.
         parent: Where the run's folder is made.
@@ -196,7 +198,9 @@ def prepare(
             undo.callback(os.close, lock)
         content = read(checkpoint) if checkpoint is not None else {}
         if checkpoint is not None:
-            _refuse_changes(config, f"{content.get('config', '')}", checkpoint)
+            _refuse_changes(
+                config(checkpoint.parents[1]), f"{content.get('config', '')}", checkpoint
+            )
         data.setup()
         if checkpoint is not None:
             _refuse_other_series(digest(data.values), content.get("series"), checkpoint)
@@ -209,14 +213,17 @@ def prepare(
             if lock >= 0:
                 undo.callback(os.close, lock)
             undo.callback(run_folder.clear, folder, lock)
+        text = config(folder)
         final_report = FinalReport(folder, monitor, keep, figures)
-        job = Job(model, data, trainer, config, final_report, content, command(folder), lock)
+        job = Job(model, data, trainer, text, final_report, content, command(folder), lock)
         model.trainer = job.trainer
         job.trainer.datamodule = data  # type: ignore[attr-defined]
         model.setup("fit")
         if first:
             run_folder.refuse_vanished(folder, lock)
-            write(folder / run_folder.CONFIG, config.encode())
+            write(folder / run_folder.CONFIG, text.encode())
+            if isinstance(data.series, ArraySeries):
+                write(folder / run_folder.SERIES, data.series.npy())
         undo.pop_all()
         return job
 

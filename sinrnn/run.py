@@ -234,12 +234,11 @@ def fit(
             model.net.reset_parameters()
             data.seed = seed
         options = {"name": name, "threads": torch.get_num_threads(), "keep": keep}
-        options |= {"figures": figures, "resume": None}
-        text = describe(model, data, monitor, trainer, seed_everything=data.seed, **options)
+        options |= {"figures": figures, "resume": None, "seed_everything": data.seed}
         job = prepare(
             model,
             data,
-            text,
+            lambda folder: describe(model, data, monitor, trainer, folder, **options),
             trainer=trainer,
             monitor=monitor,
             parent=Path(folder) / run_folder.folder_name(name),

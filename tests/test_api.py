@@ -141,6 +141,7 @@ class Ramp(Generated):
 
 every: list[Series] = [Sine(points=9), Chirp(noise=0.1), MackeyGlass(), Ramp(), FileSeries("a.csv")]
 data = WindowDataModule(every[0], window=4, train=(0.0, 0.5), val=(0.5, 0.7), test=(0.7, 1.0))
+data = WindowDataModule([1.0, 2.0, 3.0], window=1)
 windows: Windows = data.windows["test"]
 x, y = windows[:2]
 model = Forecaster(hidden_size=8, optimizer=torch.optim.Adam, loss="every")

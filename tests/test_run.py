@@ -199,6 +199,22 @@ def test_code_trains_and_is_named_where_it_would_be_needed():
         TrainCLI(["--config", str(run.folder / "config.yaml")])
 
 
+def test_run_on_values_has_them_in_its_folder(tmp_path, monkeypatch):
+    model, values = small()[0], Sine(points=120).values()
+    run = fit(model, WindowDataModule(values.tolist()), seed=3, max_epochs=2, **QUIET)
+    assert bits(run) == bits(fit(*small(), seed=3, max_epochs=2, **QUIET))
+    run.folder.rename(tmp_path / "moved")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    moved = Run("../moved")
+    assert torch.equal(moved.series.values(), values)
+    again = fit(small()[0], WindowDataModule(values), seed=3, max_epochs=4, resume=moved, **QUIET)
+    assert bits(again) == bits(fit(*small(), seed=3, max_epochs=4, **QUIET))
+    values[60] += 1e-9
+    with pytest.raises(ValueError, match=r"the series is another than .* its values differ"):
+        fit(small()[0], WindowDataModule(values), seed=3, max_epochs=5, resume=moved, **QUIET)
+
+
 GIVEN = {"points": 77, "noise": 0.25, "seed": 3}
 SERIES = [
     Sine(divisor=3.0, stop=7.0, **GIVEN),
@@ -214,7 +230,9 @@ SERIES = [
 @pytest.mark.parametrize("made", SERIES, ids=lambda made: type(made).__name__)
 def test_config_of_a_series_makes_it_again(tmp_path, made):
     model, data = small()[0], WindowDataModule(made, window=7, seed=4)
-    text = describe(model, data, Monitor(pictures=False), dict(TRAINER), seed_everything=4)
+    text = describe(
+        model, data, Monitor(pictures=False), dict(TRAINER), tmp_path, seed_everything=4
+    )
     (tmp_path / "again.yaml").write_text(text)
     again = TrainCLI(["--config", "again.yaml"])
     assert type(again.datamodule.series) is type(made)

@@ -167,10 +167,11 @@ class TrainCLI(LightningCLI):
         """
         config = self.config.clone()
         config.resume = None
+        text = self.parser.dump(config, skip_unset=False)
         return prepare(
             self.model,
             self.datamodule,
-            self.parser.dump(config, skip_unset=False),
+            lambda folder: text,
             trainer=dict(self.config_init.trainer),
             monitor=self.config_init.monitor,
             parent=Path("runs") / folder_name(config.name),

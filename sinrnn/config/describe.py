@@ -14,8 +14,10 @@ from torch.optim import lr_scheduler
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.config.files import NOT_STORED
 from sinrnn.data import synthetic
+from sinrnn.data.arrays import ArraySeries
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.series import FileSeries, Series
+from sinrnn.run_folder import SERIES
 from sinrnn.training.forecaster import Forecaster
 
 # What a Trainer gets unless something else is asked for.
@@ -27,6 +29,7 @@ def describe(
     data: WindowDataModule,
     monitor: Monitor,
     trainer: dict[str, Any],
+    folder: Path,
     **options: Any,
 ) -> str:
     """What a run does, as `scripts/train.py --config` reads it.
@@ -39,6 +42,7 @@ def describe(
         data: What it learns from.
         monitor: What shows training in TensorBoard.
         trainer: Arguments of Lightning's Trainer, by name.
+        folder: The run's, where an `ArraySeries` is stored.
         **options: The other options of `scripts/train.py`, by name.
 
     Returns:
@@ -47,7 +51,7 @@ def describe(
     config = options | {
         "trainer": {n: _plain(value) for n, value in (_defaults(Trainer) | trainer).items()},
         "model": _model(model),
-        "data": _data(data),
+        "data": _data(data, folder),
         "monitor": _attributes(monitor),
     }
     text: str = yaml.safe_dump(config, sort_keys=False)
@@ -63,10 +67,10 @@ def _model(model: Forecaster) -> dict[str, Any]:
     return {name: found[name] for name in inspect.signature(Forecaster).parameters}
 
 
-def _data(data: WindowDataModule) -> dict[str, Any]:
+def _data(data: WindowDataModule, folder: Path) -> dict[str, Any]:
     if type(data) is not WindowDataModule:
         return {"class": _not_stored(data)}
-    found = _attributes(data, data.splits) | {"series": _series(data.series)}
+    found = _attributes(data, data.splits) | {"series": _series(data.series, folder)}
     found.pop("seed")  # it is seed_everything
     return found
 
@@ -88,7 +92,9 @@ def _attributes(of: object, more: dict[str, Any] | None = None) -> dict[str, Any
     return {name: _plain(known[name]) for name in names if name in known}
 
 
-def _series(series: Series) -> Any:
+def _series(series: Series, folder: Path) -> Any:
+    if isinstance(series, ArraySeries):
+        series = FileSeries(folder / SERIES)
     name = type(series).__name__
     if type(series) not in (FileSeries, *vars(synthetic).values()):
         return _not_stored(series)

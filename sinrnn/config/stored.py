@@ -12,7 +12,7 @@ from sinrnn.config.messages import one_line
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.filesystem import local
 from sinrnn.forecasting.predictor import Predictor
-from sinrnn.run_folder import CONFIG, MODEL
+from sinrnn.run_folder import CONFIG, MODEL, SERIES
 from sinrnn.training.quiet import quiet
 
 
@@ -52,6 +52,7 @@ def data(
                 f"({code.removeprefix(files.NOT_STORED)}): give a series"
             )
     allowed.restrict(trusted)
+    section = section | {"series": _found(folder, section.get("series"))}
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(WindowDataModule, "data", fail_untyped=False, sub_configs=False)
     try:
@@ -64,6 +65,17 @@ def data(
             f"{predictor.horizon}, {CONFIG} {found.window} and {found.horizon}"
         )
     return found
+
+
+def _found(folder: Path, series: Any) -> Any:
+    """A series as the config has it; the run's own file is that of the folder, wherever it lies."""
+    arguments = series.get("init_args") if isinstance(series, dict) else None
+    own = folder / SERIES
+    if isinstance(arguments, dict) and own.is_file():
+        path = arguments.get("path")
+        if isinstance(path, str) and Path(path).name == SERIES:
+            return series | {"init_args": arguments | {"path": str(own)}}
+    return series
 
 
 def clip(folder: Path, content: dict[str, Any]) -> float | None:

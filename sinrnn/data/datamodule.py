@@ -2,17 +2,24 @@
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from sinrnn.data.arrays import as_series
 from sinrnn.data.samplers import StreamBatchSampler, WindowBatchSampler
 from sinrnn.data.series import Series
 from sinrnn.data.synthetic import Sine
 from sinrnn.data.windows import EVAL_BATCH, Windows, check_steps
+
+if TYPE_CHECKING:
+    Given = Series | ArrayLike | Tensor
+else:
+    Given = Series  # what a config can name
 
 
 class Pair:
@@ -43,7 +50,7 @@ class WindowDataModule(pl.LightningDataModule):
     and no target of one split is an input of another.
 
     Args:
-        series: The series; `Sine` by default.
+        series: The series; in Python also its values, see `ArraySeries`.
         window: Samples that the network reads, T.
         horizon: Steps from a window's end to the value to predict.
         train: Split to learn from, as fractions of the series.
@@ -72,7 +79,7 @@ class WindowDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        series: Series = Sine(),  # noqa: B008, nothing changes it
+        series: Given = Sine(),  # noqa: B008, nothing changes it
         window: int = 4,
         horizon: int = 1,
         train: tuple[float, float] = (0.0, 0.6),
@@ -92,7 +99,7 @@ class WindowDataModule(pl.LightningDataModule):
             raise ValueError(f"batch_size must be at least 1, or 0 for all, got {batch_size}")
         if seed < 0:
             raise ValueError(f"seed must be at least 0, got {seed}")
-        self.series = series
+        self.series = as_series(series)
         self.window, self.horizon = window, horizon
         self.steps, self.num_streams = steps, num_streams
         self.splits = {"train": train, "val": val, "test": test}
