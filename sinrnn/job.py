@@ -25,7 +25,7 @@ from sinrnn.training.checkpoint_io import AtomicCheckpointIO, Content, read
 from sinrnn.training.forecaster import Forecaster
 from sinrnn.training.loggers import begin, loggers
 from sinrnn.training.options import dry_run_optimizer
-from sinrnn.training.signals import Signals
+from sinrnn.training.signals import Interrupted, Signals
 
 # Settings that may change when a run is resumed.
 RESUME_MAY_CHANGE = (
@@ -105,9 +105,18 @@ class Job:
         for logger in self.loggers:
             if isinstance(logger, TensorBoardLogger):
                 begin(logger)
-        with self.signals:
-            self.trainer.fit(self.model, self.data, ckpt_path=self.checkpoint)
+        try:
+            with self.signals:
+                self.trainer.fit(self.model, self.data, ckpt_path=self.checkpoint)
+        except Interrupted:  # in all processes
+            self._tell_folder()
+            raise
+        self._tell_folder()
         return self.final_report.text
+
+    def _tell_folder(self) -> None:
+        """Let every process know the folder, which the first has made."""
+        self.folder = self.trainer.strategy.broadcast(self.folder)
 
     def leave(self) -> None:
         """Let go of the folder, and of the other processes."""

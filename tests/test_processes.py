@@ -92,3 +92,24 @@ def test_two_processes_resume_to_the_same_bits(train, two):
     for name, weight in weights(two[0]).items():
         torch.testing.assert_close(weights(resumed)[name], weight, **BITS)
     assert rows(resumed) == rows(two[0])
+
+
+FITS = """
+from sinrnn import Forecaster, Sine, WindowDataModule, fit
+
+two = {"devices": 2, "strategy": "ddp", "accelerator": "cpu"}
+data = WindowDataModule(Sine(points=100))
+run = fit(Forecaster(hidden_size=5), data, max_epochs=1, figures=False,
+          enable_progress_bar=False, **two)
+print(f"{run.folder}: {run.forecast(2).prediction.tolist()}\\n", end="")
+"""
+
+
+def test_two_processes_of_a_python_program_give_the_same_run(tmp_path):
+    (tmp_path / "fits.py").write_text(FITS)
+    command = [sys.executable, "fits.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=180)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, second = done.stdout.splitlines()
+    assert first == second
+    assert first.startswith("runs/run/version_0: [")

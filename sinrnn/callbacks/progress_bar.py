@@ -4,7 +4,7 @@ import sys
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ProgressBar
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 
 class Progress(ProgressBar):
