@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from sinrnn.evaluation.backtest import BacktestReport
-from sinrnn.evaluation.baselines import skill
+from sinrnn.evaluation.metrics import skill
 from sinrnn.evaluation.results import ROUNDING, Results
 from sinrnn.filesystem import escaped
 

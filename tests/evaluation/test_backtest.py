@@ -1,4 +1,4 @@
-"""Forecasts from many origins by hand, and how often the intervals hold what comes."""
+"""Forecasts from many origins by hand."""
 
 import math
 from types import SimpleNamespace
@@ -14,9 +14,7 @@ from sinrnn.evaluation.backtest import (
     ORIGINS,
     Backtest,
     backtest,
-    conformal,
     evaluate_backtest,
-    phase_drift,
 )
 
 NAN, INF = math.nan, math.inf
@@ -58,9 +56,9 @@ def wrong(*errors):
     return of([[float(v) for v in e] for e in errors], [[0.0] * len(errors[0])] * len(errors))
 
 
-def sine(points, period, error=0.0, late=0.0, amplitude=1.0):
+def sine(points, period, error=0.0):
     """Its frequency is wrong by this part of it."""
-    return amplitude * torch.sin(2 * math.pi * (1 + error) / period * torch.arange(points) - late)
+    return torch.sin(2 * math.pi * (1 + error) / period * torch.arange(points))
 
 
 def seen(*args):
@@ -130,14 +128,6 @@ def test_backtest_refuses_where_too_little_is_left_after_a_window():
     with refuses(ValueError, "a backtest needs at least 2 points after a window, got 1"):
         net = Repeats()
         backtest(net, torch.zeros(40), 0, net.window + 1, 6)
-
-
-def test_conformal_counts_what_is_no_number_as_beyond_everything():
-    errors = torch.arange(20.0)[:, None].repeat(1, 4)
-    for count in (1, 2, 3):
-        errors[:count, count] = math.nan
-    # Nine tenths of the way from the 18th to the 19th: of the third column, that is none.
-    assert_close(conformal(errors), torch.tensor([17.9, 18.9, INF, INF]))
 
 
 # What they are worth
@@ -214,64 +204,6 @@ def test_drift_is_none_where_no_forecast_is_long_enough():
     assert Backtest(torch.arange(2), both, both, both[:, 0]).drift == pytest.approx(0, abs=1e-9)
 
 
-# The phase
-
-
-@pytest.mark.parametrize(("period", "cycles"), [(5, 5), (5, 20), (40, 5), (40, 20), (8, 20.25)])
-@pytest.mark.parametrize("error", [0.001, -0.001, 0.03, -0.03, 0.2, -0.2])
-def test_phase_drift_is_the_error_of_the_frequency(error, period, cycles):
-    points = round(period * cycles)
-    pair = sine(points, period, error, late=0.5), sine(points, period)
-    drift, periods = phase_drift(*(part + 5 for part in pair))  # a truth need not be around 0
-    assert cycles - 2.5 < periods <= cycles
-    assert drift == pytest.approx(error * periods, rel=0.02, abs=1.5e-3)
-
-
-def test_phase_drift_stands_noise_and_another_amplitude():
-    pair = sine(1000, 50, 0.03, amplitude=0.5), sine(1000, 50)
-    drift, periods = phase_drift(*(part + 0.1 * torch.randn(1000) for part in pair))
-    assert drift == pytest.approx(0.03 * periods, abs=0.06)  # four standard deviations
-
-
-@pytest.mark.parametrize(
-    ("points", "period", "found"), [(56, 40, 0), (96, 40, 1), (99, 3, 0), (100, 4, 1)]
-)
-def test_phase_drift_needs_two_periods_of_four_steps(points, period, found):
-    assert (phase_drift(sine(points, period), sine(points, period)) is not None) == found
-
-
-# The intervals
-
-
-@pytest.mark.parametrize(
-    ("count", "coverage", "radius", "squared"),
-    [
-        (8, 0.9, INF, INF),  # the 8.1th of 8
-        (9, 0.9, 9, 81),
-        (10, 0.9, 9.9, 98.1),  # 81 + 0.9 (100 - 81)
-        (18, 0.9, 17.1, 292.5),  # 289 + 0.1 (324 - 289)
-        (19, 0.9, 18, 324),
-        (20, 0.9, 18.9, 357.3),  # 324 + 0.9 (361 - 324)
-        (99, 0.9, 90, 8100),
-        (1, 0.5, 1, 1),
-        (4, 0.5, 2.5, 6.5),  # 4 + 0.5 (9 - 4)
-        (1, 0.6, INF, INF),
-        (3, 0.1, 1, 1),  # the 0.4th: there is none below the first
-    ],
-)
-def test_conformal_rank_by_hand(count, coverage, radius, squared):
-    ranks = torch.arange(1.0, count + 1)
-    errors = torch.stack([ranks[torch.randperm(count)], ranks[torch.randperm(count)] ** 2], 1)
-    expected = torch.tensor([radius, squared], dtype=torch.float64)
-    assert_close(conformal(errors, coverage), expected)
-
-
-def test_conformal_holds_what_it_promises():
-    # Of errors uniform in 0..1 a radius is the share that it holds, with a deviation of 0.04.
-    radius = conformal(torch.rand(50, 40_000))
-    assert radius.mean().item() == pytest.approx(0.9, abs=1e-3)  # the 46th of 50 would hold 0.902
-
-
 # On the test split, with intervals
 
 
@@ -327,23 +259,3 @@ def test_evaluate_backtest_of_too_few_validation_windows_says_so():
 @pytest.mark.parametrize("net", [Repeats(horizon=2), Repeats(window=None)])
 def test_evaluate_backtest_is_none_without_a_closed_loop(net):
     assert evaluate_backtest(net, SimpleNamespace()) is None
-
-
-@pytest.mark.parametrize("cycles", [2.5, 3.5, 5.5, 10.3])
-@pytest.mark.parametrize("late", [0.3, 1.5])
-def test_phase_drift_of_a_broken_number_of_periods(cycles, late):
-    i = torch.arange(round(50 * cycles))
-    truth, made = (torch.sin(2 * math.pi * f * i / 50 + late) for f in (1, 1.03))
-    drift, periods = phase_drift(made, truth)
-    assert drift == pytest.approx(0.03 * periods, rel=0.05)
-
-
-@pytest.mark.parametrize("still", [0.0, 0.1, 5.0])
-def test_phase_drift_of_what_stands_still_is_none(still):
-    assert phase_drift(sine(100, 20), torch.full((100,), still)) is None
-
-
-@pytest.mark.parametrize("points", [1, 3, 7, 72])  # 72 are 1.8 periods
-def test_phase_drift_is_none_below_two_periods(points):
-    wave = torch.sin(2 * math.pi * torch.arange(points) / 40)
-    assert phase_drift(wave, wave) is None

@@ -13,6 +13,7 @@ from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.series import Series
 from sinrnn.data.windows import Windows
 from sinrnn.evaluation import evaluate, figures
+from sinrnn.evaluation.metrics import spectral_radius
 from sinrnn.evaluation.results import History
 from sinrnn.nn.trace import trace
 
@@ -44,54 +45,6 @@ def made(horizon=1, splits=SPLITS):
 
 def same(actual, expected):
     torch.testing.assert_close(actual, expected, **BITS)
-
-
-# The measures
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_saturated_counts_what_is_beyond_099_and_not_099_itself(dtype):
-    h = torch.tensor([[0.99, -0.99, 0.991], [-0.991, 1.0, 0.0], [0.5, -1.0, 0.98]], dtype=dtype)
-    assert evaluate.saturated(h) == 4 / 9
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_spectral_radius_matches_numpy_in_float64(dtype):
-    Whh = torch.nn.Parameter(torch.randn(H, H, dtype=dtype))
-    expected = abs(np.linalg.eigvals(Whh.detach().double().numpy())).max()
-    assert evaluate.spectral_radius(Whh) == pytest.approx(expected, rel=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("Whh", "radius"),
-    [
-        ([[0.0, -0.7], [0.7, 0.0]], 0.7),  # turns: its eigenvalues are imaginary
-        ([[0.5, 0.0], [0.0, -3.0]], 3.0),  # flips: the larger one is negative
-        ([[0.5, 9.0], [0.0, 0.4]], 0.5),  # shears: its norm says nothing
-    ],
-)
-def test_spectral_radius_of_what_is_known(Whh, radius):
-    assert evaluate.spectral_radius(torch.tensor(Whh)) == pytest.approx(radius, rel=1e-12)
-
-
-@pytest.mark.parametrize("horizon", [1, 3])
-@pytest.mark.parametrize(("size", "dtype"), [(1, torch.float64), (1e-30, torch.float32)])
-def test_lag_is_that_of_the_sample_that_is_predicted(horizon, size, dtype):
-    windows = Windows((size * torch.randn(40)).to(dtype), 5, horizon)
-    x, y = windows[:]
-    noise = (size * 1e-3 * torch.randn(len(x))).to(dtype)
-    found = [evaluate.lag(windows, x[:, -1 - before, 0] + noise) for before in range(5)]
-    assert found == [horizon + before for before in range(5)]
-    assert evaluate.lag(windows, y[:, 0] + noise) == 0
-
-
-def test_lag_is_never_shorter_than_the_horizon():
-    # A ramp, predicted 1, 2, ... steps late: nearest are the target, or the last value read.
-    windows = Windows(torch.arange(40.0), 5, 3)
-    found = [evaluate.lag(windows, windows.targets - late) for late in (1, 2, 3, 4)]
-    assert found == [0, 3, 3, 4]
-    # Where all fit equally well, nothing is late.
-    assert evaluate.lag(Windows(torch.ones(20), 4, 2), torch.ones(15)) == 0
 
 
 # A part of the data, and all of it
@@ -163,7 +116,7 @@ def test_examine_measures_the_losses_and_the_network():
     h = net.net.unroll(data.windows["val"][:][0])[0][:, -1]
     assert 0 < results.saturated < 1
     assert results.saturated == (h.abs() > 0.99).sum() / h.numel()
-    assert results.spectral_radius == evaluate.spectral_radius(net.net.Whh)
+    assert results.spectral_radius == spectral_radius(net.net.Whh)
     same(vars(results.trace), vars(trace(net.net, *data.windows["train"][:])))
     predicted["val"] = data.windows["val"][:][0][:, -2, 0]
     assert evaluate.evaluate(net, data, predicted).lag == 4
@@ -299,9 +252,3 @@ def test_other_pictures_show_the_results():
         "bptt_steps in training: 3"
     ]
     assert found["rollout"]().axes[0].get_title().startswith(f"{len(results.rollout.truth)} steps")
-
-
-def test_spectral_radius_of_what_is_not_finite_is_nan():
-    Whh = torch.eye(H)
-    Whh[0, 1] = np.nan
-    assert np.isnan(evaluate.spectral_radius(Whh))  # LAPACK would end the process
