@@ -5,11 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from cases import BITS, assert_close, predictor, refuses
+from cases import assert_close, predictor, refuses
+from ramp import Given, data, same
 
 from sinrnn import SinRNN
-from sinrnn.data.datamodule import WindowDataModule
-from sinrnn.data.series import Series
 from sinrnn.evaluation.backtest import (
     ORIGINS,
     Backtest,
@@ -31,17 +30,11 @@ class Repeats:
         return x[:, -1:].expand(-1, steps)
 
 
-class Known(Series):
+class Known(Given):
     """These points, and 10 less of each is what they are without their noise."""
 
-    def __init__(self, points):
-        self.points = points
-
-    def values(self):
-        return self.points
-
     def noise_free(self, points):
-        return self.points[:points] - 10
+        return self.given[:points] - 10
 
 
 def of(prediction, truth, last=None):
@@ -95,9 +88,9 @@ def test_origins_spread_over_the_stretch_and_never_leave_it(first, last, steps, 
     assert found.origins[0] == max(first, 2)
     assert found.origins[-1] + K == last
     at = found.origins[:, None].double()
-    torch.testing.assert_close(read, at + torch.tensor([-2.0, -1.0]), **BITS)
-    torch.testing.assert_close(found.truth, at + torch.arange(K), **BITS)
-    torch.testing.assert_close(found.last, at[:, 0] - 1, **BITS)
+    same(read, at + torch.tensor([-2.0, -1.0]))
+    same(found.truth, at + torch.arange(K))
+    same(found.last, at[:, 0] - 1)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -118,16 +111,10 @@ def test_backtest_refuses_a_network_without_a_window():
         backtest(predictor(SinRNN()), torch.zeros(40), 20, 40, 6)
 
 
-@pytest.mark.parametrize(("points", "steps"), [(1, 6), (0, 6)])
-def test_backtest_refuses_a_short_stretch(points, steps):
+@pytest.mark.parametrize(("first", "last", "points"), [(20, 21, 1), (20, 20, 0), (0, 3, 1)])
+def test_backtest_refuses_where_too_little_is_left_after_a_window(first, last, points):
     with refuses(ValueError, f"a backtest needs at least 2 points after a window, got {points}"):
-        backtest(Repeats(), torch.zeros(40), 20, 20 + points, steps)
-
-
-def test_backtest_refuses_where_too_little_is_left_after_a_window():
-    with refuses(ValueError, "a backtest needs at least 2 points after a window, got 1"):
-        net = Repeats()
-        backtest(net, torch.zeros(40), 0, net.window + 1, 6)
+        backtest(Repeats(), torch.zeros(40), first, last, 6)
 
 
 # What they are worth
@@ -165,13 +152,10 @@ def test_amplitude_is_the_median_over_the_last_halves():
     parts = ([9.0, 0.0, 0.5, -0.5], [0.0, 0.0, 3.0, -3.0], [0.0, 0.0, 12.0, 8.0])
     assert of(list(parts), truth).amplitude == 2.0  # of 0.5, 3 and 2
     assert of(list(parts[:2]), truth[:2]).amplitude == 1.75
-
-
-def test_amplitude_leaves_out_where_nothing_moves():
+    # Where nothing moves, there is none.
     still, moving = [1.0, 2.0, 3.0, 3.0], [0.0, 0.0, 1.0, -1.0]
-    made = [0.0, 0.0, 0.5, -0.5]
-    assert of([made, made], [still, moving]).amplitude == 0.5
-    assert math.isnan(of([made], [still]).amplitude)
+    assert of([parts[0], parts[0]], [still, moving]).amplitude == 0.5
+    assert math.isnan(of([parts[0]], [still]).amplitude)
 
 
 @pytest.mark.parametrize(
@@ -188,20 +172,15 @@ def test_diverged_by_hand(ends, share):
     assert found.diverged(2.0) == share
 
 
-def test_drift_is_the_median_of_the_sizes():
-    errors = (0.05, -0.03, 0.01)
-    made = torch.stack([sine(400, 20, error) for error in errors])
-    truth = sine(400, 20).expand(3, -1)
-    assert Backtest(torch.arange(3), made, truth, truth[:, 0]).drift == pytest.approx(
-        0.03, rel=0.02
-    )
+def test_drift_is_the_median_of_the_sizes_of_forecasts_that_are_long_enough():
+    def drift(made, truth):
+        return Backtest(torch.arange(len(made)), made, truth, truth[:, 0]).drift
 
-
-def test_drift_is_none_where_no_forecast_is_long_enough():
-    short, long = sine(56, 40), sine(56, 10)
-    both = torch.stack([short, long])
-    assert Backtest(torch.arange(1), short[None], short[None], short[:1]).drift is None
-    assert Backtest(torch.arange(2), both, both, both[:, 0]).drift == pytest.approx(0, abs=1e-9)
+    made = torch.stack([sine(400, 20, error) for error in (0.05, -0.03, 0.01)])
+    assert drift(made, sine(400, 20).expand(3, -1)) == pytest.approx(0.03, rel=0.02)
+    both = torch.stack([sine(56, 40), sine(56, 10)])  # the first is too short
+    assert drift(both[:1], both[:1]) is None
+    assert drift(both, both) == pytest.approx(0, abs=1e-9)
 
 
 # On the test split, with intervals
@@ -209,9 +188,7 @@ def test_drift_is_none_where_no_forecast_is_long_enough():
 
 def module(points, **splits):
     splits = {"train": (0.0, 0.5), "val": (0.5, 0.75), "test": (0.75, 1.0)} | splits
-    data = WindowDataModule(Known(points), window=2, **splits)
-    data.setup()
-    return data
+    return data(Known(points), window=2, **splits)
 
 
 def steps_and_a_jump():
@@ -229,20 +206,15 @@ def test_evaluate_backtest_by_hand():
     assert_close(found.coverage, 1 - torch.tensor([1.0, 2.0, 3.0]) / 18)
     assert found.test.origins.tolist() == list(range(60, 78))
     at = found.test.origins[:, None]
-    torch.testing.assert_close(found.test.truth, values[at + torch.arange(3)] - 10, **BITS)
-    torch.testing.assert_close(found.test.prediction, values[at - 1].expand(-1, 3), **BITS)
-    torch.testing.assert_close(found.test.last, values[at[:, 0] - 1], **BITS)
+    same(found.test.truth, values[at + torch.arange(3)] - 10)
+    same(found.test.prediction, values[at - 1].expand(-1, 3))
+    same(found.test.last, values[at[:, 0] - 1])
     assert found.spread == 1.0
     assert found.tolerance == 0.4
 
 
 @pytest.mark.parametrize(
-    ("splits", "steps"),
-    [
-        ({}, 10),
-        ({"test": (0.75, 0.875)}, 5),
-        ({"val": (0.5, 0.625)}, 5),
-    ],
+    ("splits", "steps"), [({}, 10), ({"test": (0.75, 0.875)}, 5), ({"val": (0.5, 0.625)}, 5)]
 )
 def test_evaluate_backtest_forecasts_half_of_the_shorter_split(splits, steps):
     found = evaluate_backtest(Repeats(), module(steps_and_a_jump(), **splits))
