@@ -14,15 +14,9 @@ from sinrnn.callbacks import tensorboard
 from sinrnn.callbacks._time_budget import TimeBudget
 from sinrnn.data.datamodule import WindowDataModule, windows_of
 from sinrnn.evaluation import baselines
-from sinrnn.evaluation.evaluate import (
-    evaluate,
-    excerpt,
-    predictions,
-    saturated,
-    spectral_radius,
-    subsample,
-)
+from sinrnn.evaluation.evaluate import evaluate, excerpt, predictions, subsample
 from sinrnn.evaluation.figures import pictures
+from sinrnn.evaluation.metrics import saturated, skill, spectral_radius
 from sinrnn.evaluation.plots import png
 from sinrnn.evaluation.results import ROUNDING, Results
 from sinrnn.filesystem import shown
@@ -184,8 +178,8 @@ class Monitor(pl.Callback):
         for name, rival in self.baseline_losses.items():
             writer.add_scalar(f"baseline/{name}", rival, step)
             if rival > self.rounding:
-                skill = baselines.skill(losses["half_mse/val"], rival)
-                writer.add_scalar(f"skill/{name}", skill, step)
+                value = skill(losses["half_mse/val"], rival)
+                writer.add_scalar(f"skill/{name}", value, step)
                 losses[f"half_mse/{name}"] = rival
         for name, loss in losses.items():
             if loss > 0:

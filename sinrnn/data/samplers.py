@@ -96,8 +96,8 @@ class StreamBatchSampler(Order):
 
     def __init__(self, count: int, window: int, num_streams: int) -> None:
         points = count + window - 1
-        self.window, self.num_streams = window, max(num_streams, 1)
-        self.length = points // self.num_streams
+        self.window, self.num_streams = window, num_streams
+        self.length = points // num_streams
         if len(self) == 0:
             raise ValueError(
                 f"num_streams must be at most {points // window} for windows of {window}, "

@@ -42,14 +42,7 @@ class Series(ABC):
         """Raise where the values that were given may no longer be there; called while training."""
 
     def noise_free(self, points: int) -> Tensor:
-        """What `continued` gives, without the noise where that is known.
-
-        Args:
-            points: Samples asked for.
-
-        Returns:
-            The samples, (points,), or as many as there are.
-        """
+        """What `continued` gives, (points,) or less, without the noise where that is known."""
         return self.continued(points)
 
 

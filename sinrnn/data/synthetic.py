@@ -54,26 +54,12 @@ class Generated(Series):
         return self.continued(self.points)
 
     def continued(self, points: int) -> Tensor:
-        """The first `points` samples of the endless series.
-
-        Args:
-            points: Samples asked for.
-
-        Returns:
-            As many samples, float64, (points,).
-        """
+        """The first `points` samples of the endless series, float64, (points,)."""
         normal = np.random.default_rng(self.seed).standard_normal(points)
         return self.noise_free(points) + self.noise * torch.from_numpy(normal)
 
     def noise_free(self, points: int) -> Tensor:
-        """The same without noise.
-
-        Args:
-            points: Samples asked for.
-
-        Returns:
-            As many samples, float64, (points,).
-        """
+        """The same without noise, float64, (points,)."""
         return self._formula(torch.arange(points, dtype=torch.float64))
 
 

@@ -109,11 +109,7 @@ def _no_check() -> None:
 
 
 def check_steps(window: int, horizon: int, steps: int) -> None:
-    """Refuse numbers of steps that are below 1.
-
-    Raises:
-        ValueError: One is.
-    """
+    """Refuse, with a ValueError, numbers of steps that are below 1."""
     for name, value in {"window": window, "horizon": horizon, "steps": steps}.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1 step, got {value}")

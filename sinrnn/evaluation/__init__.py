@@ -1,6 +1,7 @@
 """What a network is worth on its data, as numbers, text and pictures.
 
 - `sinrnn.evaluation.evaluate`: everything that is measured of a network;
+- `sinrnn.evaluation.metrics`: skill, intervals, phase drift, saturation, spectral radius, lag;
 - `sinrnn.evaluation.baselines`: what a forecast must beat;
 - `sinrnn.evaluation.backtest`: forecasts from many origins, and their intervals;
 - `sinrnn.evaluation.results`: losses, curves and a rollout;

@@ -1,4 +1,4 @@
-"""What a forecast must beat, and how much it beats it by.
+"""What a forecast must beat.
 
 Each baseline sees the same windows (N, T) as the network and predicts the value `horizon` steps
 after their end, (N,).
@@ -12,16 +12,6 @@ from torch import Tensor
 from sinrnn.data.windows import GATHERED
 
 Baseline = Callable[[Tensor], Tensor]
-
-
-def skill(mse: float, mse_baseline: float) -> float:
-    """1 - mse / mse_baseline: 1 is perfect, 0 as good as the baseline, below 0 worse.
-
-    Any pair of losses that share a factor will do, half_mse too.
-    """
-    if mse_baseline == 0:
-        return 0.0 if mse == 0 else -float("inf")
-    return 1 - mse / mse_baseline
 
 
 def persistence(windows: Tensor) -> Tensor:

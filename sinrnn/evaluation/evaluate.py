@@ -9,6 +9,7 @@ from torch import Tensor
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.windows import Batch, Windows, predict
 from sinrnn.evaluation import results
+from sinrnn.evaluation.metrics import lag, saturated, spectral_radius
 from sinrnn.evaluation.results import History, Results, Rollout
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.nn.trace import trace
@@ -77,34 +78,6 @@ def subsample(windows: Windows, predictor: Predictor, most: int = LOOKED_AT) -> 
     most = min(most, max(STATES // (windows.window * net.hidden_size), 1))
     z, target = predictor.encode(*windows.sample(most))
     return z.to(net.Wih), target.to(net.Wih)
-
-
-def saturated(h: Tensor) -> float:
-    """Share of the states h, of any shape, with |h| > 0.99."""
-    return float((h.abs() > 0.99).double().mean())
-
-
-def spectral_radius(Whh: Tensor) -> float:
-    """The largest absolute value of an eigenvalue of Whh (H, H); nan where it is not finite."""
-    if not Whh.isfinite().all():  # LAPACK may end the process
-        return float("nan")
-    return float(torch.linalg.eigvals(Whh.detach().double()).abs().max())
-
-
-def lag(windows: Windows, predicted: Tensor) -> int:
-    """Steps by which predictions (N,) are late, up to the first sample of the windows.
-
-    It is the one for which they fit the series clearly best: 0 for its target, `horizon` for the
-    last value that was read.
-    """
-    values, made = windows.values.double(), predicted.double()
-    read = range(windows.horizon, windows.horizon + windows.window)
-    errors = {
-        late: (made - values[len(values) - len(made) - late : len(values) - late]).square().mean()
-        for late in (0, *read)
-    }
-    found: int = min(errors, key=lambda late: float(errors[late]))
-    return found if errors[found] < 0.8 * errors[0] else 0
 
 
 def excerpt(data: WindowDataModule, most: int) -> WindowDataModule:

@@ -73,14 +73,14 @@ def pictures(
 
 
 def _samples(
-    data: WindowDataModule, predicted: dict[str, Tensor], count: int = 4
+    data: WindowDataModule, predicted: dict[str, Tensor]
 ) -> dict[str, list[tuple[int, Tensor, float, float]]]:
-    """A few windows of both splits: index of the first sample, window, target, prediction."""
+    """At most 4 windows of both splits: index of the first sample, window, target, prediction."""
     samples = {}
     for name in ("train", "val"):
         windows = data.windows[name]
         # Golden-section places: spread, but never in step with a period of the series.
-        parts = torch.arange(min(count, len(windows)), dtype=torch.float64)
+        parts = torch.arange(min(4, len(windows)), dtype=torch.float64)
         places = ((parts + 0.5) * (5**0.5 - 1) / 2) % 1
         chosen = (places.sort().values * len(windows)).long()
         x, y = windows[chosen]

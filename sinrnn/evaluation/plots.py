@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sinrnn.nn.trace import Trace
 
 TRUTH, NETWORK, SECOND, GREY = "#222222", "#d1495b", "#2e86ab", "#8d99ae"
+DASHED: dict[str, Any] = {"color": TRUTH, "ls": "--", "lw": 1}
 
 
 def _figure(rows: int, columns: int, height: float, **kwargs: Any) -> tuple[Figure, Any]:
@@ -191,9 +192,7 @@ def gradient_flow(trace: "Trace", bptt_steps: int | None = None) -> Figure:
     cosines = [trace.cosine(int(k)) for k in depths]
     right.plot(depths, cosines, "o-", color=SECOND, ms=4)
     if bptt_steps is not None and bptt_steps <= len(steps):
-        right.axvline(
-            bptt_steps, color=TRUTH, lw=1, ls="--", label=f"bptt_steps in training: {bptt_steps}"
-        )
+        right.axvline(bptt_steps, **DASHED, label=f"bptt_steps in training: {bptt_steps}")
         right.legend(fontsize=9)
     right.set_ylim(np.nanmin([0, *cosines]) - 0.05, 1.05)
     right.set_xlabel("bptt_steps k, steps that the gradient reaches back")
@@ -204,11 +203,7 @@ def gradient_flow(trace: "Trace", bptt_steps: int | None = None) -> Figure:
 
 
 def rollout(closed: "Rollout") -> Figure:
-    """A rollout over the truth, and the size of its error below.
-
-    Args:
-        closed: What was rolled out.
-    """
+    """A rollout over the truth, and the size of its error below."""
     steps = closed.start + np.arange(len(closed.truth))
     labels = ("truth", "closed loop: own predictions fed back")
     figure, above, below = _truth_and_prediction(
@@ -230,19 +225,13 @@ def rollout(closed: "Rollout") -> Figure:
 
 
 def backtest(backtest_report: "BacktestReport") -> Figure:
-    """How forecasts of the test split get worse with the horizon, and what their intervals hold.
-
-    Args:
-        backtest_report: Forecasts from many origins.
-    """
+    """How forecasts of the test split get worse with the horizon, and what their intervals hold."""
     figure, (left, right) = _figure(1, 2, 3.8)
     test = backtest_report.test
     ahead = np.arange(1, len(test.rmse) + 1)
     left.plot(ahead, test.persistence.numpy(), color=GREY, label="persistence")
     left.plot(ahead, test.rmse.numpy(), color=NETWORK, label="network")
-    left.axhline(
-        backtest_report.spread, ls="--", color=TRUTH, lw=1, label="deviation of the training split"
-    )
+    left.axhline(backtest_report.spread, **DASHED, label="deviation of the training split")
     # A loop that explodes leaves the picture.
     high = max(test.persistence.max().item(), backtest_report.spread, 1e-12)
     if 0 < test.rmse.min() < high / 100:
@@ -252,7 +241,7 @@ def backtest(backtest_report: "BacktestReport") -> Figure:
         left.set_ylim(0, 1.4 * high)
     _name(left, "steps ahead", "RMSE", f"{len(test.origins)} forecasts of the test split")
     right.plot(ahead, 100 * backtest_report.coverage.numpy(), color=SECOND, label="held")
-    right.axhline(90, ls="--", color=TRUTH, lw=1, label="asked")
+    right.axhline(90, **DASHED, label="asked")
     right.set_ylim(0, 109)
     title = "intervals, from the errors on the validation split"
     _name(right, "steps ahead", "samples within their interval, %", title, loc="lower left")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from sinrnn.evaluation.backtest import BacktestReport
-from sinrnn.evaluation.baselines import skill
+from sinrnn.evaluation.metrics import skill
 from sinrnn.evaluation.results import ROUNDING, Results
 from sinrnn.filesystem import escaped
 
@@ -99,6 +99,10 @@ def closing(results: Results, problems: Sequence[str] = ()) -> str:
     facts |= {name: escaped(where) for name, where in results.where.items()}
     width = max(map(len, facts))
     lines += [f"{name.ljust(width)}  {fact}" for name, fact in facts.items()]
-    if problems:
-        lines += ["", "What is wrong, and what to try:", *(f"- {problem}" for problem in problems)]
-    return "\n".join(lines)
+    return "\n".join(lines + advice(problems))
+
+
+def advice(problems: Sequence[str]) -> list[str]:
+    """What is wrong and what to try, as lines; none where nothing is wrong."""
+    found = [f"- {problem}" for problem in problems]
+    return ["", "What is wrong, and what to try:", *found] if found else []

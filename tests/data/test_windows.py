@@ -1,6 +1,7 @@
 """Windows by hand, the order of batches, and splits that share nothing."""
 
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -13,8 +14,6 @@ from sinrnn.data.samplers import StreamBatchSampler, WindowBatchSampler
 from sinrnn.data.synthetic import Sine
 from sinrnn.data.windows import Windows
 
-NOTEBOOK = {"train": [0, 0.25], "val": [0.375, 0.625], "test": [0.75, 1]}
-
 
 def order(seed, epoch, count=50, batch_size=8):
     made = WindowBatchSampler(count, batch_size, seed)
@@ -26,15 +25,17 @@ def order(seed, epoch, count=50, batch_size=8):
 
 
 @pytest.mark.parametrize(("window", "size"), [(3, 7), (8, 4), (50, 1)])
-def test_long_windows_are_gathered_few_at_a_time(monkeypatch, window, size):
+def test_iteration_gives_every_window_in_order_of_time_and_few_long_ones_at_once(
+    monkeypatch, window, size
+):
     monkeypatch.setattr(windows, "GATHERED", 32)
     monkeypatch.setattr(windows, "EVAL_BATCH", 7)
-    found = Windows(torch.arange(60.0), window)
+    found = Windows(Ramp(60).values(), window)
     parts = list(found)
     assert [len(x) for x, _ in parts[:-1]] == [size] * (len(parts) - 1)
     assert len(parts[-1][0]) <= size
-    same(torch.cat([x for x, _ in parts]), found[:][0])
-    same(torch.cat([y for _, y in parts]), found[:][1])
+    same(torch.cat([x[:, 0, 0] for x, _ in parts]), torch.arange(60.0 - window))
+    same(torch.cat([y[:, 0] for _, y in parts]), torch.arange(window, 60.0))
     assert len(found.sample(20)[0]) == min(20, 32 // window or 1)
 
 
@@ -71,26 +72,15 @@ def test_batch_by_indices_is_its_windows_one_by_one():
     same(windows[index], tuple(torch.cat(parts) for parts in zip(*one_by_one, strict=True)))
 
 
-def test_iteration_gives_every_window_in_order_of_time(monkeypatch):
-    monkeypatch.setattr("sinrnn.data.windows.EVAL_BATCH", 3)
-    batches = list(Windows(Ramp(11).values(), 4))
-    assert [len(x) for x, _ in batches] == [3, 3, 1]
-    same(torch.cat([x[:, 0, 0] for x, _ in batches]), torch.arange(7.0))
-    same(torch.cat([y[:, 0] for _, y in batches]), torch.arange(4.0, 11.0))
-
-
-@pytest.mark.parametrize(("count", "most"), [(9, 5), (100, 7), (10, 10), (11, 10), (5000, 2)])
+@pytest.mark.parametrize(
+    ("count", "most"), [(9, 5), (100, 7), (10, 10), (11, 10), (5000, 2), (6, 100)]
+)
 def test_sample_is_evenly_spread_from_first_to_last(count, most):
     x, y = Windows(Ramp(count + 2).values(), 2).sample(most)
     first = x[:, 0, 0]
-    assert (len(first), first[0], first[-1]) == (most, 0, count - 1)
+    assert (len(first), first[0], first[-1]) == (min(count, most), 0, count - 1)
     assert first.diff().max() - first.diff().min() <= 1
     same(y[:, 0], first + 2)
-
-
-def test_sample_of_fewer_windows_than_asked_for_is_all_of_them():
-    windows = Windows(Ramp(8).values(), 2)
-    same(windows.sample(100), windows[:])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -133,32 +123,19 @@ def test_order_follows_the_epoch_set_after_the_iterator_was_made():
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
-@pytest.mark.parametrize(
-    ("count", "batch_size", "sizes"), [(10, 4, [4, 4, 2]), (8, 4, [4, 4]), (3, 9, [3])]
-)
-def test_order_has_every_index_once(count, batch_size, sizes, shuffle):
-    made = WindowBatchSampler(count, batch_size, 1, shuffle)
-    batches = list(made)
-    assert [len(batch) for batch in batches] == sizes
-    assert len(made) == len(sizes)
-    assert sorted(torch.cat(batches).tolist()) == list(range(count))
-
-
-@pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize("batch_size", [4, 5, 7, 40, 100])
-@pytest.mark.parametrize("count", [39, 40, 41])
-def test_order_of_several_groups_has_every_index_once_in_full_batches(
-    count, batch_size, shuffle, monkeypatch
-):
+@pytest.mark.parametrize("count", [8, 10, 39, 40, 41])  # of one group, and of several
+def test_order_has_every_index_once_in_full_batches(count, batch_size, shuffle, monkeypatch):
     monkeypatch.setattr("sinrnn.data.samplers.GROUP", 10)
     made = WindowBatchSampler(count, batch_size, 1, shuffle)
+    made.set_epoch(3)
     batches = list(made)
     sizes = [batch_size] * (count // batch_size) + [count % batch_size]
     assert [len(batch) for batch in batches] == [size for size in sizes if size]
     assert len(made) == len(batches)
     indices = torch.cat(batches).tolist()
     assert sorted(indices) == list(range(count))
-    assert (indices == sorted(indices)) is not shuffle
+    assert (indices == sorted(indices)) is not shuffle  # unshuffled, it is that of time
 
 
 def test_order_groups_are_shuffled_and_reach_over_the_whole_series(monkeypatch):
@@ -173,32 +150,18 @@ def test_order_groups_are_shuffled_and_reach_over_the_whole_series(monkeypatch):
     assert len({tuple(order(*key, 40)) for key in [(3, 5), (3, 6), (4, 5), (5, 3)]}) == 4
 
 
-def test_order_unshuffled_is_that_of_time_in_every_epoch():
-    made = WindowBatchSampler(10, 4, 1, shuffle=False)
-    made.set_epoch(3)
-    same(torch.cat(list(made)), torch.arange(10))
-
-
 # Splits of a series
 
 
 def test_notebook_splits_hold_246_windows_each():
-    found = data(Ramp(1000), window=4, **NOTEBOOK)
-    # 250 points each: 0..249, 375..624, 750..999. Four are read before the first target, so
-    # 250 - 4 = 246 windows, and the targets are 4..249, 379..624, 754..999.
-    targets = {name: windows.targets for name, windows in found.windows.items()}
-    assert {name: len(y) for name, y in targets.items()} == {"train": 246, "val": 246, "test": 246}
-    assert {name: (y[0].item(), y[-1].item()) for name, y in targets.items()} == {
-        "train": (4, 249),
-        "val": (379, 624),
-        "test": (754, 999),
-    }
-
-
-def test_windows_of_a_sine_are_its_samples():
     sine = Sine(1000)
-    found = data(sine, window=4, **NOTEBOOK)
-    same(found.windows["val"].targets, sine.values()[379:625])
+    found = data(sine, window=4, train=[0, 0.25], val=[0.375, 0.625], test=[0.75, 1])
+    # 250 points each: 0..249, 375..624, 750..999. Four are read before the first target, so
+    # 250 - 4 = 246 windows.
+    targets = {"train": slice(4, 250), "val": slice(379, 625), "test": slice(754, 1000)}
+    for name, places in targets.items():
+        assert len(found.windows[name]) == 246
+        same(found.windows[name].targets, sine.values()[places])
     same(found.windows["test"][:1][0][0, :, 0], sine.values()[750:754])
 
 
@@ -226,6 +189,10 @@ def test_splits_share_no_point_and_no_window_leaves_its_split(splits, points, ho
     assert len(seen) == len(set(seen))
 
 
+EDGES = "must be [a, b] with 0 <= a < b <= 1, got"
+OVERLAP = "must start at or after the end of"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -233,15 +200,12 @@ def test_splits_share_no_point_and_no_window_leaves_its_split(splits, points, ho
         ({"horizon": 0}, "horizon must be at least 1 step, got 0"),
         ({"batch_size": -1}, "batch_size must be at least 1, or 0 for all, got -1"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
-        ({"val": [0.5, 0.8]}, "val [0.5, 0.8] must start at or after the end of train, 0.6"),
-        (
-            {"train": [0.5, 0.8], "val": [0, 0.5]},
-            "val [0, 0.5] must start at or after the end of train, 0.8",
-        ),
-        ({"test": [0.8, 1.2]}, "test must be [a, b] with 0 <= a < b <= 1, got [0.8, 1.2]"),
-        ({"train": [-0.1, 0.6]}, "train must be [a, b] with 0 <= a < b <= 1, got [-0.1, 0.6]"),
-        ({"val": [0.7, 0.7]}, "val must be [a, b] with 0 <= a < b <= 1, got [0.7, 0.7]"),
-        ({"val": [0.8, 0.6]}, "val must be [a, b] with 0 <= a < b <= 1, got [0.8, 0.6]"),
+        ({"val": [0.5, 0.8]}, f"val [0.5, 0.8] {OVERLAP} train, 0.6"),
+        ({"train": [0.5, 0.8], "val": [0, 0.5]}, f"val [0, 0.5] {OVERLAP} train, 0.8"),
+        ({"test": [0.8, 1.2]}, f"test {EDGES} [0.8, 1.2]"),
+        ({"train": [-0.1, 0.6]}, f"train {EDGES} [-0.1, 0.6]"),
+        ({"val": [0.7, 0.7]}, f"val {EDGES} [0.7, 0.7]"),
+        ({"val": [0.8, 0.6]}, f"val {EDGES} [0.8, 0.6]"),
     ],
 )
 def test_data_refuses_options_that_make_no_sense(options, message):
@@ -250,18 +214,12 @@ def test_data_refuses_options_that_make_no_sense(options, message):
 
 
 @pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("train [0.0, 0.1]", {"train": (0.0, 0.1)}),
-        ("val [0.6, 0.7]", {"val": (0.6, 0.7)}),
-        ("test [0.9, 1.0]", {"test": (0.9, 1.0)}),
-    ],
+    ("name", "edges"), [("train", (0.0, 0.1)), ("val", (0.6, 0.7)), ("test", (0.9, 1.0))]
 )
-def test_data_names_the_span_that_is_too_short(name, options):
-    split, _, edges = name.partition(" ")
-    message = f"the {split} split {edges}: window 9 and horizon 2 need 11 points, got 10"
+def test_data_names_the_split_that_is_too_short(name, edges):
+    message = f"the {name} split {[*edges]}: window 9 and horizon 2 need 11 points, got 10"
     with refuses(ValueError, message):
-        data(Ramp(100), window=9, horizon=2, **options)
+        data(Ramp(100), window=9, horizon=2, **{name: edges})
 
 
 # Loaders
@@ -284,17 +242,18 @@ def test_training_loader_gives_each_epoch_its_own_order():
     assert not torch.equal(*epochs)
 
 
-@pytest.mark.parametrize("batch_size", [0, 56, 1000])
-def test_training_loader_with_room_for_all_gives_one_batch_in_order_of_time(batch_size):
-    found = data(Ramp(100), batch_size=batch_size)
-    ((x, y),) = found.train_dataloader()
-    same((x, y), found.windows["train"][:])
-    same(y[:, 0], torch.arange(4.0, 60.0))
-
-
-def test_training_loader_unshuffled_keeps_the_order_of_time():
-    loader = data(Ramp(100), batch_size=16, shuffle=False).train_dataloader()
-    same(torch.cat([y for _, y in loader])[:, 0], torch.arange(4.0, 60.0))
+@pytest.mark.parametrize(
+    ("batch_size", "shuffle", "batches"),
+    [(0, True, 1), (56, True, 1), (1000, True, 1), (16, False, 4)],
+)
+def test_training_loader_keeps_the_order_of_time_unshuffled_or_with_room_for_all(
+    batch_size, shuffle, batches
+):
+    found = data(Ramp(100), batch_size=batch_size, shuffle=shuffle)
+    x, y = zip(*found.train_dataloader(), strict=True)
+    assert len(x) == batches
+    same((torch.cat(x), torch.cat(y)), found.windows["train"][:])
+    same(torch.cat(y)[:, 0], torch.arange(4.0, 60.0))
 
 
 # Within an epoch
@@ -316,11 +275,9 @@ def test_training_loader_goes_on_within_an_epoch_alone(options, started, process
     made = data(Sine(200), **options)
     whole = [[*map(tuple, made.train_dataloader())] for _ in range(2)]
     same(*whole)
-    epochs = SimpleNamespace(total=SimpleNamespace(started=started, processed=processed))
-    batches = SimpleNamespace(current=SimpleNamespace(processed=4))
-    loop = SimpleNamespace(
-        epoch_progress=epochs, epoch_loop=SimpleNamespace(batch_progress=batches)
-    )
+    loop = Mock()
+    loop.epoch_progress.total = SimpleNamespace(started=started, processed=processed)
+    loop.epoch_loop.batch_progress.current.processed = 4
     made.trainer = SimpleNamespace(fit_loop=loop, global_rank=0, world_size=1)
     loader = made.train_dataloader()
     assert len(loader) == len(whole[0]) > 4

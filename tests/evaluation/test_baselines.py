@@ -1,6 +1,4 @@
-"""The skill and each baseline by hand, against NumPy, and the notebook's figures."""
-
-import math
+"""Each baseline by hand, against NumPy, and the notebook's figures."""
 
 import numpy as np
 import pytest
@@ -15,7 +13,6 @@ from sinrnn.evaluation.baselines import (
     baselines,
     linear_extrapolation,
     persistence,
-    skill,
 )
 from sinrnn.nn.functional import half_mse
 
@@ -32,17 +29,6 @@ def recurrence(points=60):
     for _ in range(points - 2):
         values.append(1.6 * values[-1] - 0.9 * values[-2] + 0.3)
     return torch.tensor(values)
-
-
-# The loss and the skill
-
-
-@pytest.mark.parametrize(
-    ("mse", "baseline", "expected"),
-    [(0.5, 2, 0.75), (2, 2, 0), (6, 2, -2), (0, 2, 1), (0, 0, 0), (1e-30, 0, -math.inf)],
-)
-def test_skill_by_hand(mse, baseline, expected):
-    assert skill(mse, baseline) == expected
 
 
 # The baselines

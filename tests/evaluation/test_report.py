@@ -99,35 +99,24 @@ def test_table_calls_exact_what_is_small_beside_the_variance():
     assert table(results).splitlines()[3].endswith("exact up to rounding")
 
 
-def test_closing_word_for_word():
-    assert closing(healthy()) == "\n".join(
-        [
-            table(healthy()),
-            "",
-            "rollout   RMSE 5.00e-01 over 4 steps in closed loop, from the test split on",
-            "training  1.3 s",
-            "run       runs/sine/version_0",
-        ]
-    )
+LOOP = "RMSE 5.00e-01 over 4 steps in closed loop, from the test split on"
+NONE = "not run: it needs horizon 1 and samples after the test split's start"
 
 
-def test_closing_says_why_there_is_no_rollout():
-    assert (
-        "rollout   not run: it needs horizon 1 and samples after the test split's start\n"
-        in closing(healthy(rollout=None))
-    )
-
-
-def test_closing_ends_with_the_illnesses():
+@pytest.mark.parametrize(("loop", "said"), [(healthy().rollout, LOOP), (None, NONE)])
+def test_closing_word_for_word(loop, said):
+    results = healthy(rollout=loop)
+    facts = f"rollout   {said}\ntraining  1.3 s\nrun       runs/sine/version_0"
+    assert closing(results) == f"{table(results)}\n\n{facts}"
     heading = "\n\nWhat is wrong, and what to try:\n- "
-    ill = closing(healthy(), ["It is too cold.", "It is too late."])
-    assert ill == closing(healthy()) + heading + "It is too cold.\n- It is too late."
+    ill = closing(results, ["It is too cold.", "It is too late."])
+    assert ill == closing(results) + heading + "It is too cold.\n- It is too late."
 
 
 # Forecasts from many origins
 
 
-def test_honest_word_for_word():
+def test_backtest_facts_word_for_word():
     # Errors 0 or 1, so that rmse is 1 / sqrt 2, of 2 at the first step; valid for 4 and 0 steps.
     found = backtest_report(
         [[2.0, 4.0, 2.0, 4.0], [3.0, 5.0, 3.0, 5.0]], coverage=(0.8, 1.0, 0.8, 0.4)
@@ -139,7 +128,7 @@ def test_honest_word_for_word():
     }
 
 
-def test_honest_of_a_phase_that_drifts():
+def test_backtest_facts_of_a_phase_that_drifts():
     truth, ours = (torch.sin(2 * math.pi * f * torch.arange(100.0)) for f in (0.1, 0.102))
     found = backtest_report([ours.tolist()], truth=truth, tolerance=10.0)
     facts = backtest_facts(found)
@@ -154,7 +143,7 @@ def test_honest_of_a_phase_that_drifts():
     )
 
 
-def test_honest_of_forecasts_that_diverge():
+def test_backtest_facts_of_forecasts_that_diverge():
     # Around 3, with a deviation of 1: two of the four are beyond 13.
     found = backtest_report([[2.0, 4.0], [202.0, 4.0], [2.0, 4.0], [2.0, math.inf]])
     assert backtest_facts(found)["holds for"] == (
@@ -166,27 +155,20 @@ def test_honest_of_forecasts_that_diverge():
     ("first", "skill"),
     [(2.0, "1.00"), (0.0, "0.00"), (62.0, "-899.00"), (202.0, "-1.0e+04")],
 )
-def test_honest_says_a_large_skill_shortly(first, skill):
-    assert (
-        f"skill against persistence {skill} ("
-        in backtest_facts(backtest_report([[first, 4.0]]))["backtest"]
-    )
+def test_backtest_facts_say_a_large_skill_shortly(first, skill):
+    said = backtest_facts(backtest_report([[first, 4.0]]))["backtest"]
+    assert f"skill against persistence {skill} (" in said
 
 
-def test_honest_of_too_few_windows():
-    facts = backtest_facts(
-        backtest_report([[2.0, 4.0]], radius=(math.inf, math.inf), coverage=(1.0, 1.0))
-    )
-    assert facts["intervals"] == "not known: too few validation windows, or forecasts that diverge"
+def test_backtest_facts_of_too_few_windows():
+    found = backtest_report([[2.0, 4.0]], radius=(math.inf, math.inf), coverage=(1.0, 1.0))
+    said = backtest_facts(found)["intervals"]
+    assert said == "not known: too few validation windows, or forecasts that diverge"
 
 
-def test_closing_has_what_is_honest_after_the_rollout():
+def test_closing_has_the_backtest_after_the_rollout():
     found = backtest_report([[2.0, 4.0, 2.0, 4.0], [3.0, 5.0, 3.0, 5.0]])
-    facts = {
-        "rollout": "RMSE 5.00e-01 over 4 steps in closed loop, from the test split on",
-        **backtest_facts(found),
-        "training": "1.3 s",
-        "run": "runs/sine/version_0",
-    }
+    facts = {"rollout": LOOP, **backtest_facts(found), "training": "1.3 s"}
+    facts["run"] = "runs/sine/version_0"
     lines = [f"{name.ljust(9)}  {fact}" for name, fact in facts.items()]
     assert closing(healthy(backtest_report=found)) == "\n".join([table(healthy()), "", *lines])

@@ -4,7 +4,8 @@ import math
 
 import pytest
 import torch
-from cases import BITS, assert_close, predictor
+from cases import assert_close, predictor
+from ramp import same
 
 from sinrnn import SinRNN
 from sinrnn.evaluation.results import Rollout, losses, rollout
@@ -35,8 +36,8 @@ def test_rollout_by_hand(most, steps):
         a, b = known[-2:]
         known.append(1.7 * math.tanh(0.5 * b - 0.3 * math.tanh(0.5 * a)))
     assert found.start == 5
-    torch.testing.assert_close(found.warm_up, values[3:5], **BITS)
-    torch.testing.assert_close(found.truth, values[5 : 5 + steps], **BITS)
+    same(found.warm_up, values[3:5])
+    same(found.truth, values[5 : 5 + steps])
     assert_close(found.prediction, torch.tensor(known[2:]))
 
 
@@ -44,16 +45,16 @@ def test_rollout_of_a_float32_network_is_judged_in_float64():
     values = torch.sin(torch.arange(10.0))
     found = rollout(two_weight_net(dtype=torch.float32), values, 3, 2, 5)
     assert found.prediction.dtype == found.truth.dtype == torch.float64
-    torch.testing.assert_close(found.truth, values[5:], **BITS)
+    same(found.truth, values[5:])
 
 
 def test_rollout_is_compared_with_the_truth_that_is_given():
     values = torch.sin(torch.arange(10.0))
     measured = rollout(two_weight_net(), values, 3, 2, 4)
     found = rollout(two_weight_net(), values, 3, 2, 4, values + 1)
-    torch.testing.assert_close(found.truth, values[5:9] + 1, **BITS)
-    torch.testing.assert_close(found.warm_up, values[3:5], **BITS)  # this is what was measured
-    torch.testing.assert_close(found.prediction, measured.prediction, **BITS)
+    same(found.truth, values[5:9] + 1)
+    same(found.warm_up, values[3:5])  # this is what was measured
+    same(found.prediction, measured.prediction)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from sinrnn.evaluation.diagnosis.training_checks import (
     overfitting,
     saturation,
 )
+from sinrnn.evaluation.report import advice
 from sinrnn.evaluation.results import Results
 
 
@@ -66,7 +67,5 @@ def format_diagnosis(checks: Sequence[Check]) -> str:
         f"{'!' if check.problem else ' '} {check.name.ljust(width)}  {check.fact}"
         for check in checks
     ]
-    found = [f"- {check.problem}" for check in checks if check.problem]
-    if not found:
-        return "\n".join([*lines, "", "Nothing is wrong with this run."])
-    return "\n".join([*lines, "", "What is wrong, and what to try:", *found])
+    found = advice([check.problem for check in checks if check.problem])
+    return "\n".join(lines + (found or ["", "Nothing is wrong with this run."]))

@@ -2,8 +2,7 @@
 
 from math import isfinite
 
-from sinrnn.evaluation.backtest import phase_drift
-from sinrnn.evaluation.baselines import skill
+from sinrnn.evaluation.metrics import phase_drift, skill
 from sinrnn.evaluation.report import Finding, in_steps, number, times
 from sinrnn.evaluation.results import Results, Rollout
 
