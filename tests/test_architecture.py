@@ -48,7 +48,7 @@ HEAVY = {
         "cli/",
     ),
     "torchmetrics": ("training/",),
-    "matplotlib": ("evaluation/plots.py", "evaluation/figures.py"),
+    "matplotlib": tuple(f"evaluation/{name}.py" for name in ("plots", "figures", "picture")),
     "jsonargparse": ("config/", "cli/"),
     "tensorboard": ("callbacks/", "training/loggers.py"),
     "torch.utils.tensorboard": ("callbacks/", "training/loggers.py"),

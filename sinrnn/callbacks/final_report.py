@@ -12,7 +12,7 @@ from sinrnn.evaluation.backtest import evaluate_backtest
 from sinrnn.evaluation.diagnosis import checks
 from sinrnn.evaluation.evaluate import evaluate, predictions
 from sinrnn.evaluation.figures import pictures
-from sinrnn.evaluation.plots import png
+from sinrnn.evaluation.picture import png
 from sinrnn.evaluation.results import History
 from sinrnn.filesystem import escaped, write
 from sinrnn.forecasting.predictor import Predictor

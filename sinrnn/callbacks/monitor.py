@@ -17,7 +17,7 @@ from sinrnn.evaluation import baselines
 from sinrnn.evaluation.evaluate import evaluate, excerpt, predictions, subsample
 from sinrnn.evaluation.figures import pictures
 from sinrnn.evaluation.metrics import saturated, skill, spectral_radius
-from sinrnn.evaluation.plots import png
+from sinrnn.evaluation.picture import png
 from sinrnn.evaluation.results import ROUNDING, Results
 from sinrnn.filesystem import shown
 from sinrnn.forecasting.predictor import Predictor

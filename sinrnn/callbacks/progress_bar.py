@@ -1,10 +1,13 @@
 """The progress bar: one line in the terminal."""
 
 import sys
+from typing import TYPE_CHECKING
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ProgressBar
-from tqdm.auto import tqdm
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 class Progress(ProgressBar):
@@ -23,6 +26,8 @@ class Progress(ProgressBar):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the bar."""
+        from tqdm.auto import tqdm  # in a notebook it warns when it finds no widgets
+
         steps = trainer.max_epochs * trainer.num_training_batches if trainer.max_epochs else 0
         self.bar = tqdm(
             total=steps if 0 < steps < float("inf") else None,

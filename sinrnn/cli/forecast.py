@@ -62,20 +62,20 @@ def _written(args: argparse.Namespace) -> str:
     values = series.values()
     made = predictor.forecast(values, args.steps)
 
-    from sinrnn.evaluation import plots  # matplotlib is slow to come
+    from sinrnn.evaluation import picture, plots  # matplotlib is slow to come
 
     before = values[-max(3 * len(made.read), args.steps) :].double()
-    picture = table.with_suffix(".png")
-    drawn = plots.png(plots.forecast(before, made))
+    image = table.with_suffix(".png")
+    drawn = picture.png(plots.forecast(before, made))
     write(table, made.csv().encode())
-    write(picture, drawn)
+    write(image, drawn)
     known = int(made.radius.isfinite().sum())
     intervals = "for all of them" if known == args.steps else f"for the first {known}"
     return (
         f"forecast   {args.steps:,} steps from sample {made.start} on, "
         f"after reading the last {len(made.read)}\n"
         f"intervals  {f'90%, {intervals}' if known else 'none: the model has none'}\n"
-        f"table      {table}\npicture    {picture}"
+        f"table      {table}\npicture    {image}"
     )
 
 

@@ -6,6 +6,6 @@
 - `sinrnn.evaluation.backtest`: forecasts from many origins, and their intervals;
 - `sinrnn.evaluation.results`: losses, curves and a rollout;
 - `sinrnn.evaluation.report`: the closing table;
-- `sinrnn.evaluation.figures` and `sinrnn.evaluation.plots`: pictures;
+- `sinrnn.evaluation.figures`, `sinrnn.evaluation.plots`, `sinrnn.evaluation.picture`: pictures;
 - `sinrnn.evaluation.diagnosis`: what is wrong, and what to try.
 """

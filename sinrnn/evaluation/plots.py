@@ -1,6 +1,5 @@
 """Numbers in, matplotlib Figure out."""
 
-import io
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
+
+from sinrnn.evaluation.picture import Picture
 
 if TYPE_CHECKING:
     from sinrnn.evaluation.backtest import BacktestReport
@@ -22,7 +23,7 @@ DASHED: dict[str, Any] = {"color": TRUTH, "ls": "--", "lw": 1}
 
 def _figure(rows: int, columns: int, height: float, **kwargs: Any) -> tuple[Figure, Any]:
     """A figure and its axes, row by row."""
-    figure = Figure(figsize=(9, height), dpi=110, layout="constrained")
+    figure = Picture(figsize=(9, height), dpi=110, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **kwargs).ravel()
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
@@ -54,13 +55,6 @@ def _levels(axis: Axes, levels: Mapping[str, float], lowest: float = 0.0) -> Non
         line = axis.plot([], [])[0] if value < lowest else axis.axhline(value)
         label = f"{name}: {value:.1e}" + " (below the axis)" * (value < lowest)
         line.set(ls=style, color=TRUTH, lw=1, label=label)
-
-
-def png(figure: Figure) -> bytes:
-    """The picture as the bytes of a PNG file."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png")
-    return file.getvalue()
 
 
 def sample_windows(

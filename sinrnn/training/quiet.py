@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 
 NOISE = [
+    ".*IProgress not found.*",  # in a notebook without widgets the progress bar is text
     ".*does not have many workers.*",  # windows are gathered faster than a worker could send them
     ".*log_every_n_steps.*",  # nothing is logged by step
     ".*Experiment logs directory .* exists and is not empty.*",  # it is this run's own

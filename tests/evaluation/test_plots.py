@@ -12,6 +12,7 @@ from matplotlib.colors import to_rgb
 from sinrnn import SinRNN
 from sinrnn.evaluation import plots
 from sinrnn.evaluation.backtest import Backtest, BacktestReport
+from sinrnn.evaluation.picture import png
 from sinrnn.evaluation.results import Rollout
 from sinrnn.forecasting.forecast import Forecast
 from sinrnn.nn.trace import Trace, trace
@@ -202,7 +203,7 @@ def test_backtest_keeps_its_scale_when_the_network_diverges(far, error):
     found.test.prediction[1, 1] = far
     figure = plots.backtest(found)
     assert figure.axes[0].get_ylim()[1] < 3
-    assert plots.png(figure)
+    assert png(figure)
 
 
 BEFORE = torch.tensor([0.0, 1.0, 0.5, -1.0, 0.25, 0.75])
@@ -393,7 +394,7 @@ def test_gradient_flow_leaves_out_steps_without_any(gone):
     drawn = [x for line in left.lines for x, y in line.get_xydata() if np.isfinite(y)]
     assert drawn == list(range(gone + 1, 8))
     assert np.isnan(right.lines[0].get_ydata()).all() == (gone == 7)
-    assert plots.png(figure)
+    assert png(figure)
 
 
 @pytest.mark.parametrize(("bptt_steps", "at"), [(None, []), (3, [3]), (7, [7]), (8, [])])
@@ -460,7 +461,7 @@ FIGURES = {
 @pytest.mark.parametrize("name", FIGURES)
 def test_png_is_the_picture_as_a_file(name):
     draw, height = FIGURES[name]
-    made = plots.png(draw())
+    made = png(draw())
     assert made.startswith(b"\x89PNG\r\n\x1a\n")
     assert made.endswith(b"IEND\xaeB`\x82")
     assert struct.unpack(">II", made[16:24]) == (9 * 110, round(height * 110))

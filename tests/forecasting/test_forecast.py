@@ -18,7 +18,7 @@ from cases import BITS, TOLERANCE, assert_close, predictor, refuses
 from sinrnn import Predictor, SinRNN
 from sinrnn.cli import train as cli
 from sinrnn.cli.forecast import main
-from sinrnn.evaluation import plots
+from sinrnn.evaluation import picture, plots
 from sinrnn.filesystem import CONFIGS
 from sinrnn.forecasting.forecast import Forecast
 
@@ -284,7 +284,7 @@ def test_picture_shows_as_much_as_was_read_three_times_or_as_is_to_come(
 ):
     seen = []
     monkeypatch.setattr(plots, "forecast", lambda *args: seen.extend(args))
-    monkeypatch.setattr(plots, "png", lambda figure: b"")
+    monkeypatch.setattr(picture, "png", lambda figure: b"")
     assert call(f"run --steps {steps}")[0] == 0
     spots = torch.from_numpy(np.loadtxt("sunspots.csv", delimiter=",", skiprows=1)[-shown:, 1])
     torch.testing.assert_close(seen[0], spots, **BITS)
