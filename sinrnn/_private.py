@@ -17,6 +17,7 @@ jit_tracing = torch._C._is_tracing
 any_autocast = torch._C._is_any_autocast_enabled
 # A gradient of is_grads_batched stands for many, which memory that is used again must not hold.
 is_batched = torch._C._functorch.is_legacy_batchedtensor
+_top_hooks = torch._C._autograd._top_saved_tensors_default_hooks
 
 
 def forward_mode() -> bool:
@@ -26,7 +27,7 @@ def forward_mode() -> bool:
 
 def saved_tensor_hooks() -> bool:
     """Whether default saved-tensor hooks are set; torch has only a public way to set them."""
-    return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+    return _top_hooks(True) is not None
 
 
 def own_parameters(module: nn.Module) -> Mapping[str, Tensor | None]:

@@ -163,20 +163,30 @@ class WindowDataModule(pl.LightningDataModule):
         count = len(self.learnt)
         if self.num_streams:
             return StreamBatchSampler(count, self.window, self.num_streams)
-        size = self.batch_size or count
-        return WindowBatchSampler(count, size, self.seed, self.shuffle and size < count)
+        size = self.batch_size or self._fit_share("train", count, count)
+        overfit = getattr(self.trainer, "overfit_batches", 0) > 0  # repeats the first batches
+        shuffle = self.shuffle and size < count and not overfit
+        return WindowBatchSampler(count, size, self.seed, shuffle)
+
+    def _fit_share(self, stage: str, count: int, size: int) -> int:
+        """Windows per batch: fewer than `size` where a trainer's share of the batches were none."""
+        share = getattr(self.trainer, f"limit_{stage}_batches", None)
+        if isinstance(share, float) and int(-(-count // size) * share) < 1:
+            return max(1, int(count * share))
+        return size
 
     def val_dataloader(self) -> list[DataLoader[Any]]:
         """Validation windows, then the training windows: both losses, with the same weights."""
-        return [self._in_order("val"), self._in_order("train")]
+        return [self._in_order("val", "val"), self._in_order("train", "val")]
 
     def test_dataloader(self) -> DataLoader[Any]:
         """Test windows in time order."""
-        return self._in_order("test")
+        return self._in_order("test", "test")
 
-    def _in_order(self, name: str) -> DataLoader[Any]:
+    def _in_order(self, name: str, stage: str) -> DataLoader[Any]:
         windows = self.windows[name]
-        order = WindowBatchSampler(len(windows), windows.at_most(EVAL_BATCH), shuffle=False)
+        size = self._fit_share(stage, len(windows), windows.at_most(EVAL_BATCH))
+        order = WindowBatchSampler(len(windows), size, shuffle=False)
         return DataLoader(windows, sampler=order, batch_size=None, collate_fn=Pair)
 
 

@@ -7,13 +7,16 @@ from itertools import islice
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Sampler
+from torch.utils.data import SequentialSampler
 
 GROUP = 2**20  # indices that are shuffled together, 8 MB; a longer series takes several groups
 
 
-class Order(Sampler[Tensor], ABC):
+class Order(SequentialSampler, ABC):
     """Indices of the windows of each batch of an epoch.
+
+    With overfit_batches Lightning replaces all samplers but sequential ones, and knows none that
+    gives batches; a data module does not shuffle then.
 
     Attributes:
         first: The batch that the next iteration begins with; the one after has them all again.
@@ -23,7 +26,7 @@ class Order(Sampler[Tensor], ABC):
 
     first, rank, processes = 0, 0, 1
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[Tensor]:  # type: ignore[override]
         first, self.first = self.first, 0
         for batch in islice(self.batches(), first, None):
             yield batch[self.rank :: self.processes]

@@ -91,7 +91,7 @@ class FileSeries(Series):
         self._mapped: tuple[int, ...] | None = None
 
     def values(self) -> Tensor:
-        """All samples, (points,), float32 or float64 as the file has them.
+        """All samples, (points,), float32 or float64 as the file has them: a copy, unless mapped.
 
         Raises:
             ValueError: The file is not one finite number for each step.
@@ -107,7 +107,7 @@ class FileSeries(Series):
             )
             if readers.mapped(self._path()):
                 self._mapped = stamp
-        return self._values
+        return self._values.clone() if self._mapped is None else self._values
 
     def check_unchanged(self) -> None:
         """Raise where a file that is mapped is no longer what it was when it was read.

@@ -15,9 +15,10 @@ GATHERED = 2**24  # as long as their samples, 128 MB of float64, are no more tha
 class Windows(Dataset[Batch]):
     """All windows of a stretch of a series, with the value `horizon` steps after each.
 
-    An index, a slice or a tensor of indices, gives the windows (B, T, 1) and their targets (B, K);
-    iteration gives all of them in time order, in batches. Nothing is copied until windows are
-    asked for; then one indexing operation gathers them all.
+    A slice or a tensor of indices gives windows (B, T, 1) and their targets (B, K), an integer one
+    window (T, 1) and its targets (K); iteration gives all of them in time order, in batches. They
+    are copies. Nothing is copied until windows are asked for; then one indexing operation gathers
+    them all.
 
     Args:
         values: Consecutive samples, (N,).
@@ -57,17 +58,31 @@ class Windows(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, index: Tensor | slice) -> Batch:
-        """The windows (B, T, 1) and targets (B, K) that `index` names."""
+    def __getitem__(self, index: Tensor | slice | int) -> Batch:
+        """The windows and targets that `index` names."""
+        x, y = self.view(index)
+        if isinstance(index, Tensor) and index.dim():  # gathered, and so a copy
+            return x, y
+        return x.clone(), y.clone()
+
+    def view(self, index: Tensor | slice | int) -> Batch:
+        """What indexing gives, only to be read: a slice or an integer shares the series' memory.
+
+        Args:
+            index: The windows.
+        """
         self.check()
         rows = self._rows[index]
-        return rows[:, : self.window, None], rows[:, -self.steps :]
+        return rows[..., : self.window].unsqueeze(-1), rows[..., -self.steps :]
 
     def __iter__(self) -> Iterator[Batch]:
         """All windows in time order, in batches."""
+        return map(self.__getitem__, self.parts())
+
+    def parts(self) -> Iterator[slice]:
+        """The indices of the batches of an iteration."""
         size = self.at_most(EVAL_BATCH)
-        for start in range(0, len(self), size):
-            yield self[start : start + size]
+        return (slice(start, start + size) for start in range(0, len(self), size))
 
     def at_most(self, most: int) -> int:
         """Windows to gather at a time: `most`, or as many as fit into 128 MB of float64."""
@@ -75,8 +90,8 @@ class Windows(Dataset[Batch]):
 
     @property
     def targets(self) -> Tensor:
-        """The first targets of all windows, (N,), a view of the split."""
-        return self._rows[:, -self.steps]
+        """The first targets of all windows, (N,)."""
+        return self._rows[:, -self.steps].clone()
 
     def sample(self, most: int) -> Batch:
         """At most `most` windows and targets, evenly spread over the split; fewer of long ones.
@@ -101,7 +116,8 @@ def predict(net: Module, windows: Windows) -> Tensor:
         windows: The windows.
     """
     device = next(net.parameters()).device
-    return torch.cat([net(x.to(device)).double().cpu() for x, _ in windows])
+    batches = (windows.view(part)[0] for part in windows.parts())
+    return torch.cat([net(x.to(device)).double().cpu() for x in batches])
 
 
 def _no_check() -> None:

@@ -37,7 +37,8 @@ def evaluate(
         history: The run's curves.
         clip: Where gradients were clipped, or None.
     """
-    windows = {name: (x[..., 0], y[:, 0]) for name in predicted for x, y in [data.windows[name][:]]}
+    every = {name: data.windows[name].view(slice(None)) for name in predicted}
+    windows = {name: (x[..., 0], y[:, 0]) for name, (x, y) in every.items()}
     net = predictor.net
     h, _ = net.unroll(subsample(data.windows["val"], predictor)[0])
     train = data.windows["train"].values

@@ -226,7 +226,7 @@ class Predictor(Units):
             raise ValueError(
                 f"a forecast needs a network that reads 1 series, got {self.net.input_size}"
             )
-        read = values[-window:].double()
+        read = values[-window:].to(torch.float64, copy=True)
         middle, mean, scale = read.median().item(), self.mean.item(), self.scale.item()
         comparable = self.standardise and not (self.relative or self.log)
         if comparable and abs(middle - mean) > FAR * scale:

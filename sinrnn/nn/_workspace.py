@@ -5,13 +5,16 @@ arithmetic. A block is lent to one user at a time and never leaves the package: 
 is always fresh memory.
 """
 
+from itertools import count
+
 import torch
 from torch import Tensor
 
-LARGEST = 2**22  # numbers in a block that is kept: 16 MB of float32
+KEPT = 2**26  # bytes that all idle blocks may hold together: 64 MB, small beside the process
 
 EACH = 3  # idle blocks of one shape: states of the last and of this step, gradients
 SHAPES = 16  # shapes that blocks are kept of
+VIEW = 640  # bytes of one view: of many steps of few numbers, views are most of a block
 
 Key = tuple[int, int, int, torch.dtype]
 
@@ -33,7 +36,7 @@ class Block:
 
     __slots__ = ("block", "early", "flat", "flat_t", "home", "late_t", "one", "spare", "steps")
 
-    def __init__(self, block: Tensor, home: "list[Block] | None" = None) -> None:
+    def __init__(self, block: Tensor, home: "Home | None" = None) -> None:
         batch = block.shape[1]
         self.block = block
         self.steps = block.unbind(0)
@@ -46,7 +49,26 @@ class Block:
         self.home = home
 
 
-_idle: dict[Key, list[Block]] = {}
+class Home(list[Block]):
+    """The idle blocks of one shape.
+
+    Attributes:
+        room: How many may wait here.
+        size: Bytes of as many.
+        used: When the last one left; a larger number is later.
+    """
+
+    __slots__ = ("room", "size", "used")
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.room = min(EACH, KEPT // size)
+        self.size = self.room * size
+        self.used = next(_clock)
+
+
+_idle: dict[Key, Home] = {}
+_clock = count()
 
 
 def acquire(T: int, B: int, N: int, like: Tensor) -> Block:
@@ -56,23 +78,39 @@ def acquire(T: int, B: int, N: int, like: Tensor) -> Block:
     key = (T, B, N, like.dtype)
     home = _idle.get(key)
     if home:
+        home.used = next(_clock)
         try:
             return home.pop()
         except IndexError:  # another thread was faster
             pass
     block = like.new_empty(T, B, N)
     # Tensors of tracing or inference modes must not get into ordinary use.
-    if block.numel() > LARGEST or type(block) is not Tensor or block.is_inference():
+    if type(block) is not Tensor or block.is_inference():
         return Block(block)
-    if len(_idle) >= SHAPES:
-        _idle.clear()
-    return Block(block, _idle.setdefault(key, []))
+    return Block(block, _open(key, block) if home is None else home)
+
+
+def _open(key: Key, block: Tensor) -> Home:
+    """A home for blocks like this one; those that were used least recently make room for it."""
+    home = Home(block.nbytes + block[0].nbytes + len(block) * VIEW)
+    if home.room == 0:
+        return home
+    others = sorted(_idle.copy().items(), key=lambda item: item[1].used)
+    size = home.size + sum(other.size for _, other in others)
+    for oldest, other in others:
+        if size <= KEPT and len(_idle) < SHAPES:
+            break
+        _idle.pop(oldest, None)
+        size -= other.size
+        other.room = 0  # for those of its blocks that are lent
+        other.clear()
+    return _idle.setdefault(key, home)
 
 
 def release(block: Block) -> None:
     """Take a block back; nobody may use it any more."""
     home = block.home
-    if home is not None and len(home) < EACH:
+    if home is not None and len(home) < home.room:
         home.append(block)
 
 

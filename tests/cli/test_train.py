@@ -199,6 +199,8 @@ def test_every_config_trains(train, tmp_path, config):
     [
         "--trainer.max_epochs 0",
         "--trainer.limit_val_batches 0 --trainer.max_epochs 2",
+        "--trainer.overfit_batches 1 --trainer.max_epochs 2",
+        "--trainer.overfit_batches 0.5 --trainer.max_epochs 2",
         "--trainer.fast_dev_run true",
         "--trainer.logger false --trainer.max_epochs 1",
         "--trainer.precision bf16-mixed --trainer.max_epochs 1",

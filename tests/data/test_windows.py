@@ -3,10 +3,12 @@
 from types import SimpleNamespace
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import torch
 from cases import refuses
 from ramp import Ramp, data, same
+from torch.utils.data import ConcatDataset, DataLoader, Subset, random_split
 
 from sinrnn.data import windows
 from sinrnn.data.datamodule import WindowDataModule
@@ -59,10 +61,71 @@ def test_windows_are_those_written_by_hand(horizon, x, y):
 def test_windows_take_no_memory_of_their_own():
     split = torch.zeros(10_000)
     windows = Windows(split, 100)
-    for view in (windows.values, windows._rows, windows.targets, *windows[7:4000]):
+    for view in (windows.values, windows._rows, *windows.view(slice(7, 4000))):
         storage = view.untyped_storage()
         assert storage.data_ptr() == split.untyped_storage().data_ptr()
         assert storage.nbytes() == 8 * 10_000
+
+
+HANDED_OUT = {
+    "all": lambda windows: windows[:],
+    "a slice": lambda windows: windows[2:5],
+    "an index": lambda windows: windows[2],
+    "a tensor without dimensions": lambda windows: windows[torch.tensor(2)],
+    "indices": lambda windows: windows[torch.tensor([2, 3])],
+    "a mask": lambda windows: windows[torch.arange(len(windows)) > 2],
+    "iteration": lambda windows: next(iter(windows)),
+    "sample": lambda windows: windows.sample(2),
+    "targets": lambda windows: (windows.targets,),
+}
+
+
+@pytest.mark.parametrize("name", HANDED_OUT)
+def test_what_windows_hand_out_may_be_written_to(name):
+    values = torch.arange(12.0)
+    windows = Windows(values, 3, 2, 2)
+    parts = HANDED_OUT[name](windows)
+    expected = [part.clone() - 1 for part in parts]
+    for part in parts:
+        part -= 1
+    same(list(parts), expected)
+    same(values, torch.arange(12.0))
+
+
+@pytest.mark.parametrize("index", [0, 3, -1, np.int64(3), torch.tensor(3)])
+def test_index_gives_one_window(index):
+    windows = Windows(torch.arange(12.0), 3, 2, 2)
+    x, y = windows[index]
+    start = int(index) % len(windows)
+    same(x, torch.arange(start, start + 3).double()[:, None])
+    same(y, torch.arange(start + 4, start + 6).double())
+
+
+@pytest.mark.parametrize("index", [7, -8])
+def test_index_beyond_the_windows_is_an_index_error(index):
+    windows = Windows(torch.arange(12.0), 3, 2, 2)
+    assert len(windows) == 7
+    with pytest.raises(IndexError, match=str(index)):
+        windows[index]
+
+
+SETS = {
+    "itself": lambda windows: windows,
+    "Subset": lambda windows: Subset(windows, range(len(windows))),
+    "ConcatDataset": lambda windows: ConcatDataset([windows]),
+    "random_split": lambda windows: random_split(windows, [len(windows)])[0],
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_torch_reads_windows_as_any_map_style_dataset(name, workers):
+    windows = Windows(torch.arange(12.0), 3, 2)
+    batches = list(DataLoader(SETS[name](windows), batch_size=4, num_workers=workers))
+    assert [len(x) for x, _ in batches] == [4, 4]
+    x, y = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    order = x[:, 0, 0].argsort()
+    same((x[order], y[order]), windows[:])
 
 
 def test_batch_by_indices_is_its_windows_one_by_one():

@@ -79,6 +79,12 @@ def test_forecast_reads_a_series_of_either_precision():
     torch.testing.assert_close(one.prediction, other.prediction, **BITS)
 
 
+def test_what_a_forecast_has_read_may_be_written_to():
+    values = VALUES.clone()
+    forecast(network(), values, 5).read.zero_()
+    torch.testing.assert_close(values, VALUES, **BITS)
+
+
 def test_forecast_is_in_the_units_of_the_series():
     net = network(radius=[0.5, 0.75])
     other = predictor(net.net, 4, scaling=(50.0, 10.0), radius=[5.0, 7.5])

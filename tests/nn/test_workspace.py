@@ -1,5 +1,7 @@
 """Memory that is lent again: never seen by callers, never read before it is written."""
 
+import weakref
+
 import pytest
 import torch
 from cases import B, D, H, K, O, T, assert_close, cell, gradients, network
@@ -55,12 +57,52 @@ def test_block_of_another_shape_or_dtype_is_never_lent():
     assert _workspace.acquire(T, B, H, like) is not block
 
 
-def test_large_blocks_are_not_kept(monkeypatch):
-    monkeypatch.setattr(_workspace, "LARGEST", T * B * H - 1)
+def test_blocks_larger_than_all_that_may_wait_are_not_kept(monkeypatch):
+    monkeypatch.setattr(_workspace, "KEPT", T * B * H)
     like = torch.zeros(1)
     block = _workspace.acquire(T, B, H, like)
     _workspace.release(block)
     assert _workspace.acquire(T, B, H, like) is not block
+    assert not _workspace._idle
+
+
+def idle():
+    """Bytes of the numbers of all idle blocks, and their views."""
+    blocks = [block for home in _workspace._idle.values() for block in home]
+    numbers = sum(block.block.nbytes + block.spare.nbytes for block in blocks)
+    return numbers, sum(len(block.steps) for block in blocks)
+
+
+@pytest.mark.parametrize(("batch", "hidden", "lengths"), [(32, 256, range(500, 508)), (2, 1, None)])
+def test_idle_blocks_are_small_beside_the_process(batch, hidden, lengths):
+    for steps in lengths or range(40_000, 40_004):
+        inputs = network(batch, steps, 1, hidden, 1)
+        gradients(functional.last_output, inputs)
+        numbers, views = idle()
+        assert 0 < numbers + 600 * views <= 2**26
+
+
+def test_shapes_used_last_stay_idle(monkeypatch):
+    monkeypatch.setattr(_workspace, "KEPT", 3 * _workspace.EACH * (10 * B * H * 8 + 9 * 640))
+    like, made = torch.zeros(1), {}
+    for steps in (7, 8, 9, 7, 8, 7, 6):
+        made[steps] = _workspace.acquire(steps, B, H, like)
+        _workspace.release(made[steps])
+    assert {key[0] for key in _workspace._idle} == {6, 7, 8}
+    assert _workspace.acquire(7, B, H, like) is made[7]
+    assert _workspace.acquire(8, B, H, like) is made[8]
+
+
+def test_block_that_is_lent_while_its_shape_is_forgotten_is_freed(monkeypatch):
+    monkeypatch.setattr(_workspace, "SHAPES", 1)
+    like = torch.zeros(1)
+    lent, idle = (_workspace.acquire(T, B, H, like) for _ in range(2))
+    _workspace.release(idle)
+    _workspace.acquire(K, B, H, like)
+    seen = [weakref.ref(block.block) for block in (lent, idle)]
+    _workspace.release(lent)
+    del lent, idle
+    assert [ref() for ref in seen] == [None, None]
 
 
 def test_blocks_made_in_inference_mode_are_not_kept():
