@@ -8,7 +8,6 @@ from typing import Any, Literal, Self
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
-from torch.nn import ModuleDict
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
@@ -18,7 +17,7 @@ from sinrnn.data.windows import Batch
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.training.checkpoint_io import CODE_KEYS, CorruptCheckpointError, read
-from sinrnn.training.loss import BatchLoss, HalfMSE, exploded, noisy, shared
+from sinrnn.training.loss import BatchLoss, Losses, exploded, noisy, shared, targets
 from sinrnn.training.online import descend
 from sinrnn.training.options import check_alone, check_plain, check_together, clip
 from sinrnn.training.rows import write_first_row, write_row
@@ -26,7 +25,6 @@ from sinrnn.training.rows import write_first_row, write_row
 OptimizerCallable = Callable[[Iterable[Tensor]], Optimizer]
 SchedulerCallable = Callable[[Optimizer], LRScheduler | ReduceLROnPlateau]
 
-LOSSES = ("half_mse/val", "half_mse/train", "half_mse/test")
 READOUT_WINDOWS = 20_000  # plenty for H + 1 unknowns per output, and 8 MB of states at H = 50
 
 
@@ -58,9 +56,9 @@ class Forecaster(pl.LightningModule):
         updates: "batch" makes one step per batch, by autograd. "window" makes one per window, in
             the batch's order, as the notebook does: for torch.optim.SGD without momentum, networks
             without biases, one process, and gradients clipped by value if at all.
-        loss: "last" compares the last output of a window with its target; "every" compares each
-            output with the value after it. Both go on over the predictions in closed loop that
-            data.steps asks for.
+        loss: "last" compares the last output of a window with its target, or O outputs with as
+            many; "every" compares each output with the value after it. Both go on over the
+            predictions in closed loop that data.steps asks for.
         stateful: Whether a batch starts from the state that the one before it ended with,
             detached from it, with data.num_streams; an epoch starts from zeros.
         input_noise: Standard deviation of the noise that is added to what the network reads in
@@ -125,8 +123,7 @@ class Forecaster(pl.LightningModule):
         check_alone(self.hparams)
         self.batch_loss = BatchLoss(loss, stateful)
         self.gradient_norm, self.processes = 0.0, 1
-        # float64: a mean over millions of windows, and losses down to 1e-30, keep their digits.
-        self.losses = ModuleDict({name: HalfMSE().set_dtype(torch.float64) for name in LOSSES})
+        self.losses = Losses()
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
@@ -191,9 +188,12 @@ class Forecaster(pl.LightningModule):
         is the loss of the last.
 
         Raises:
+            ValueError: The targets do not fit the outputs.
             FloatingPointError: The loss is not finite.
         """
-        x, y = self._inner(*batch)
+        x, y = batch
+        y = targets(self.net, x, y, ahead=self.updates == "batch")
+        x, y = self._inner(x, y)
         if self.updates == "window" and len(x) > 1:
             self._learn_each(x[:-1], y[:-1])
             x, y = x[-1:], y[-1:]
@@ -242,7 +242,7 @@ class Forecaster(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log half_mse/val and, from a second loader, half_mse/train."""
-        self._log_loss(LOSSES[dataloader_idx], batch)
+        self._log_loss("validate", dataloader_idx, batch)
 
     def on_validation_model_zero_grad(self) -> None:
         """Keep the last step's gradients: during validation the monitor shows them."""
@@ -251,9 +251,9 @@ class Forecaster(pl.LightningModule):
         """Write the epoch's row."""
         write_row(self.trainer, self.losses)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log half_mse/test."""
-        self._log_loss(LOSSES[2], batch)
+        self._log_loss("test", dataloader_idx, batch)
 
     def on_train_start(self) -> None:
         """Write the losses before the first step."""
@@ -289,9 +289,10 @@ class Forecaster(pl.LightningModule):
         z, target = self.predictor.encode(x, y)
         return z.to(self.net.Wih), target.to(self.net.Wih)
 
-    def _log_loss(self, name: str, batch: Batch) -> None:
+    def _log_loss(self, run: str, loader: int, batch: Batch) -> None:
+        name, metric = self.losses.of(run, loader)
         x, y = batch
-        metric: Any = self.losses[name]
+        y = targets(self.net, x, y)
         metric.update(self(x).double().reshape(y.shape), y.double())
         # While training, `on_validation_end` writes it.
         logger = False if self.trainer.state.fn == "fit" else None

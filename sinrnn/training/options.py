@@ -30,6 +30,11 @@ def check_alone(model: Mapping[str, Any]) -> None:
         (not 0 <= noise < math.inf, f"input_noise must be at least 0 and finite, got {noise}"),
         (loss not in ("last", "every"), f"loss must be last or every, got {loss!r}"),
         (updates not in ("batch", "window"), f"updates must be batch or window, got {updates!r}"),
+        (
+            loss == "every" and model["input_size"] != model["output_size"],
+            "loss: every compares outputs with the inputs that follow them: output_size must be "
+            f"{model['input_size']} as input_size, got {model['output_size']}",
+        ),
         ((epoch or 0) < 0, f"readout_epoch must be at least 0 or None, got {epoch}"),
         (not 0 <= rcond < 1, f"readout_rcond must be at least 0 and below 1, got {rcond}"),
         (bias, "updates: window is for networks without biases, got bias true"),
@@ -83,8 +88,11 @@ def check_data(data: WindowDataModule, model: Mapping[str, Any]) -> None:
         model: The arguments of `Forecaster`, by name.
 
     Raises:
-        ValueError: Options of the two contradict each other.
+        ValueError: Options of the two contradict each other, or the model is not of one series.
     """
+    for size in ("input_size", "output_size"):
+        if model[size] != 1:
+            raise ValueError(f"model.{size} must be 1 for windows of one series, got {model[size]}")
     every, carry, horizon = model["loss"] == "every", model["stateful"], data.horizon
     ahead, num_streams = data.steps > 1, data.num_streams
     more = ahead or num_streams > 0 or every or model["input_noise"] > 0
@@ -159,13 +167,8 @@ def dry_run_optimizer(model: pl.LightningModule) -> None:
     """One step of optimizer and scheduler, on a copy of the model and a loss of its own.
 
     Raises:
-        ValueError: Something that is found out only then; or the model is not of one series.
+        ValueError: Something that is found out only then.
     """
-    for size in ("input_size", "output_size"):
-        if model.hparams[size] != 1:
-            raise ValueError(
-                f"model.{size} must be 1 for windows of one series, got {model.hparams[size]}"
-            )
     model = copy.deepcopy(model)
     parameters = list(model.parameters())
 
