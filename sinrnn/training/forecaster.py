@@ -1,7 +1,7 @@
 """Forecaster: training a SinRNN on windows with Lightning."""
 
 from collections.abc import Callable, Iterable
-from math import hypot, isfinite, nan
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -17,7 +17,7 @@ from sinrnn.data.windows import Batch
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.training.checkpoint_io import CODE_KEYS, CorruptCheckpointError, read
-from sinrnn.training.loss import BatchLoss, Losses, exploded, noisy, shared, targets
+from sinrnn.training.loss import BatchLoss, Losses, exploded, gradient_norm, noisy, shared, targets
 from sinrnn.training.online import descend
 from sinrnn.training.options import check_alone, check_plain, check_together, clip
 from sinrnn.training.rows import write_first_row, write_row
@@ -66,7 +66,7 @@ class Forecaster(pl.LightningModule):
 
     Attributes:
         predictor: The `Predictor` that is trained; its units are fitted when fitting starts.
-        gradient_norm: The norm of the last gradient, as it was before clipping.
+        gradient_norm: The norm of the last gradient, before clipping and without a scaler's scale.
 
     Raises:
         ValueError: As `SinRNN` and `Predictor`; or an option is out of its range, or contradicts
@@ -211,12 +211,11 @@ class Forecaster(pl.LightningModule):
         """Measure the gradient, and stop before a step that would poison the weights.
 
         Raises:
-            FloatingPointError: It is not finite.
+            FloatingPointError: It is not finite, and no GradScaler skips the step.
         """
-        grads = [p.grad for p in self.net.parameters() if p.grad is not None]
-        # A third of what get_total_norm takes for so few weights.
-        self.gradient_norm = hypot(*(torch.linalg.vector_norm(grad).item() for grad in grads))
-        if not isfinite(self.gradient_norm):
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        self.gradient_norm = gradient_norm(self.net, scaler.get_scale() if scaler else 1.0)
+        if not (isfinite(self.gradient_norm) or (scaler and scaler.is_enabled())):
             raise exploded("gradient", self.gradient_norm, self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """The loss of a batch: which outputs are compared with which values, from which state."""
 
+from math import hypot
 from typing import Any
 
 import torch
@@ -123,6 +124,15 @@ def shared(loss: Tensor, windows: int, strategy: Strategy) -> Tensor:
     count = torch.tensor(float(windows), device=loss.device)
     own = loss * (windows / strategy.reduce(count, reduce_op="mean"))
     return own + (strategy.reduce(own.detach(), reduce_op="mean") - own).detach()
+
+
+def gradient_norm(net: SinRNN, scale: float) -> float:
+    """The norm of all gradients together, as it is without the scale that is on them."""
+    grads = [p.grad for p in net.parameters() if p.grad is not None]
+    if scale != 1:  # squares of what is scaled may overflow
+        grads = [grad / scale for grad in grads]
+    # A third of what get_total_norm takes for so few weights.
+    return hypot(*(torch.linalg.vector_norm(grad).item() for grad in grads))
 
 
 def exploded(what: str, value: float, step: int) -> FloatingPointError:
