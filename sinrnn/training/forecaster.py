@@ -16,10 +16,10 @@ from sinrnn.data.datamodule import windows_of
 from sinrnn.data.windows import Batch
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.nn.rnn import SinRNN
+from sinrnn.training import options
 from sinrnn.training.checkpoint_io import CODE_KEYS, CorruptCheckpointError, read
-from sinrnn.training.loss import BatchLoss, Losses, exploded, gradient_norm, noisy, shared, targets
+from sinrnn.training.loss import BatchLoss, Losses, exploded, gradient_norm, noisy, paired, shared
 from sinrnn.training.online import descend
-from sinrnn.training.options import check_alone, check_plain, check_together, clip
 from sinrnn.training.rows import write_first_row, write_row
 
 OptimizerCallable = Callable[[Iterable[Tensor]], Optimizer]
@@ -120,20 +120,20 @@ class Forecaster(pl.LightningModule):
         self.optimizer, self.scheduler = optimizer, scheduler
         self.readout_epoch, self.readout_rcond = readout_epoch, readout_rcond
         self.updates, self.stateful, self.input_noise = updates, stateful, input_noise
-        check_alone(self.hparams)
+        options.check_alone(self.hparams)
         self.batch_loss = BatchLoss(loss, stateful)
         self.gradient_norm, self.processes = 0.0, 1
         self.losses = Losses()
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
-        cls, checkpoint_path: str | Path, **options: Any
+        cls, checkpoint_path: str | Path, **arguments: Any
     ) -> Self:
         """The model of a checkpoint that training has written; runs no code from the file.
 
         Args:
             checkpoint_path: A local file.
-            **options: Take the place of the constructor's arguments that are in it.
+            **arguments: Take the place of the constructor's arguments that are in it.
 
         Raises:
             ValueError: The file is torn, was changed, or is not this class's.
@@ -141,7 +141,7 @@ class Forecaster(pl.LightningModule):
         """
         found = read(checkpoint_path, checked=False)
         try:
-            model = cls(**found.get("hyper_parameters", {}) | options)
+            model = cls(**found.get("hyper_parameters", {}) | arguments)
             model.load_state_dict(found["state_dict"])
         except (ValueError, TypeError, AttributeError, RuntimeError) as error:
             reason = " ".join(str(error).split())
@@ -158,7 +158,7 @@ class Forecaster(pl.LightningModule):
             ValueError: Options of the model, the data and the trainer contradict each other.
         """
         data, self.processes = windows_of(self.trainer), self.trainer.world_size
-        check_together(self.trainer, data, self.hparams, stage)
+        options.check_together(self.trainer, data, self.hparams, stage)
         if data is not None:
             self.predictor.adopt(data.window, data.horizon, self.stateful or data.steps > 1)
             if stage == "fit" and not self.predictor.calibrated:
@@ -191,9 +191,7 @@ class Forecaster(pl.LightningModule):
             ValueError: The targets do not fit the outputs.
             FloatingPointError: The loss is not finite.
         """
-        x, y = batch
-        y = targets(self.net, x, y, ahead=self.updates == "batch")
-        x, y = self._inner(x, y)
+        x, y = self._inner(*paired(self.net, batch, ahead=self.updates == "batch"))
         if self.updates == "window" and len(x) > 1:
             self._learn_each(x[:-1], y[:-1])
             x, y = x[-1:], y[-1:]
@@ -235,7 +233,7 @@ class Forecaster(pl.LightningModule):
     def _learn_each(self, x: Tensor, y: Tensor) -> None:
         """One step of gradient descent for each window."""
         lr = self.trainer.optimizers[0].param_groups[0]["lr"]
-        if not descend(self.net, x, y, lr, clip(self.trainer)):
+        if not descend(self.net, x, y, lr, options.clip(self.trainer)):
             raise exploded("weights", nan, self.global_step)
         add_steps(self.trainer, len(x))  # Lightning counts one step a batch
 
@@ -260,6 +258,7 @@ class Forecaster(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Forget the state, and solve the readout where `readout_epoch` asks for it."""
+        options.check_epoch(self)
         self.batch_loss.before = None
         if self.current_epoch == self.readout_epoch:
             data = windows_of(self.trainer)
@@ -268,6 +267,10 @@ class Forecaster(pl.LightningModule):
             x, y = data.windows["train"].sample(READOUT_WINDOWS)
             self.net.fit_readout(*self._inner(x, y), self.readout_rcond)
 
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Refuse what a callback has brought in that the start would have refused."""
+        options.check_step(self.trainer, self.trainer.optimizers[0], self.updates)
+
     def configure_optimizers(self) -> Any:
         """The optimizer and, stepped once an epoch, the scheduler.
 
@@ -275,12 +278,12 @@ class Forecaster(pl.LightningModule):
             ValueError: `updates` is "window", and the optimizer is not plain gradient descent.
         """
         optimizer = self.optimizer(self.parameters())
-        if self.updates == "window":
-            check_plain(optimizer)
-        if self.scheduler is None:
+        scheduler = None if self.scheduler is None else self.scheduler(optimizer)
+        options.check_plain(optimizer, self.updates)
+        if scheduler is None:
             return optimizer
         # Only ReduceLROnPlateau looks at what is monitored.
-        schedule = {"scheduler": self.scheduler(optimizer), "monitor": "half_mse/val"}
+        schedule = {"scheduler": scheduler, "monitor": "half_mse/val"}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def _inner(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -290,8 +293,7 @@ class Forecaster(pl.LightningModule):
 
     def _log_loss(self, run: str, loader: int, batch: Batch) -> None:
         name, metric = self.losses.of(run, loader)
-        x, y = batch
-        y = targets(self.net, x, y)
+        x, y = paired(self.net, batch)
         metric.update(self(x).double().reshape(y.shape), y.double())
         # While training, `on_validation_end` writes it.
         logger = False if self.trainer.state.fn == "fit" else None

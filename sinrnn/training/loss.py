@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import ModuleDict
 from torchmetrics import MeanSquaredError
 
+from sinrnn.data.windows import Batch
 from sinrnn.nn.functional import half_mse
 from sinrnn.nn.rnn import SinRNN
 
@@ -90,25 +91,25 @@ class BatchLoss:
         return out[:, steps - 1 :], after
 
 
-def targets(net: SinRNN, x: Tensor, y: Tensor, *, ahead: bool = False) -> Tensor:
-    """What the outputs for windows x (B, T, D) are compared with, in two dimensions.
+def paired(net: SinRNN, batch: Batch, *, ahead: bool = False) -> Batch:
+    """A batch's windows x (B, T, D) and what outputs are compared with, in two dimensions.
 
     Args:
         net: The network.
-        x: The windows.
-        y: What follows them: (B, O), or (B,) of one output.
-        ahead: Whether y may be (B, K), values in closed loop, where there is one output.
+        batch: x, and what follows: (B, O), or (B,) of one output.
+        ahead: Whether that may be (B, K), values in closed loop, where there is one output.
 
     Raises:
-        ValueError: y is something else.
+        ValueError: It is something else.
     """
+    x, y = batch
     shape, outputs = tuple(y.shape), net.output_size
     y = y[:, None] if y.dim() == 1 else y
     several = ahead and outputs == 1 and y.dim() == 2 and y.shape[1] > 0
     if y.shape != (len(x), outputs) and not (several and len(y) == len(x)):
         wanted = (len(x), outputs)
         raise ValueError(f"targets must be {wanted} to fit output_size {outputs}, got {shape}")
-    return y
+    return x, y
 
 
 def noisy(x: Tensor, deviation: float, key: tuple[int, ...]) -> Tensor:
