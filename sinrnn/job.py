@@ -24,7 +24,7 @@ from sinrnn.filesystem import refuse_links, write
 from sinrnn.training.checkpoint_io import AtomicCheckpointIO, Content, read
 from sinrnn.training.forecaster import Forecaster
 from sinrnn.training.loggers import begin, loggers
-from sinrnn.training.options import dry_run_optimizer
+from sinrnn.training.options import check_step, dry_run_optimizer
 from sinrnn.training.signals import Interrupted, Signals
 
 # Settings that may change when a run is resumed.
@@ -213,7 +213,7 @@ def prepare(
         data.setup()
         if checkpoint is not None:
             _refuse_other_series(digest(data.values), content.get("series"), checkpoint)
-        dry_run_optimizer(model)
+        optimizer = dry_run_optimizer(model)
         folder = resume or parent
         if resume is None and first:
             folder = run_folder.claim_folder(parent)
@@ -228,6 +228,7 @@ def prepare(
         model.trainer = job.trainer
         job.trainer.datamodule = data  # type: ignore[attr-defined]
         model.setup("fit")
+        check_step(job.trainer, optimizer, model.updates)
         if first:
             run_folder.refuse_vanished(folder, lock)
             write(folder / run_folder.CONFIG, text.encode())

@@ -1,7 +1,7 @@
 """The callback that makes training visible in TensorBoard."""
 
 import re
-from math import log10
+from math import isfinite, log10
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,8 @@ class Monitor(pl.Callback):
         if not self.gradients or not isinstance(pl_module, Forecaster):
             return
         norm = pl_module.gradient_norm
+        if not isfinite(norm):  # a GradScaler skips the step
+            return
         self.norms.append(norm)
         clip = options.clip(trainer)
         if clip is not None:

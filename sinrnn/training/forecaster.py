@@ -1,14 +1,13 @@
 """Forecaster: training a SinRNN on windows with Lightning."""
 
 from collections.abc import Callable, Iterable
-from math import hypot, isfinite, nan
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
-from torch.nn import ModuleDict
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
@@ -17,16 +16,15 @@ from sinrnn.data.datamodule import windows_of
 from sinrnn.data.windows import Batch
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.nn.rnn import SinRNN
+from sinrnn.training import options
 from sinrnn.training.checkpoint_io import CODE_KEYS, CorruptCheckpointError, read
-from sinrnn.training.loss import BatchLoss, HalfMSE, exploded, noisy, shared
+from sinrnn.training.loss import BatchLoss, Losses, exploded, gradient_norm, noisy, paired, shared
 from sinrnn.training.online import descend
-from sinrnn.training.options import check_alone, check_plain, check_together, clip
 from sinrnn.training.rows import write_first_row, write_row
 
 OptimizerCallable = Callable[[Iterable[Tensor]], Optimizer]
 SchedulerCallable = Callable[[Optimizer], LRScheduler | ReduceLROnPlateau]
 
-LOSSES = ("half_mse/val", "half_mse/train", "half_mse/test")
 READOUT_WINDOWS = 20_000  # plenty for H + 1 unknowns per output, and 8 MB of states at H = 50
 
 
@@ -58,9 +56,9 @@ class Forecaster(pl.LightningModule):
         updates: "batch" makes one step per batch, by autograd. "window" makes one per window, in
             the batch's order, as the notebook does: for torch.optim.SGD without momentum, networks
             without biases, one process, and gradients clipped by value if at all.
-        loss: "last" compares the last output of a window with its target; "every" compares each
-            output with the value after it. Both go on over the predictions in closed loop that
-            data.steps asks for.
+        loss: "last" compares the last output of a window with its target, or O outputs with as
+            many; "every" compares each output with the value after it. Both go on over the
+            predictions in closed loop that data.steps asks for.
         stateful: Whether a batch starts from the state that the one before it ended with,
             detached from it, with data.num_streams; an epoch starts from zeros.
         input_noise: Standard deviation of the noise that is added to what the network reads in
@@ -68,7 +66,7 @@ class Forecaster(pl.LightningModule):
 
     Attributes:
         predictor: The `Predictor` that is trained; its units are fitted when fitting starts.
-        gradient_norm: The norm of the last gradient, as it was before clipping.
+        gradient_norm: The norm of the last gradient, before clipping and without a scaler's scale.
 
     Raises:
         ValueError: As `SinRNN` and `Predictor`; or an option is out of its range, or contradicts
@@ -122,21 +120,20 @@ class Forecaster(pl.LightningModule):
         self.optimizer, self.scheduler = optimizer, scheduler
         self.readout_epoch, self.readout_rcond = readout_epoch, readout_rcond
         self.updates, self.stateful, self.input_noise = updates, stateful, input_noise
-        check_alone(self.hparams)
+        options.check_alone(self.hparams)
         self.batch_loss = BatchLoss(loss, stateful)
         self.gradient_norm, self.processes = 0.0, 1
-        # float64: a mean over millions of windows, and losses down to 1e-30, keep their digits.
-        self.losses = ModuleDict({name: HalfMSE().set_dtype(torch.float64) for name in LOSSES})
+        self.losses = Losses()
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
-        cls, checkpoint_path: str | Path, **options: Any
+        cls, checkpoint_path: str | Path, **arguments: Any
     ) -> Self:
         """The model of a checkpoint that training has written; runs no code from the file.
 
         Args:
             checkpoint_path: A local file.
-            **options: Take the place of the constructor's arguments that are in it.
+            **arguments: Take the place of the constructor's arguments that are in it.
 
         Raises:
             ValueError: The file is torn, was changed, or is not this class's.
@@ -144,7 +141,7 @@ class Forecaster(pl.LightningModule):
         """
         found = read(checkpoint_path, checked=False)
         try:
-            model = cls(**found.get("hyper_parameters", {}) | options)
+            model = cls(**found.get("hyper_parameters", {}) | arguments)
             model.load_state_dict(found["state_dict"])
         except (ValueError, TypeError, AttributeError, RuntimeError) as error:
             reason = " ".join(str(error).split())
@@ -161,7 +158,7 @@ class Forecaster(pl.LightningModule):
             ValueError: Options of the model, the data and the trainer contradict each other.
         """
         data, self.processes = windows_of(self.trainer), self.trainer.world_size
-        check_together(self.trainer, data, self.hparams, stage)
+        options.check_together(self.trainer, data, self.hparams, stage)
         if data is not None:
             self.predictor.adopt(data.window, data.horizon, self.stateful or data.steps > 1)
             if stage == "fit" and not self.predictor.calibrated:
@@ -191,9 +188,10 @@ class Forecaster(pl.LightningModule):
         is the loss of the last.
 
         Raises:
+            ValueError: The targets do not fit the outputs.
             FloatingPointError: The loss is not finite.
         """
-        x, y = self._inner(*batch)
+        x, y = self._inner(*paired(self.net, batch, ahead=self.updates == "batch"))
         if self.updates == "window" and len(x) > 1:
             self._learn_each(x[:-1], y[:-1])
             x, y = x[-1:], y[-1:]
@@ -211,12 +209,11 @@ class Forecaster(pl.LightningModule):
         """Measure the gradient, and stop before a step that would poison the weights.
 
         Raises:
-            FloatingPointError: It is not finite.
+            FloatingPointError: It is not finite, and no GradScaler skips the step.
         """
-        grads = [p.grad for p in self.net.parameters() if p.grad is not None]
-        # A third of what get_total_norm takes for so few weights.
-        self.gradient_norm = hypot(*(torch.linalg.vector_norm(grad).item() for grad in grads))
-        if not isfinite(self.gradient_norm):
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        self.gradient_norm = gradient_norm(self.net, scaler.get_scale() if scaler else 1.0)
+        if not (isfinite(self.gradient_norm) or (scaler and scaler.is_enabled())):
             raise exploded("gradient", self.gradient_norm, self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -236,13 +233,13 @@ class Forecaster(pl.LightningModule):
     def _learn_each(self, x: Tensor, y: Tensor) -> None:
         """One step of gradient descent for each window."""
         lr = self.trainer.optimizers[0].param_groups[0]["lr"]
-        if not descend(self.net, x, y, lr, clip(self.trainer)):
+        if not descend(self.net, x, y, lr, options.clip(self.trainer)):
             raise exploded("weights", nan, self.global_step)
         add_steps(self.trainer, len(x))  # Lightning counts one step a batch
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log half_mse/val and, from a second loader, half_mse/train."""
-        self._log_loss(LOSSES[dataloader_idx], batch)
+        self._log_loss("validate", dataloader_idx, batch)
 
     def on_validation_model_zero_grad(self) -> None:
         """Keep the last step's gradients: during validation the monitor shows them."""
@@ -251,9 +248,9 @@ class Forecaster(pl.LightningModule):
         """Write the epoch's row."""
         write_row(self.trainer, self.losses)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log half_mse/test."""
-        self._log_loss(LOSSES[2], batch)
+        self._log_loss("test", dataloader_idx, batch)
 
     def on_train_start(self) -> None:
         """Write the losses before the first step."""
@@ -261,6 +258,7 @@ class Forecaster(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Forget the state, and solve the readout where `readout_epoch` asks for it."""
+        options.check_epoch(self)
         self.batch_loss.before = None
         if self.current_epoch == self.readout_epoch:
             data = windows_of(self.trainer)
@@ -269,6 +267,10 @@ class Forecaster(pl.LightningModule):
             x, y = data.windows["train"].sample(READOUT_WINDOWS)
             self.net.fit_readout(*self._inner(x, y), self.readout_rcond)
 
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Refuse what a callback has brought in that the start would have refused."""
+        options.check_step(self.trainer, self.trainer.optimizers[0], self.updates)
+
     def configure_optimizers(self) -> Any:
         """The optimizer and, stepped once an epoch, the scheduler.
 
@@ -276,12 +278,12 @@ class Forecaster(pl.LightningModule):
             ValueError: `updates` is "window", and the optimizer is not plain gradient descent.
         """
         optimizer = self.optimizer(self.parameters())
-        if self.updates == "window":
-            check_plain(optimizer)
-        if self.scheduler is None:
+        scheduler = None if self.scheduler is None else self.scheduler(optimizer)
+        options.check_plain(optimizer, self.updates)
+        if scheduler is None:
             return optimizer
         # Only ReduceLROnPlateau looks at what is monitored.
-        schedule = {"scheduler": self.scheduler(optimizer), "monitor": "half_mse/val"}
+        schedule = {"scheduler": scheduler, "monitor": "half_mse/val"}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def _inner(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -289,9 +291,9 @@ class Forecaster(pl.LightningModule):
         z, target = self.predictor.encode(x, y)
         return z.to(self.net.Wih), target.to(self.net.Wih)
 
-    def _log_loss(self, name: str, batch: Batch) -> None:
-        x, y = batch
-        metric: Any = self.losses[name]
+    def _log_loss(self, run: str, loader: int, batch: Batch) -> None:
+        name, metric = self.losses.of(run, loader)
+        x, y = paired(self.net, batch)
         metric.update(self(x).double().reshape(y.shape), y.double())
         # While training, `on_validation_end` writes it.
         logger = False if self.trainer.state.fn == "fit" else None

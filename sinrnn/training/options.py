@@ -3,15 +3,23 @@
 import copy
 import math
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from torch.optim import SGD, Optimizer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
+from torch.optim import LBFGS, SGD, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from sinrnn.data.datamodule import WindowDataModule
+from sinrnn.data.datamodule import WindowDataModule, windows_of
 from sinrnn.forecasting.units import LARGEST
+
+LAST = (
+    "updates: window learns the last output alone: data.steps must be 1, data.num_streams 0, "
+    "model.loss last and model.input_noise 0"
+)
+PLAIN = SGD([torch.zeros(1)], lr=1.0).defaults
 
 
 def check_alone(model: Mapping[str, Any]) -> None:
@@ -26,13 +34,24 @@ def check_alone(model: Mapping[str, Any]) -> None:
     noise, epoch, rcond = (model[n] for n in ("input_noise", "readout_epoch", "readout_rcond"))
     loss, updates = model["loss"], model["updates"]
     bias = updates == "window" and model["bias"]
+    more = loss == "every" or model["stateful"] or noise > 0
     _refuse(
         (not 0 <= noise < math.inf, f"input_noise must be at least 0 and finite, got {noise}"),
         (loss not in ("last", "every"), f"loss must be last or every, got {loss!r}"),
         (updates not in ("batch", "window"), f"updates must be batch or window, got {updates!r}"),
+        (
+            loss == "every" and model["input_size"] != model["output_size"],
+            "loss: every compares outputs with the inputs that follow them: output_size must be "
+            f"{model['input_size']} as input_size, got {model['output_size']}",
+        ),
         ((epoch or 0) < 0, f"readout_epoch must be at least 0 or None, got {epoch}"),
         (not 0 <= rcond < 1, f"readout_rcond must be at least 0 and below 1, got {rcond}"),
         (bias, "updates: window is for networks without biases, got bias true"),
+        (updates == "window" and more, LAST),
+        (
+            loss == "every" and model["linear"],
+            "linear is added to the last output: model.loss must be last",
+        ),
     )
 
 
@@ -58,6 +77,56 @@ def check_together(
             check_size(data, model["standardise"])
 
 
+def check_epoch(model: Any) -> None:
+    """Refuse what the start would have refused, where a callback has changed it since.
+
+    Args:
+        model: A `Forecaster` that is trained.
+
+    Raises:
+        ValueError: As `check_alone` and `check_together`.
+    """
+    options = {name: vars(model).get(name, value) for name, value in model.hparams.items()}
+    options["loss"] = model.batch_loss.outputs
+    check_alone(options)
+    check_together(model.trainer, windows_of(model.trainer), options, "train")
+
+
+def check_step(trainer: pl.Trainer, optimizer: Optimizer, updates: str) -> None:
+    """Refuse a step that cannot be made; callbacks may change trainer and optimizer at any time.
+
+    Args:
+        trainer: The trainer.
+        optimizer: What makes the step.
+        updates: "batch" or "window"; see `Forecaster`.
+
+    Raises:
+        ValueError: The options contradict each other, or a learning rate is not finite.
+    """
+    if updates == "window":
+        check_trainer(trainer)
+    check_plain(optimizer, updates)
+    for group in optimizer.param_groups:
+        if not math.isfinite(group["lr"]):
+            raise ValueError(
+                f"model.optimizer or model.scheduler: the learning rate becomes {group['lr']}"
+            )
+    batches = accumulated(trainer)
+    several = isinstance(optimizer, LBFGS) and batches != 1
+    once = "torch.optim.LBFGS takes several gradients a step, which would add up:"
+    _refuse((several, f"{once} trainer.accumulate_grad_batches must be 1, got {batches}"))
+
+
+def accumulated(trainer: pl.Trainer) -> int:
+    """The most batches that a step is made of, now or as a callback plans it."""
+    plans = (
+        callback.scheduling.values()
+        for callback in trainer.callbacks  # type: ignore[attr-defined]
+        if isinstance(callback, GradientAccumulationScheduler)
+    )
+    return max([trainer.accumulate_grad_batches, *chain(*plans)])
+
+
 def check_trainer(trainer: pl.Trainer) -> None:
     """Refuse a trainer that cannot make one update for each window.
 
@@ -65,7 +134,7 @@ def check_trainer(trainer: pl.Trainer) -> None:
         ValueError: It clips by norm, shares batches among processes, or accumulates gradients.
     """
     by_norm = clip(trainer) is not None and trainer.gradient_clip_algorithm != "value"
-    processes, batches = trainer.world_size, trainer.accumulate_grad_batches
+    processes, batches = trainer.world_size, accumulated(trainer)
     wants = "updates: window clips gradients by value: set trainer.gradient_clip_algorithm to value"
     each = "updates: window makes a step for each window:"
     _refuse(
@@ -83,11 +152,13 @@ def check_data(data: WindowDataModule, model: Mapping[str, Any]) -> None:
         model: The arguments of `Forecaster`, by name.
 
     Raises:
-        ValueError: Options of the two contradict each other.
+        ValueError: Options of the two contradict each other, or the model is not of one series.
     """
+    for size in ("input_size", "output_size"):
+        if model[size] != 1:
+            raise ValueError(f"model.{size} must be 1 for windows of one series, got {model[size]}")
     every, carry, horizon = model["loss"] == "every", model["stateful"], data.horizon
     ahead, num_streams = data.steps > 1, data.num_streams
-    more = ahead or num_streams > 0 or every or model["input_noise"] > 0
     _refuse(
         (
             horizon != 1 and (every or carry or ahead),
@@ -102,12 +173,7 @@ def check_data(data: WindowDataModule, model: Mapping[str, Any]) -> None:
             "relative and linear are of windows that are read afresh: data.steps must be 1, got "
             f"{data.steps}",
         ),
-        (model["linear"] and every, "linear is added to the last output: model.loss must be last"),
-        (
-            model["updates"] == "window" and more,
-            "updates: window learns the last output alone: data.steps must be 1, "
-            "data.num_streams 0, model.loss last and model.input_noise 0",
-        ),
+        (model["updates"] == "window" and (ahead or num_streams > 0), LAST),
     )
 
 
@@ -135,14 +201,19 @@ def _refuse(*cases: tuple[bool, str]) -> None:
             raise ValueError(sentence)
 
 
-def check_plain(optimizer: Optimizer) -> None:
+def check_plain(optimizer: Optimizer, updates: str) -> None:
     """Refuse, for updates by window, all but plain gradient descent.
 
     Raises:
         ValueError: It is another optimizer, or does more.
     """
-    plain = SGD([torch.zeros(1)], lr=1.0).defaults | {"lr": optimizer.defaults["lr"]}
-    if type(optimizer) is not SGD or optimizer.defaults != plain:
+    if updates != "window":
+        return
+    groups = optimizer.param_groups
+    plain = PLAIN | {"lr": groups[0]["lr"]}
+    # Schedulers and checkpoints change the groups alone.
+    given = [{name: group[name] for name in PLAIN} for group in groups if type(optimizer) is SGD]
+    if type(optimizer) is not SGD or any(options != plain for options in given):
         raise ValueError(
             "updates: window makes steps of plain gradient descent, torch.optim.SGD with "
             f"nothing but lr, got {type(optimizer).__name__}"
@@ -155,21 +226,19 @@ def clip(trainer: pl.Trainer) -> float | None:
     return found if found and found > 0 else None
 
 
-def dry_run_optimizer(model: pl.LightningModule) -> None:
+def dry_run_optimizer(model: pl.LightningModule) -> Optimizer:
     """One step of optimizer and scheduler, on a copy of the model and a loss of its own.
 
+    Returns:
+        That optimizer, as it is after the step.
+
     Raises:
-        ValueError: Something that is found out only then; or the model is not of one series.
+        ValueError: Something that is found out only then.
     """
-    for size in ("input_size", "output_size"):
-        if model.hparams[size] != 1:
-            raise ValueError(
-                f"model.{size} must be 1 for windows of one series, got {model.hparams[size]}"
-            )
     model = copy.deepcopy(model)
     parameters = list(model.parameters())
 
-    def squares() -> torch.Tensor:
+    def squares() -> Any:
         optimizer.zero_grad()
         loss = torch.stack([p.square().sum() for p in parameters]).sum()
         loss.backward()
@@ -177,7 +246,7 @@ def dry_run_optimizer(model: pl.LightningModule) -> None:
 
     try:
         made: Any = model.configure_optimizers()
-        optimizer = made["optimizer"] if isinstance(made, dict) else made
+        optimizer: Optimizer = made["optimizer"] if isinstance(made, dict) else made
         for group in optimizer.param_groups:
             if not math.isfinite(group["lr"]):
                 raise ValueError(f"Invalid learning rate: {group['lr']}")
@@ -195,3 +264,4 @@ def dry_run_optimizer(model: pl.LightningModule) -> None:
             "model.optimizer or model.scheduler cannot make a step with these arguments: "
             f"{type(error).__name__}: {error}"
         ) from error
+    return optimizer

@@ -12,6 +12,8 @@ from cases import BITS, assert_close, refuses
 from fitting import EPOCHS, EXPECTED, LR, by_hand, fit, inner, scaling, small, trainer, wave
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers.logger import DummyLogger
+from lightning.pytorch.plugins.precision import MixedPrecision
+from torch.optim import SGD
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
 from sinrnn.callbacks.monitor import Monitor
@@ -441,3 +443,63 @@ def test_training_stops_before_the_step_of_a_gradient_that_is_not_finite():
     with refuses(FloatingPointError, exploded("gradient became nan", 5)):
         fit(model, wave(), callbacks=[Poison()])
     torch.testing.assert_close(weights_of(model), before[0], **BITS)
+
+
+# Mixed precision: gradients are scaled until the step
+
+
+def mixed(scale):
+    """16-mixed on a CPU, by a scaler that starts there; every overflow halves the scale."""
+    torch.set_default_dtype(torch.float32)
+    scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+    plugin = MixedPrecision("16-mixed", "cpu", scaler)
+    return {"precision": None, "log_every_n_steps": 1, "plugins": [plugin]}
+
+
+class Bare(pl.LightningModule):
+    """The same training without anything that looks at gradients."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = copy.deepcopy(net)
+
+    def training_step(self, batch, batch_idx):
+        x, y = batch
+        return half_mse(self.net(x.to(self.net.Wih)), y.to(self.net.Wih))
+
+    def configure_optimizers(self):
+        return SGD(self.parameters(), lr=LR)
+
+
+@pytest.mark.parametrize("clip", [{}, VALUE, {"gradient_clip_val": 1e-2}])
+def test_training_goes_on_where_a_scaler_skips_steps(clip):
+    options, log = mixed(2.0**127), Log()
+    model, data, monitor = small(), wave(4.0), Monitor()
+    bare = Bare(model.net)
+    trainer(**mixed(2.0**127), **clip).fit(bare, data.train_dataloader())
+    before = copy.deepcopy(weights_of(model))
+    fit(model, data, callbacks=[monitor], logger=log, **options, **clip)
+    assert options["plugins"][0].scaler.get_scale() < 2.0**127  # it did overflow
+    torch.testing.assert_close(weights_of(model), weights_of(bare), **BITS)
+    assert not torch.equal(weights_of(model)[1], before[1])
+    rows = [row for _, row in log.rows if "gradient/norm" in row]
+    assert rows
+    assert all(0 < row["gradient/norm"] <= row["gradient/norm_max"] < 10 for row in rows)
+
+
+@pytest.mark.parametrize(("clip", "algorithm"), [(0, None), (0.4, "value"), (1.0, "norm")])
+@pytest.mark.parametrize("accumulated", [1, 2])
+def test_gradients_are_measured_as_they_are_without_a_scaler(clip, algorithm, accumulated):
+    limits = {"gradient_clip_val": clip, "gradient_clip_algorithm": algorithm}
+    limits["accumulate_grad_batches"] = accumulated
+    found = []
+    for options in (mixed(2.0**16), {"precision": "32-true", "log_every_n_steps": 1}):
+        model, log = small(), Log()
+        torch.manual_seed(1)
+        model.net.reset_parameters()
+        fit(model, wave(), callbacks=[Monitor()], logger=log, **options, **limits)
+        rows = [row for _, row in log.rows if "gradient/norm" in row]
+        found.append([{n: v for n, v in row.items() if "gradient" in n} for row in rows])
+        found[-1].append({"last": model.gradient_norm})
+    for scaled, plain in zip(*found, strict=True):
+        assert scaled == pytest.approx(plain, rel=1e-5)

@@ -4,11 +4,14 @@ import math
 from functools import partial
 from types import SimpleNamespace
 
+import lightning.pytorch as pl
 import pytest
 import torch
 from cases import refuses
-from fitting import EXPECTED, LR, fit, small, wave
+from fitting import EXPECTED, LR, fit, small, trainer, wave
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from torch.optim import SGD
+from torch.optim.lr_scheduler import OneCycleLR
 
 from sinrnn.training.forecaster import Forecaster
 from sinrnn.training.options import check_trainer
@@ -24,6 +27,12 @@ LAST = (
 )
 STEP = "updates: window makes a step for each window:"
 BY_VALUE = "updates: window clips gradients by value: set trainer.gradient_clip_algorithm to value"
+NO_BIAS = "updates: window is for networks without biases, got bias true"
+PLAIN = (
+    "updates: window makes steps of plain gradient descent, torch.optim.SGD with nothing but "
+    "lr, got"
+)
+SMALL = {"hidden_size": 5, "optimizer": partial(SGD, lr=LR)}
 CLIP = {"gradient_clip_val": 1.0}
 
 
@@ -48,7 +57,7 @@ CLIP = {"gradient_clip_val": 1.0}
             EACH | {"bias": True},
             {},
             {},
-            "updates: window is for networks without biases, got bias true",
+            NO_BIAS,
         ),
         (EACH, {}, CLIP, BY_VALUE),
         (EACH, {}, CLIP | {"gradient_clip_algorithm": "norm"}, BY_VALUE),
@@ -66,7 +75,9 @@ def test_options_that_do_not_go_together_are_refused(model, data, trainer, messa
 
 
 def test_updates_by_window_refuse_several_processes():
-    several = SimpleNamespace(gradient_clip_val=None, accumulate_grad_batches=1, world_size=3)
+    several = SimpleNamespace(
+        gradient_clip_val=None, accumulate_grad_batches=1, world_size=3, callbacks=[]
+    )
     with refuses(ValueError, f"{STEP} it needs one process, got 3"):
         check_trainer(several)
 
@@ -87,9 +98,101 @@ class Descent(SGD):
     ],
 )
 def test_updates_by_window_refuse_all_but_plain_gradient_descent(optimizer, name):
-    message = (
-        "updates: window makes steps of plain gradient descent, torch.optim.SGD with nothing but "
-        f"lr, got {name}"
-    )
-    with refuses(ValueError, message):
+    with refuses(ValueError, f"{PLAIN} {name}"):
         fit(Forecaster(hidden_size=5, optimizer=optimizer, **EACH), wave())
+
+
+# What comes in later: an epoch may be planned so, or a callback may change anything.
+
+ONCE = "torch.optim.LBFGS takes several gradients a step, which would add up:"
+TWO = "trainer.accumulate_grad_batches must be 1, got 2"
+LBFGS = partial(torch.optim.LBFGS, max_iter=3)
+
+
+class Later(pl.Callback):
+    """Changes something at the start of epoch 1, or of its second batch."""
+
+    def __init__(self, change, batch=None):
+        self.change, self.batch = change, batch
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == 1 and self.batch is None:
+            self.change(trainer, pl_module)
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.current_epoch == 1 and self.batch == batch_idx:
+            self.change(trainer, pl_module)
+
+
+def setting(name, value):
+    """A change of an attribute of the trainer, or of the model where it has that name."""
+
+    def change(trainer, model):
+        setattr(model if hasattr(model, name) else trainer, name, value)
+
+    return change
+
+
+def rate(trainer, model):
+    trainer.optimizers[0].param_groups[0]["lr"] = math.inf
+
+
+def momentum(trainer, model):
+    trainer.optimizers[0].param_groups[0]["momentum"] = 0.9
+
+
+@pytest.mark.parametrize("optimizer", [LBFGS, partial(SGD, lr=LR)])
+@pytest.mark.parametrize("plan", [{"accumulate_grad_batches": 2}, {1: 2}])
+def test_accumulation_is_refused_at_the_start_where_it_cannot_be(optimizer, plan):
+    by_batch = optimizer is LBFGS
+    model = Forecaster(optimizer=optimizer, updates="batch" if by_batch else "window")
+    if 1 in plan:
+        plan = {"callbacks": [GradientAccumulationScheduler(plan)]}
+    made = trainer(**plan)
+    with refuses(ValueError, f"{ONCE if by_batch else STEP} {TWO}"):
+        made.fit(model, wave())
+    assert made.global_step == 0
+
+
+@pytest.mark.parametrize("batch", [None, 1])
+@pytest.mark.parametrize(
+    ("model", "change", "message"),
+    [
+        ({"optimizer": LBFGS}, setting("accumulate_grad_batches", 2), f"{ONCE} {TWO}"),
+        (EACH, setting("accumulate_grad_batches", 2), f"{STEP} {TWO}"),
+        (EACH, setting("gradient_clip_val", 1.0), BY_VALUE),
+        (EACH, momentum, f"{PLAIN} SGD"),
+        ({}, rate, "model.optimizer or model.scheduler: the learning rate becomes inf"),
+    ],
+)
+def test_what_the_start_refuses_is_refused_when_a_callback_brings_it_in(
+    model, change, message, batch
+):
+    with refuses(ValueError, message):
+        fit(Forecaster(**SMALL | model), wave(), callbacks=[Later(change, batch)])
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "value", "message"),
+    [
+        ({}, "input_noise", math.nan, f"{NOISE} nan"),
+        (EACH, "input_noise", 0.1, LAST),
+        ({"bias": True}, "updates", "window", NO_BIAS),
+        ({}, "stateful", True, f"{STREAMS} True and 0"),
+    ],
+)
+def test_an_option_that_a_callback_changes_is_refused_as_at_the_start(model, name, value, message):
+    with refuses(ValueError, message):
+        fit(Forecaster(**SMALL | model), wave(), callbacks=[Later(setting(name, value))])
+
+
+def test_updates_by_window_refuse_momentum_that_a_scheduler_brings():
+    one_cycle = partial(OneCycleLR, max_lr=LR, total_steps=9)
+    with refuses(ValueError, f"{PLAIN} SGD"):
+        fit(Forecaster(**SMALL | EACH, scheduler=one_cycle), wave())
+
+
+@pytest.mark.parametrize("more", [{"loss": "every"}, {"stateful": True}, {"input_noise": 0.1}])
+def test_updates_by_window_refuse_what_they_would_ignore_without_data_of_ours(more):
+    with refuses(ValueError, LAST):
+        small(**EACH, **more)
