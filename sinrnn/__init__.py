@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         SumOfSines,
     )
     from sinrnn.data.windows import Windows
+    from sinrnn.forecasting.forecast import Forecast
     from sinrnn.forecasting.predictor import Predictor
     from sinrnn.run import Run, fit
     from sinrnn.training.forecaster import Forecaster
@@ -35,6 +36,7 @@ __all__ = [
     "Chirp",
     "Damped",
     "FileSeries",
+    "Forecast",
     "Forecaster",
     "Generated",
     "MackeyGlass",
@@ -59,6 +61,7 @@ _LAZY = {
     "Chirp": "data.synthetic",
     "Damped": "data.synthetic",
     "FileSeries": "data.series",
+    "Forecast": "forecasting.forecast",
     "Forecaster": "training.forecaster",
     "Generated": "data.synthetic",
     "MackeyGlass": "data.synthetic",

@@ -110,7 +110,7 @@ from torch import Tensor, nn
 
 import sinrnn
 from sinrnn import Chirp, FileSeries, Forecaster, Generated, MackeyGlass, Predictor, Series, Sine
-from sinrnn import Run, SinRNN, WindowDataModule, Windows, fit, tanh_rnn, trace
+from sinrnn import Forecast, Run, SinRNN, WindowDataModule, Windows, fit, tanh_rnn, trace
 
 net = SinRNN(input_size=1, hidden_size=8, bptt_steps=3, dtype=torch.float64)
 x: Tensor = torch.zeros(2, 5, 1)
@@ -152,7 +152,9 @@ ahead: Tensor = predictor.forecast(every[0], 9).prediction
 predictor = Predictor.load("model.safetensors")
 model = Forecaster.load_from_checkpoint("last.ckpt")
 run: Run = fit(model, data, name="wave", seed=0, max_epochs=2)
-ahead = Run(run.folder).forecast(9, every[0]).prediction
+made: Forecast = Run(run.folder).forecast(9, every[0])
+ahead = made.upper - made.lower
+made.to_csv("ahead.csv")
 loss: float = run.results.half_mse["network"]["test"]
 run.figures["rollout"].savefig("rollout.png")
 version: str = sinrnn.__version__

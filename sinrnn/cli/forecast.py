@@ -67,7 +67,7 @@ def _written(args: argparse.Namespace) -> str:
     before = values[-max(3 * len(made.read), args.steps) :].double()
     image = table.with_suffix(".png")
     drawn = picture.png(plots.forecast(before, made))
-    write(table, made.csv().encode())
+    made.to_csv(table)
     write(image, drawn)
     known = int(made.radius.isfinite().sum())
     intervals = "for all of them" if known == args.steps else f"for the first {known}"
