@@ -67,11 +67,13 @@ PRIVATE = {
         "_batches_that_stepped",
         "_checkpoint_connector",
         "_current_level",
+        "_data_fetcher",
         "_functorch",
         "_is_any_autocast_enabled",
         "_is_tracing",
         "_parameters",
         "_should_accumulate",
+        "_should_check_val_fx",
         "_top_saved_tensors_default_hooks",
     },
 }

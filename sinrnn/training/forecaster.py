@@ -21,6 +21,7 @@ from sinrnn.training.checkpoint_io import CODE_KEYS, CorruptCheckpointError, rea
 from sinrnn.training.loss import BatchLoss, HalfMSE, exploded, noisy, shared
 from sinrnn.training.online import descend
 from sinrnn.training.options import check_alone, check_plain, check_together, clip
+from sinrnn.training.resume import begin, describe
 from sinrnn.training.rows import write_first_row, write_row
 
 OptimizerCallable = Callable[[Iterable[Tensor]], Optimizer]
@@ -110,21 +111,16 @@ class Forecaster(pl.LightningModule):
         super().__init__()
         self.save_hyperparameters(ignore=["optimizer", "scheduler"])
         sizes = (input_size, hidden_size, output_size)
-        self.predictor = Predictor(
-            SinRNN(*sizes, bias=bias, bptt_steps=bptt_steps, init=init),
-            window=None,
-            standardise=standardise,
-            log=log,
-            relative=relative,
-            linear=linear,
-            stateful=stateful,
-        )
+        net = SinRNN(*sizes, bias=bias, bptt_steps=bptt_steps, init=init)
+        units = {"standardise": standardise, "log": log, "relative": relative, "linear": linear}
+        self.predictor = Predictor(net, window=None, stateful=stateful, **units)
         self.optimizer, self.scheduler = optimizer, scheduler
         self.readout_epoch, self.readout_rcond = readout_epoch, readout_rcond
         self.updates, self.stateful, self.input_noise = updates, stateful, input_noise
         check_alone(self.hparams)
         self.batch_loss = BatchLoss(loss, stateful)
         self.gradient_norm, self.processes = 0.0, 1
+        self.gradient: dict[str, Tensor | None] = {}
         # float64: a mean over millions of windows, and losses down to 1e-30, keep their digits.
         self.losses = ModuleDict({name: HalfMSE().set_dtype(torch.float64) for name in LOSSES})
 
@@ -220,13 +216,15 @@ class Forecaster(pl.LightningModule):
             raise exploded("gradient", self.gradient_norm, self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the state that is carried, in case that it is within an epoch."""
+        """Keep where training is, and the state that is carried."""
+        describe(self.trainer, checkpoint)
         checkpoint["before"] = self.batch_loss.before
         for key in CODE_KEYS:
             checkpoint.get("hyper_parameters", {}).pop(key, None)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take it up again."""
+        self.gradient = checkpoint.get("gradient", {})
         self.batch_loss.before = checkpoint.get("before")
 
     def on_train_batch_end(self, *args: Any) -> None:
@@ -256,7 +254,8 @@ class Forecaster(pl.LightningModule):
         self._log_loss(LOSSES[2], batch)
 
     def on_train_start(self) -> None:
-        """Write the losses before the first step."""
+        """Go on from where a checkpoint was, and write the losses before the first step."""
+        begin(self.trainer, self.gradient)
         write_first_row(self.trainer, self)
 
     def on_train_epoch_start(self) -> None:
