@@ -218,17 +218,17 @@ class Forecaster(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep where training is, and the state that is carried."""
         describe(self.trainer, checkpoint)
-        checkpoint["before"] = self.batch_loss.before
+        checkpoint["before"] = self.batch_loss.after
         for key in CODE_KEYS:
             checkpoint.get("hyper_parameters", {}).pop(key, None)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take it up again."""
         self.gradient = checkpoint.get("gradient", {})
-        self.batch_loss.before = checkpoint.get("before")
+        self.batch_loss.after = checkpoint.get("before")
 
-    def on_train_batch_end(self, *args: Any) -> None:
-        """Carry the state on; not before, as L-BFGS comes to a batch more than once."""
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Carry the state on: here, as L-BFGS comes to a batch more than once."""
         self.batch_loss.before = self.batch_loss.after
 
     def _learn_each(self, x: Tensor, y: Tensor) -> None:
@@ -260,7 +260,7 @@ class Forecaster(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Forget the state, and solve the readout where `readout_epoch` asks for it."""
-        self.batch_loss.before = None
+        self.batch_loss.after = None
         if self.current_epoch == self.readout_epoch:
             data = windows_of(self.trainer)
             if data is None:

@@ -67,7 +67,7 @@ def fit(folder, options, saves, model, data, path=None):
     return made.net.state_dict(), done.global_step, seen.events
 
 
-ADAM = partial(Adam, lr=0.01)
+ADAM, AGAIN = partial(Adam, lr=0.01), partial(LBFGS, max_iter=3)
 PLATEAU = partial(ReduceLROnPlateau, mode="max", patience=0, factor=0.5)
 EVERY = partial(ModelCheckpoint, save_top_k=-1, filename="{epoch}-{step}")
 BEST = partial(EVERY, monitor="half_mse/val")
@@ -92,10 +92,12 @@ CASES = {
     "validated over epochs": (TOTAL, VALIDATED, {}, {}),
     "accumulated": ({"accumulate_grad_batches": 2}, VALIDATED, {}, {}),
     "accumulated, each step": ({"accumulate_grad_batches": 3}, STEP, {}, {}),
-    "L-BFGS": ({}, STEP, {"optimizer": partial(LBFGS, max_iter=3)}, {}),
+    "L-BFGS": ({}, STEP, {"optimizer": AGAIN}, {}),
     "three batches": ({"limit_train_batches": 3}, STEP, {}, {}),
     "by window": ({}, STEP, WINDOW, {}),
     "noise": ({}, STEP, {"input_noise": 0.1}, {}),
+    "carried": ({}, STEP, {"stateful": True}, {"num_streams": 3}),
+    "carried, L-BFGS": ({}, STEP, {"stateful": True, "optimizer": AGAIN}, {"num_streams": 3}),
     "readout": ({}, STEP, {"readout_epoch": 2}, {}),
     "steps": (LIMITED, partial(EVERY, save_on_train_epoch_end=True), {}, {}),
     "steps, each": (LIMITED, STEP, {}, {}),
