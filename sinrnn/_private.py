@@ -67,6 +67,13 @@ def is_within_accumulation(trainer: Any) -> bool:
     return within
 
 
+def validates_next(trainer: Any) -> bool:
+    """Whether a validation follows the batch at hand; in public, only its settings can be read."""
+    loop = trainer.fit_loop
+    due: bool = loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
+    return due
+
+
 def add_steps(trainer: Any, count: int) -> None:
     """Count further steps; those that Lightning logs at, it counts apart from `global_step`."""
     loop = trainer.fit_loop.epoch_loop

@@ -17,7 +17,14 @@ torch.set_num_threads(1)  # at these sizes a second thread costs more than it br
 # with one at the end. All others are quick.
 SLOW = [
     *("test_train", "test_processes", "test_browser", "test_chaos", "test_checkpoint"),
-    *("test_module", "test_strangers", "test_forecasting_document", "test_api", "test_bad_input"),
+    *(
+        "test_module",
+        "test_resume",
+        "test_strangers",
+        "test_forecasting_document",
+        "test_api",
+        "test_bad_input",
+    ),
     *("test_wheel", "test_monitor", "test_examples", "test_numerics", "test_forecast"),
     *("test_diagnose", "test_plots", "test_onnx", "test_loggers", "test_diagnosis"),
     *("test_strangers_runs", "test_strangers_files", "test_predictor", "test_readers"),

@@ -9,7 +9,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
-from sinrnn._private import checkpoint_of, is_within_accumulation
+from sinrnn._private import checkpoint_of
 from sinrnn.data.datamodule import windows_of
 from sinrnn.filesystem import write
 from sinrnn.run_folder import BEST, LAST
@@ -48,7 +48,6 @@ class BestAndLastCheckpoint(Checkpoint):
         self.score = float("inf")
         self.best: Content | None = None
         self.last: Content | None = None
-        self.between = False
         self.saved = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
@@ -69,22 +68,17 @@ class BestAndLastCheckpoint(Checkpoint):
                 part.unlink()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the signals back, and forget the batch that was only ready."""
+        """Take the signals back."""
         if self.signals is not None:
             self.signals.arm()
-        batches: Any = trainer.fit_loop.epoch_loop.batch_progress.total
-        batches.ready = batches.completed
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Content
     ) -> None:
-        """Add what must not change, and say rightly how many steps were made."""
+        """Add what must not change, and the table."""
         checkpoint |= {"config": self.config, "series": self.series}
         if table := table_of(trainer):
             checkpoint["metrics"] = table.state()
-        # Lightning, resuming within an epoch, counts a step that it takes for lost.
-        if self.between and not is_within_accumulation(trainer):
-            checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -96,12 +90,10 @@ class BestAndLastCheckpoint(Checkpoint):
         """
         _check_series(trainer)
         if batch_idx % trainer.accumulate_grad_batches:
-            return  # half of a step's gradient is in no checkpoint
+            return  # half of a step's gradient is of one process alone
         stop = self.signals is not None and self.signals.stop(trainer)
         if stop or time.monotonic() - self.saved >= self.within:
-            self.between = True
             self.last = self._state(trainer)
-            self.between = False
             self._write(trainer)
         if stop and self.signals is not None:
             raise Interrupted(self.signals.number)

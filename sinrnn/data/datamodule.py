@@ -152,12 +152,18 @@ class WindowDataModule(pl.LightningDataModule):
         order = self._order()
         if self.trainer is not None:
             order.rank, order.processes = self.trainer.global_rank, self.trainer.world_size
-            loop = self.trainer.fit_loop
-            epochs: Any = loop.epoch_progress.total
-            if epochs.started > epochs.processed:
-                batches: Any = loop.epoch_loop.batch_progress.current
-                order.first = batches.processed
+            order.first = self._done
         return DataLoader(self.learnt, sampler=order, batch_size=None, collate_fn=Pair)
+
+    def _done(self) -> int:
+        """Batches of the epoch that have been trained on, where one is under way.
+
+        Right no sooner than at the epoch's first batch: a checkpoint may be of an epoch whose
+        batches are all done, and only then does Lightning know that the next epoch has begun.
+        """
+        if self.trainer is None or not self.trainer.training:
+            return 0
+        return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
     def _order(self) -> WindowBatchSampler | StreamBatchSampler:
         count = len(self.learnt)

@@ -1,7 +1,7 @@
 """The order of windows: which of them each batch of an epoch holds."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 import numpy as np
@@ -19,16 +19,18 @@ class Order(SequentialSampler, ABC):
     gives batches; a data module does not shuffle then.
 
     Attributes:
-        first: The batch that the next iteration begins with; the one after has them all again.
+        first: Asked at the first batch of the next iteration, which of them it is; the iteration
+            after that has them all again.
         rank: Of several processes, which of them this is.
         processes: How many share each batch: this one takes each n-th window of it.
     """
 
-    first, rank, processes = 0, 0, 1
+    first: Callable[[], int] | None = None
+    rank, processes = 0, 1
 
     def __iter__(self) -> Iterator[Tensor]:  # type: ignore[override]
-        first, self.first = self.first, 0
-        for batch in islice(self.batches(), first, None):
+        first, self.first = self.first, None
+        for batch in islice(self.batches(), first() if first else 0, None):
             yield batch[self.rank :: self.processes]
 
     @abstractmethod

@@ -20,6 +20,7 @@ from sinrnn.training import options
 from sinrnn.training.checkpoint_io import CODE_KEYS, CorruptCheckpointError, read
 from sinrnn.training.loss import BatchLoss, Losses, exploded, gradient_norm, noisy, paired, shared
 from sinrnn.training.online import descend
+from sinrnn.training.resume import begin, describe
 from sinrnn.training.rows import write_first_row, write_row
 
 OptimizerCallable = Callable[[Iterable[Tensor]], Optimizer]
@@ -108,21 +109,16 @@ class Forecaster(pl.LightningModule):
         super().__init__()
         self.save_hyperparameters(ignore=["optimizer", "scheduler"])
         sizes = (input_size, hidden_size, output_size)
-        self.predictor = Predictor(
-            SinRNN(*sizes, bias=bias, bptt_steps=bptt_steps, init=init),
-            window=None,
-            standardise=standardise,
-            log=log,
-            relative=relative,
-            linear=linear,
-            stateful=stateful,
-        )
+        net = SinRNN(*sizes, bias=bias, bptt_steps=bptt_steps, init=init)
+        units = {"standardise": standardise, "log": log, "relative": relative, "linear": linear}
+        self.predictor = Predictor(net, window=None, stateful=stateful, **units)
         self.optimizer, self.scheduler = optimizer, scheduler
         self.readout_epoch, self.readout_rcond = readout_epoch, readout_rcond
         self.updates, self.stateful, self.input_noise = updates, stateful, input_noise
         options.check_alone(self.hparams)
         self.batch_loss = BatchLoss(loss, stateful)
         self.gradient_norm, self.processes = 0.0, 1
+        self.gradient: dict[str, Tensor | None] = {}
         self.losses = Losses()
 
     @classmethod
@@ -217,17 +213,20 @@ class Forecaster(pl.LightningModule):
             raise exploded("gradient", self.gradient_norm, self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the state that is carried, in case that it is within an epoch."""
-        checkpoint["before"] = self.batch_loss.before
+        """Keep where training is, and the state that is carried."""
+        describe(self.trainer, checkpoint)
+        checkpoint["before"] = self.batch_loss.after
         for key in CODE_KEYS:
             checkpoint.get("hyper_parameters", {}).pop(key, None)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take it up again."""
-        self.batch_loss.before = checkpoint.get("before")
+        self.gradient = checkpoint.get("gradient", {})
+        self.batch_loss.after = checkpoint.get("before")
 
-    def on_train_batch_end(self, *args: Any) -> None:
-        """Carry the state on; not before, as L-BFGS comes to a batch more than once."""
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Refuse what a callback has brought in, and carry the state on to the next batch."""
+        options.check_step(self.trainer, self.trainer.optimizers[0], self.updates)
         self.batch_loss.before = self.batch_loss.after
 
     def _learn_each(self, x: Tensor, y: Tensor) -> None:
@@ -253,23 +252,20 @@ class Forecaster(pl.LightningModule):
         self._log_loss("test", dataloader_idx, batch)
 
     def on_train_start(self) -> None:
-        """Write the losses before the first step."""
+        """Go on from where a checkpoint was, and write the losses before the first step."""
+        begin(self.trainer, self.gradient)
         write_first_row(self.trainer, self)
 
     def on_train_epoch_start(self) -> None:
         """Forget the state, and solve the readout where `readout_epoch` asks for it."""
         options.check_epoch(self)
-        self.batch_loss.before = None
+        self.batch_loss.after = None
         if self.current_epoch == self.readout_epoch:
             data = windows_of(self.trainer)
             if data is None:
                 raise TypeError("readout_epoch needs a WindowDataModule to take the windows from")
             x, y = data.windows["train"].sample(READOUT_WINDOWS)
             self.net.fit_readout(*self._inner(x, y), self.readout_rcond)
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Refuse what a callback has brought in that the start would have refused."""
-        options.check_step(self.trainer, self.trainer.optimizers[0], self.updates)
 
     def configure_optimizers(self) -> Any:
         """The optimizer and, stepped once an epoch, the scheduler.

@@ -39,7 +39,7 @@ def write_row(trainer: Any, losses: Iterable[str]) -> None:
 def write_first_row(trainer: pl.Trainer, model: pl.LightningModule) -> None:
     """Write the losses before the first step, so that curves start where learning does."""
     data = windows_of(trainer)
-    if trainer.ckpt_path is None and data is not None:
+    if trainer.global_step == 0 and trainer.ckpt_path is None and data is not None:
         row = {}
         for name in ("val", "train"):
             windows = data.windows[name]

@@ -169,6 +169,17 @@ def test_losses_before_the_first_step_are_logged_at_step_0():
     assert first == pytest.approx(before, rel=1e-12)
 
 
+@pytest.mark.parametrize("resumed", [False, True])
+def test_losses_at_step_0_are_logged_once_where_training_goes_on(resumed, tmp_path):
+    model, data, options = small(), wave(), {"logger": Log(), "log_every_n_steps": 1}
+    done, path = fit(model, data, **options), tmp_path / "a.ckpt"
+    done.save_checkpoint(path)
+    again = trainer(**options) if resumed else done
+    again.fit_loop.max_epochs = EPOCHS + 2
+    again.fit(model, data, ckpt_path=path if resumed else None)
+    assert [step for step, _ in options["logger"].rows] == [0, 4, 8, 12, 16, 20]
+
+
 class Extra(pl.Callback):
     """Has something for each epoch's row."""
 
