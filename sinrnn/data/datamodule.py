@@ -167,6 +167,10 @@ class WindowDataModule(pl.LightningDataModule):
         """Test windows in time order."""
         return self._in_order("test")
 
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """Test windows in time order, as `test_dataloader` gives them."""
+        return self._in_order("test")
+
     def _in_order(self, name: str) -> DataLoader[Any]:
         windows = self.windows[name]
         order = WindowBatchSampler(len(windows), windows.at_most(EVAL_BATCH), shuffle=False)

@@ -243,6 +243,10 @@ class Forecaster(pl.LightningModule):
         """Log half_mse/test."""
         self._log_loss("test", dataloader_idx, batch)
 
+    def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        """Predictions for a batch's windows, in the series' units; targets are not read."""
+        return self.forward(batch if isinstance(batch, Tensor) else next(iter(batch)))
+
     def on_train_start(self) -> None:
         """Write the losses before the first step."""
         write_first_row(self.trainer, self)

@@ -16,6 +16,7 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.plugins.precision import MixedPrecision
 from torch.optim import SGD
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
+from torch.utils.data import DataLoader, TensorDataset
 
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.data import windows
@@ -586,3 +587,34 @@ def test_gradients_are_measured_as_they_are_without_a_scaler(clip, algorithm, ac
         found[-1].append({"last": model.gradient_norm})
     for scaled, plain in zip(*found, strict=True):
         assert scaled == pytest.approx(plain, rel=1e-5)
+
+
+# Predicting
+
+
+@pytest.mark.parametrize("precision", ["64-true", "32-true"])
+@pytest.mark.parametrize("source", ["datamodule", "pairs", "windows", "tensors"])
+def test_trainer_predicts_in_the_series_units(source, precision, monkeypatch):
+    monkeypatch.setattr("sinrnn.data.datamodule.EVAL_BATCH", 7)  # 16 windows: uneven
+    model, data = small(standardise=True), wave(2.0, 0.5)
+    made = fit(model, data, precision=precision)
+    x, y = data.windows["test"][:]
+    own = {
+        "pairs": DataLoader(TensorDataset(x, y), batch_size=7),
+        "windows": DataLoader(TensorDataset(x), batch_size=7),
+        "tensors": DataLoader(x, batch_size=7),
+    }
+    found = torch.cat(made.predict(model, own.get(source, data)))
+    expected = predict(model, data.windows["test"])
+    assert found.shape == (16,)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=1e-6)
+    if source == "datamodule":
+        torch.testing.assert_close(found, expected, **BITS)
+        assert half_mse(found, y[:, 0]) < 1
+
+
+def test_trainer_predicts_several_outputs_and_several_loaders():
+    model, x = small(input_size=2, output_size=2), torch.randn(9, 4, 2)
+    loader = DataLoader(x, batch_size=5)
+    for found in trainer().predict(model, [loader, loader]):
+        close(torch.cat(found), model(x).detach())
