@@ -189,6 +189,10 @@ class WindowDataModule(pl.LightningDataModule):
         """Test windows in time order."""
         return self._in_order("test", "test")
 
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """Test windows in time order, as `test_dataloader` gives them."""
+        return self._in_order("test", "predict")
+
     def _in_order(self, name: str, stage: str) -> DataLoader[Any]:
         windows = self.windows[name]
         size = self._fit_share(stage, len(windows), windows.at_most(EVAL_BATCH))

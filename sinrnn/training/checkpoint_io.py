@@ -5,6 +5,7 @@ A checkpoint is what torch.save writes, followed by its SHA-256: torch.load take
 """
 
 import hashlib
+import inspect
 import io
 import zipfile
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch.core.saving import load_hparams_from_tags_csv, load_hparams_from_yaml
 from torch import Tensor
 
 from sinrnn.filesystem import local, write
@@ -37,11 +39,11 @@ def pack(content: Content) -> bytes:
     return file.getvalue()
 
 
-def read(path: str | Path, device: Any = "cpu", *, checked: bool = True) -> Content:
+def read(path: Any, device: Any = "cpu", *, checked: bool = True) -> Content:
     """A checkpoint from a local file; runs no code and imports nothing.
 
     Args:
-        path: The file.
+        path: The file, or an open binary one.
         device: Where its tensors go.
         checked: Whether a file without a checksum is refused; a Trainer without
             `AtomicCheckpointIO` writes such.
@@ -52,7 +54,7 @@ def read(path: str | Path, device: Any = "cpu", *, checked: bool = True) -> Cont
             and plain values.
         OSError: There is no such file, or it may not be read.
     """
-    whole = local(path).read_bytes()
+    whole = path.read() if hasattr(path, "read") else local(path).read_bytes()
     content, trailer = whole[:-TRAILER], whole[-TRAILER:]
     if not trailer.startswith(MARK):
         if checked:
@@ -81,6 +83,60 @@ def read(path: str | Path, device: Any = "cpu", *, checked: bool = True) -> Cont
         reason = str(error).split(".")[0].split("\n")[0] or type(error).__name__
         raise CorruptCheckpointError(f"{path} is not a sinrnn checkpoint: {reason}") from error
     return found
+
+
+def load_model(
+    cls: Any, path: Any, device: Any, strict: bool | None, arguments: Content, hparams: Any = None
+) -> Any:
+    """A checkpoint's LightningModule, as Lightning makes it, but without code from the file.
+
+    Args:
+        cls: The module's class; a subclass may have fewer arguments than its bases have stored.
+        path: The file, or an open binary one.
+        device: Where its tensors, and the module, go.
+        strict: Whether the state_dict must fit the module; None is as the module says.
+        arguments: Take the place of the constructor's arguments that are stored.
+        hparams: A .yaml or .csv file to read those from instead, or None.
+
+    Raises:
+        TypeError: The constructor has no such argument.
+        ValueError: The file is torn, was changed, or is not this class's.
+        OSError: There is no such file, or it may not be read.
+    """
+    found = read(path, device, checked=False)
+    own = inspect.signature(cls).parameters
+    takes_all = any(each.kind is each.VAR_KEYWORD for each in own.values())
+    for name in arguments:
+        if not (takes_all or name in own):
+            raise TypeError(f"{cls.__name__} has no argument {name!r}")
+    try:
+        stored = found.get("hyper_parameters", {}) if hparams is None else _hparams(hparams)
+        whole = found.get("hparams_name")
+        if whole in own:
+            stored = {whole: stored}
+        inits = [base.__init__ for base in cls.__mro__]
+        known = {name for init in inits for name in inspect.signature(init).parameters}
+        if not takes_all and (unknown := set(stored) - known):
+            raise ValueError(f"it has no argument {', '.join(sorted(map(str, unknown)))}")
+        given = {name: stored[name] for name in stored if takes_all or name in own} | arguments
+        model = cls(**given)
+        model.configure_model()
+        model.on_load_checkpoint(found)
+        weights = found["state_dict"]
+        model.load_state_dict(weights, strict=model.strict_loading if strict is None else strict)
+    except (ValueError, TypeError, AttributeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise CorruptCheckpointError(f"{path} is not a {cls.__name__}'s: {reason}") from error
+    tensors = (weight for weight in weights.values() if isinstance(weight, Tensor))
+    return model.to(next(tensors, torch.empty(0)).device)
+
+
+def _hparams(path: Any) -> Content:
+    """Hyper-parameters from a file that Lightning's loggers have written."""
+    csv = local(path).suffix.lower() == ".csv"
+    found: Content = (load_hparams_from_tags_csv if csv else load_hparams_from_yaml)(path)
+    _plain(found)
+    return dict(found)
 
 
 def refuse_infinite(weights: Content) -> None:

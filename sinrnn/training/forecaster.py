@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from math import isfinite, nan
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import lightning.pytorch as pl
@@ -17,7 +16,7 @@ from sinrnn.data.windows import Batch
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.training import options
-from sinrnn.training.checkpoint_io import CODE_KEYS, CorruptCheckpointError, read
+from sinrnn.training.checkpoint_io import CODE_KEYS, load_model
 from sinrnn.training.loss import BatchLoss, Losses, exploded, gradient_norm, noisy, paired, shared
 from sinrnn.training.online import descend
 from sinrnn.training.resume import begin, describe
@@ -122,29 +121,21 @@ class Forecaster(pl.LightningModule):
         self.losses = Losses()
 
     @classmethod
-    def load_from_checkpoint(  # type: ignore[override]
-        cls, checkpoint_path: str | Path, **arguments: Any
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: Any,
+        map_location: Any = None,
+        hparams_file: Any = None,
+        strict: bool | None = None,
+        weights_only: bool | None = None,
+        **kwargs: Any,
     ) -> Self:
-        """The model of a checkpoint that training has written; runs no code from the file.
+        """The model of a checkpoint, as Lightning's; on the CPU, where no map_location is given.
 
-        Args:
-            checkpoint_path: A local file.
-            **arguments: Take the place of the constructor's arguments that are in it.
-
-        Raises:
-            ValueError: The file is torn, was changed, or is not this class's.
-            OSError: There is no such file, or it may not be read.
+        Plain values alone are read, whatever `weights_only` says; see `load_model`.
         """
-        found = read(checkpoint_path, checked=False)
-        try:
-            model = cls(**found.get("hyper_parameters", {}) | arguments)
-            model.load_state_dict(found["state_dict"])
-        except (ValueError, TypeError, AttributeError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise CorruptCheckpointError(
-                f"{checkpoint_path} is not a {cls.__name__}'s: {reason}"
-            ) from error
-        model.on_load_checkpoint(found)
+        device = map_location or "cpu"
+        model: Self = load_model(cls, checkpoint_path, device, strict, kwargs, hparams_file)
         return model
 
     def setup(self, stage: str) -> None:
@@ -250,6 +241,10 @@ class Forecaster(pl.LightningModule):
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log half_mse/test."""
         self._log_loss("test", dataloader_idx, batch)
+
+    def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        """Predictions for a batch's windows, in the series' units; targets are not read."""
+        return self.forward(batch if isinstance(batch, Tensor) else next(iter(batch)))
 
     def on_train_start(self) -> None:
         """Go on from where a checkpoint was, and write the losses before the first step."""

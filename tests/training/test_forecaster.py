@@ -1,6 +1,7 @@
 """Forecaster against the same training written as a plain torch loop, bit for bit."""
 
 import copy
+import io
 import math
 from functools import partial
 
@@ -15,6 +16,7 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.plugins.precision import MixedPrecision
 from torch.optim import SGD
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
+from torch.utils.data import DataLoader, TensorDataset
 
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.data import windows
@@ -22,7 +24,7 @@ from sinrnn.data.samplers import WindowBatchSampler
 from sinrnn.data.windows import Windows, predict
 from sinrnn.nn.functional import half_mse
 from sinrnn.training import forecaster as module
-from sinrnn.training.checkpoint_io import AtomicCheckpointIO
+from sinrnn.training.checkpoint_io import AtomicCheckpointIO, CorruptCheckpointError
 from sinrnn.training.forecaster import Forecaster
 from sinrnn.training.online import Ensemble
 
@@ -319,6 +321,88 @@ def test_checkpoint_is_plain_and_loads_without_running_code(tmp_path, plugins):
     assert saved["optimizer_states"][0]["param_groups"][0]["lr"] == LR
 
 
+class Named(Forecaster):
+    """A constructor of its own, without those arguments that it gives itself."""
+
+    def __init__(self, size, note="none"):
+        super().__init__(hidden_size=size, bias=True)
+        self.note = note
+
+
+class Open(Forecaster):
+    """One that hands on what it does not know."""
+
+    def __init__(self, note="none", **options):
+        super().__init__(**options)
+        self.note = note
+
+
+class Whole(Forecaster):
+    """One of a single argument that holds all."""
+
+    def __init__(self, settings):
+        super().__init__(hidden_size=settings["hidden_size"])
+        self.save_hyperparameters(settings)
+
+
+LIGHTNING = pl.LightningModule.load_from_checkpoint.__func__
+
+
+def saved_by(model, path):
+    """The file of a model that was trained for an epoch."""
+    fit(model, wave(), max_epochs=1).save_checkpoint(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: Forecaster(hidden_size=5),
+        lambda: Named(5, note="mine"),
+        lambda: Open("mine", hidden_size=5, bptt_steps=2),
+        lambda: Whole({"hidden_size": 5}),
+    ],
+    ids=["Forecaster", "Named", "Open", "Whole"],
+)
+@pytest.mark.parametrize("options", [{}, {"map_location": "cpu", "weights_only": True}])
+def test_load_from_checkpoint_gives_what_lightnings_gives(tmp_path, model, options):
+    model = model()
+    path = saved_by(model, tmp_path / "last.ckpt")
+    expected = LIGHTNING(type(model), path, **options)
+    for source in (path, str(path), io.BytesIO(path.read_bytes())):
+        found = type(model).load_from_checkpoint(source, **options)
+        assert type(found) is type(model)
+        assert found.hparams == expected.hparams == model.hparams
+        assert getattr(found, "note", None) == getattr(model, "note", None)
+        torch.testing.assert_close(found.net.state_dict(), model.net.state_dict(), **BITS)
+
+
+def test_load_from_checkpoint_takes_each_of_lightnings_options(tmp_path):
+    path = saved_by(Named(5), tmp_path / "last.ckpt")
+    assert Named.load_from_checkpoint(path, note="mine", weights_only=False).note == "mine"
+    meta = Named.load_from_checkpoint(path, map_location=torch.device("cpu"))
+    assert meta.net.Whh.device.type == "cpu"
+    for name, text in {"h.yaml": "size: 5\nnote: file\n", "h.csv": "key,value\nsize,5\n"}.items():
+        (tmp_path / name).write_text(text)
+        found = Named.load_from_checkpoint(path, hparams_file=tmp_path / name)
+        assert found.note == ("file" if name == "h.yaml" else "none")
+    content = torch.load(path, weights_only=True)
+    del content["state_dict"]["predictor.net.bh"]
+    torch.save(content, path)
+    with pytest.raises(CorruptCheckpointError, match=r"is not a Named's: .*Missing key.*net\.bh"):
+        Named.load_from_checkpoint(path)
+    assert Named.load_from_checkpoint(path, strict=False).net.Whh.shape == (5, 5)
+
+
+def test_load_from_checkpoint_refuses_arguments_that_there_are_not(tmp_path):
+    path = saved_by(Named(5), tmp_path / "last.ckpt")
+    with refuses(TypeError, "Named has no argument 'hidden_size'"):
+        Named.load_from_checkpoint(path, hidden_size=5)
+    message = f"{path} is not a Forecaster's: it has no argument note, size"
+    with refuses(CorruptCheckpointError, message):
+        Forecaster.load_from_checkpoint(path)
+
+
 # One update for each window
 
 WINDOWED = {"shuffle": False, "batch_size": 16}
@@ -514,3 +598,34 @@ def test_gradients_are_measured_as_they_are_without_a_scaler(clip, algorithm, ac
         found[-1].append({"last": model.gradient_norm})
     for scaled, plain in zip(*found, strict=True):
         assert scaled == pytest.approx(plain, rel=1e-5)
+
+
+# Predicting
+
+
+@pytest.mark.parametrize("precision", ["64-true", "32-true"])
+@pytest.mark.parametrize("source", ["datamodule", "pairs", "windows", "tensors"])
+def test_trainer_predicts_in_the_series_units(source, precision, monkeypatch):
+    monkeypatch.setattr("sinrnn.data.datamodule.EVAL_BATCH", 7)  # 16 windows: uneven
+    model, data = small(standardise=True), wave(2.0, 0.5)
+    made = fit(model, data, precision=precision)
+    x, y = data.windows["test"][:]
+    own = {
+        "pairs": DataLoader(TensorDataset(x, y), batch_size=7),
+        "windows": DataLoader(TensorDataset(x), batch_size=7),
+        "tensors": DataLoader(x, batch_size=7),
+    }
+    found = torch.cat(made.predict(model, own.get(source, data)))
+    expected = predict(model, data.windows["test"])
+    assert found.shape == (16,)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=1e-6)
+    if source == "datamodule":
+        torch.testing.assert_close(found, expected, **BITS)
+        assert half_mse(found, y[:, 0]) < 1
+
+
+def test_trainer_predicts_several_outputs_and_several_loaders():
+    model, x = small(input_size=2, output_size=2), torch.randn(9, 4, 2)
+    loader = DataLoader(x, batch_size=5)
+    for found in trainer().predict(model, [loader, loader]):
+        close(torch.cat(found), model(x).detach())
