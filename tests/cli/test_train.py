@@ -165,6 +165,7 @@ def test_missing_config_and_unknown_accelerator_end_in_one_line(refused):
 
 EXPLODES = "--model.optimizer torch.optim.SGD --model.optimizer.lr 1e30 --model.readout_epoch null"
 STOPPING = "--trainer.callbacks+ lightning.pytorch.callbacks.EarlyStopping"
+KEEPING = "--trainer.callbacks+ lightning.pytorch.callbacks.ModelCheckpoint"
 
 
 @pytest.mark.parametrize(
@@ -174,6 +175,10 @@ STOPPING = "--trainer.callbacks+ lightning.pytorch.callbacks.EarlyStopping"
         (
             f"{STOPPING} --trainer.callbacks.monitor nope --trainer.enable_progress_bar false",
             "Early stopping conditioned on metric `nope` which is not avail.*",
+        ),
+        (
+            f"{KEEPING} --trainer.callbacks.monitor nope --trainer.enable_progress_bar false",
+            r"`ModelCheckpoint\(monitor='nope'\)` could not find the monitored key .*",
         ),
     ],
 )
