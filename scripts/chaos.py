@@ -62,6 +62,18 @@ KINDS = {
         *["--data.batch_size", "32", "--data.steps", "10"],
         *["--trainer.max_epochs", "40", "--trainer.check_val_every_n_epoch", "3"],
     ],
+    "carried state, saved each step": [
+        *ADAM,
+        *["--data.num_streams", "2", "--model.stateful", "true", "--trainer.max_epochs", "20"],
+        *["--trainer.callbacks", "ModelCheckpoint"],
+        *["--trainer.callbacks.every_n_train_steps", "1"],
+    ],
+    "validation every second epoch": [
+        *ADAM,
+        *["--data.batch_size", "16", "--trainer.check_val_every_n_epoch", "2"],
+        *["--trainer.callbacks", "ModelCheckpoint", "--trainer.max_epochs", "40"],
+        *["--trainer.callbacks.monitor", "half_mse/val"],
+    ],
 }
 
 
@@ -324,7 +336,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=25, help="Runs with random interruptions.")
     parser.add_argument("--times", type=int, default=4, help="Interruptions of each.")
     parser.add_argument("--saves", type=int, default=200, help="Saves that are killed.")
-    parser.add_argument("--kinds", type=int, default=len(KINDS), help="Ways to learn, at most 5.")
+    parser.add_argument("--kinds", type=int, default=len(KINDS), help="Ways to learn, at most 7.")
     parser.add_argument("--seed", type=int, default=0, help="Of the dice.")
     options = parser.parse_args()
     logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it tells of every restart

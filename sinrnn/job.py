@@ -128,7 +128,7 @@ class Job:
 
 
 def _listed(given: Any) -> list[Any]:
-    return given if isinstance(given, list) else [] if given is None else [given]
+    return [*given] if isinstance(given, list | tuple) else [] if given is None else [given]
 
 
 def _made(given: dict[str, Any]) -> Trainer:

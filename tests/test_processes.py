@@ -113,3 +113,47 @@ def test_two_processes_of_a_python_program_give_the_same_run(tmp_path):
     first, second = done.stdout.splitlines()
     assert first == second
     assert first.startswith("runs/run/version_0: [")
+
+
+# Lightning's default, use_distributed_sampler=True, shares out what is not shared out yet.
+PYTHON = """
+import lightning.pytorch as pl
+import torch
+from sinrnn import Forecaster, Sine, WindowDataModule
+
+class Count(pl.Callback):
+    windows = 0
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.windows += len(batch.x)
+
+torch.manual_seed(0)
+count, data = Count(), WindowDataModule(Sine(160), batch_size=7, num_streams={streams})
+trainer = pl.Trainer(
+    accelerator="cpu", devices={devices}, strategy="{strategy}", max_epochs=3, logger=False,
+    enable_checkpointing=False, enable_progress_bar=False, callbacks=[count],
+)
+model = Forecaster(hidden_size=5, stateful={streams} > 0)
+trainer.fit(model, data)
+seen = trainer.strategy.reduce(torch.tensor(float(count.windows)), reduce_op="sum").item()
+val = trainer.callback_metrics["half_mse/val"].item()
+test = trainer.test(model, data, verbose=False)[0]["half_mse/test"]
+if trainer.is_global_zero:
+    print("seen", seen, trainer.global_step, val, test, model.net.Whh.norm().item())
+"""
+
+
+@pytest.mark.parametrize("streams", [0, 4])
+def test_processes_of_a_plain_trainer_share_each_batch_once(tmp_path, streams):
+    found = []
+    for devices, strategy in ((1, "auto"), (2, "ddp")):
+        script = PYTHON.format(devices=devices, strategy=strategy, streams=streams)
+        (tmp_path / "script.py").write_text(script)
+        command = [sys.executable, "script.py"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=180)
+        assert done.returncode == 0, done.stderr
+        (said,) = re.findall("^seen (.*)$", done.stdout, re.MULTILINE)
+        found.append([float(number) for number in said.split()])
+    one, two = found
+    assert two[:2] == one[:2]
+    assert two[2:] == pytest.approx(one[2:], abs=1e-6)

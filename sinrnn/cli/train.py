@@ -230,7 +230,7 @@ def _train(job: Job) -> int:
         last = job.folder / LAST
         kept = f"; the weights before are in {last}" if last.exists() else ""
         return refuse(FloatingPointError(f"{error}{kept}"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MisconfigurationException) as error:
         return refuse(error)
     except RuntimeError as error:
         if "conditioned on metric" not in str(error):  # EarlyStopping's way to say it

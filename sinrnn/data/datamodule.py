@@ -151,7 +151,7 @@ class WindowDataModule(pl.LightningDataModule):
         """Batches of training windows in the epoch's order; resumed within it, those to come."""
         order = self._order()
         if self.trainer is not None:
-            order.rank, order.processes = self.trainer.global_rank, self.trainer.world_size
+            order.rank, order.num_replicas = self.trainer.global_rank, self.trainer.world_size
             order.first = self._done
         return DataLoader(self.learnt, sampler=order, batch_size=None, collate_fn=Pair)
 

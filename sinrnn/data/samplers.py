@@ -1,37 +1,39 @@
 """The order of windows: which of them each batch of an epoch holds."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from itertools import islice
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import SequentialSampler
+from torch.utils.data import DistributedSampler, SequentialSampler
 
 GROUP = 2**20  # indices that are shuffled together, 8 MB; a longer series takes several groups
 
 
-class Order(SequentialSampler, ABC):
+class Order(SequentialSampler, DistributedSampler[Tensor]):
     """Indices of the windows of each batch of an epoch.
 
-    With overfit_batches Lightning replaces all samplers but sequential ones, and knows none that
-    gives batches; a data module does not shuffle then.
+    Lightning replaces a sampler that is not distributed where there are several processes, and one
+    that is not sequential with overfit_batches, by one that knows no batches. This one takes part
+    of each batch where torch's distributed one takes some of the windows, and needs no process
+    group. A data module does not shuffle with overfit_batches.
 
     Attributes:
         first: Asked at the first batch of the next iteration, which of them it is; the iteration
             after that has them all again.
         rank: Of several processes, which of them this is.
-        processes: How many share each batch: this one takes each n-th window of it.
+        num_replicas: How many share each batch: this one takes each n-th window of it.
     """
 
     first: Callable[[], int] | None = None
-    rank, processes = 0, 1
+    rank, num_replicas, epoch = 0, 1, 0
 
     def __iter__(self) -> Iterator[Tensor]:  # type: ignore[override]
         first, self.first = self.first, None
         for batch in islice(self.batches(), first() if first else 0, None):
-            yield batch[self.rank :: self.processes]
+            yield batch[self.rank :: self.num_replicas]
 
     @abstractmethod
     def batches(self) -> Iterator[Tensor]:
@@ -50,11 +52,6 @@ class WindowBatchSampler(Order):
 
     def __init__(self, count: int, batch_size: int, seed: int = 0, shuffle: bool = True) -> None:
         self.count, self.batch_size, self.seed, self.shuffle = count, batch_size, seed, shuffle
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration is for; Lightning calls this."""
-        self.epoch = epoch
 
     def __len__(self) -> int:
         return -(-self.count // self.batch_size)

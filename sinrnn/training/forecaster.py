@@ -21,6 +21,7 @@ from sinrnn.training.loss import BatchLoss, Losses, exploded, gradient_norm, noi
 from sinrnn.training.online import descend
 from sinrnn.training.resume import begin, describe
 from sinrnn.training.rows import write_first_row, write_row
+from sinrnn.training.schedule import schedule, step_plateaus
 
 OptimizerCallable = Callable[[Iterable[Tensor]], Optimizer]
 SchedulerCallable = Callable[[Optimizer], LRScheduler | ReduceLROnPlateau]
@@ -48,7 +49,8 @@ class Forecaster(pl.LightningModule):
         linear: Whether a least-squares autoregression on the same window is added; the network
             starts at zero beside it, and learns what it leaves over.
         optimizer: Any torch optimizer, by class name, with its arguments.
-        scheduler: Any torch learning-rate scheduler, stepped once an epoch; null keeps the rate.
+        scheduler: Any torch learning-rate scheduler, stepped once an epoch, or ReduceLROnPlateau at
+            each validation; null keeps the rate.
         readout_epoch: The epoch (from 0) at whose start the readout Who is solved by least
             squares on the training windows, for the states as they are then; null never does it.
         readout_rcond: Singular values below this part of the largest count as zero then; less
@@ -234,8 +236,9 @@ class Forecaster(pl.LightningModule):
     def on_validation_model_zero_grad(self) -> None:
         """Keep the last step's gradients: during validation the monitor shows them."""
 
-    def on_validation_end(self) -> None:
-        """Write the epoch's row."""
+    def on_validation_epoch_end(self) -> None:
+        """Step a ReduceLROnPlateau, and write the epoch's row."""
+        step_plateaus(self.trainer)
         write_row(self.trainer, self.losses)
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -263,7 +266,7 @@ class Forecaster(pl.LightningModule):
             self.net.fit_readout(*self._inner(x, y), self.readout_rcond)
 
     def configure_optimizers(self) -> Any:
-        """The optimizer and, stepped once an epoch, the scheduler.
+        """The optimizer and the scheduler.
 
         Raises:
             ValueError: `updates` is "window", and the optimizer is not plain gradient descent.
@@ -273,9 +276,7 @@ class Forecaster(pl.LightningModule):
         options.check_plain(optimizer, self.updates)
         if scheduler is None:
             return optimizer
-        # Only ReduceLROnPlateau looks at what is monitored.
-        schedule = {"scheduler": scheduler, "monitor": "half_mse/val"}
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        return {"optimizer": optimizer, "lr_scheduler": schedule(scheduler)}
 
     def _inner(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Windows and targets as the network reads them and is to give them, in its dtype."""

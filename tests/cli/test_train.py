@@ -10,14 +10,16 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from lightning.pytorch.callbacks import LearningRateMonitor
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sinrnn import Predictor, Sine
+from sinrnn import Forecaster, Predictor, Sine, WindowDataModule, fit
 from sinrnn.cli import train as cli
 from sinrnn.cli.arguments import typed
 from sinrnn.cli.train import TrainCLI, main
@@ -165,6 +167,7 @@ def test_missing_config_and_unknown_accelerator_end_in_one_line(refused):
 
 EXPLODES = "--model.optimizer torch.optim.SGD --model.optimizer.lr 1e30 --model.readout_epoch null"
 STOPPING = "--trainer.callbacks+ lightning.pytorch.callbacks.EarlyStopping"
+KEEPING = "--trainer.callbacks+ lightning.pytorch.callbacks.ModelCheckpoint"
 
 
 @pytest.mark.parametrize(
@@ -175,12 +178,43 @@ STOPPING = "--trainer.callbacks+ lightning.pytorch.callbacks.EarlyStopping"
             f"{STOPPING} --trainer.callbacks.monitor nope --trainer.enable_progress_bar false",
             "Early stopping conditioned on metric `nope` which is not avail.*",
         ),
+        (
+            f"{KEEPING} --trainer.callbacks.monitor nope --trainer.enable_progress_bar false",
+            r"`ModelCheckpoint\(monitor='nope'\)` could not find the monitored key .*",
+        ),
     ],
 )
 def test_training_that_cannot_go_on_ends_in_one_line(train, arguments, said):
     status, _, err = train(*arguments.split())
     assert status == 2
     assert re.fullmatch(f"error: {said}\n", err)
+
+
+QUICK = {"max_epochs": 1, "enable_progress_bar": False, "log_every_n_steps": 1}
+
+
+def rates(folder):
+    """Learning rates that a LearningRateMonitor has logged."""
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    return [event.value for event in events.Scalars("lr-Adam")]
+
+
+@pytest.mark.usefixtures("no_pictures")
+@pytest.mark.parametrize("option", ["--trainer.callbacks", "--trainer.callbacks+"])
+def test_one_callback_on_the_command_line_needs_no_list(train, option):
+    args = [part for key, value in QUICK.items() for part in (f"--trainer.{key}", str(value))]
+    args += ["--model.optimizer", "torch.optim.Adam", "--model.optimizer.lr", "0.25"]
+    assert train(option, "LearningRateMonitor", *args)[0::2] == (0, "")
+    assert set(rates("runs/sine/version_0")) == {0.25}
+
+
+@pytest.mark.usefixtures("no_pictures")
+@pytest.mark.parametrize("given", [lambda one: one, lambda one: [one], lambda one: (one,)])
+def test_one_callback_in_python_needs_no_list(given):
+    model = Forecaster(optimizer=partial(torch.optim.Adam, lr=0.25))
+    callbacks = given(LearningRateMonitor())
+    fit(model, WindowDataModule(), callbacks=callbacks, threads=None, **QUICK)
+    assert set(rates("runs/run/version_0")) == {0.25}
 
 
 @pytest.mark.parametrize("config", sorted(path.name for path in CONFIGS.glob("*.yaml")))

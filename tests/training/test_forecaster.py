@@ -135,6 +135,21 @@ def test_scheduler_is_stepped_once_an_epoch(scheduler, factor):
     assert done.optimizers[0].param_groups[0]["lr"] == pytest.approx(LR * factor, rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("options", "factor"),
+    [
+        ({"check_val_every_n_epoch": 2}, 0.5),  # epochs 1 and 3 have a validation
+        ({"check_val_every_n_epoch": 2, "num_sanity_val_steps": 2}, 0.5),
+        ({"val_check_interval": 3, "check_val_every_n_epoch": None}, 0.5**4),
+        ({"limit_val_batches": 0}, 1),
+    ],
+)
+def test_plateau_is_stepped_at_each_validation(options, factor):
+    plateau = partial(ReduceLROnPlateau, mode="max", patience=0, factor=0.5)
+    done = fit(small(scheduler=plateau), wave(), **{"max_epochs": 4} | options)
+    assert done.optimizers[0].param_groups[0]["lr"] == pytest.approx(LR * factor, rel=1e-12)
+
+
 # What is logged
 
 
