@@ -11,6 +11,7 @@ import yaml
 from lightning.pytorch import Trainer
 from torch.optim import lr_scheduler
 
+from sinrnn._numbers import plain
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.config.stored import NOT_STORED
 from sinrnn.data import synthetic
@@ -50,7 +51,7 @@ def describe(
         "data": _data(data),
         "monitor": _attributes(monitor),
     }
-    text: str = yaml.safe_dump(config, sort_keys=False)
+    text: str = yaml.safe_dump(plain(config), sort_keys=False)
     return text
 
 
