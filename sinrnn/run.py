@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sinrnn import run_folder
+from sinrnn._numbers import plain
 from sinrnn.data.series import Series
 from sinrnn.evaluation.diagnosis.checks import Diagnosis, diagnose
 from sinrnn.evaluation.results import History, Results
@@ -227,7 +228,7 @@ def fit(
             raise TypeError(f"{what} must be a {cls.__name__}, got {type(given).__name__}")
     resumed = resume.folder if isinstance(resume, Run) else Path(resume) if resume else None
     monitor = monitor or Monitor()
-    trainer = TRAINER | trainer
+    trainer, threads, seed = plain((TRAINER | trainer, threads, seed))
     with quietly(threads):
         if seed is not None:
             pl.seed_everything(seed, verbose=False)

@@ -32,7 +32,7 @@ LAYERS = [
     ["forecasting"],
     ["nn", "data"],
     ["run_folder.py"],
-    ["filesystem.py", "_version.py", "_private.py"],
+    ["filesystem.py", "_version.py", "_private.py", "_numbers.py"],
 ]
 HEIGHT = {part: -i for i, layer in enumerate(LAYERS) for part in layer}
 

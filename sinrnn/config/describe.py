@@ -48,7 +48,7 @@ def describe(
     Returns:
         YAML, with every default written out.
     """
-    config = options | {
+    config = _plain(options) | {
         "trainer": {n: _plain(value) for n, value in (_defaults(Trainer) | trainer).items()},
         "model": _model(model),
         "data": _data(data, folder),

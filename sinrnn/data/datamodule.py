@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from sinrnn._numbers import plain
 from sinrnn.data.arrays import as_series
 from sinrnn.data.samplers import StreamBatchSampler, WindowBatchSampler
 from sinrnn.data.series import Series
@@ -92,6 +93,8 @@ class WindowDataModule(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        window, horizon, steps, num_streams = plain((window, horizon, steps, num_streams))
+        batch_size, shuffle, seed = plain((batch_size, shuffle, seed))
         check_steps(window, horizon, steps)
         if num_streams < 0:
             raise ValueError(f"num_streams must be at least 1, or 0 for none, got {num_streams}")
@@ -102,7 +105,7 @@ class WindowDataModule(pl.LightningDataModule):
         self.series = as_series(series)
         self.window, self.horizon = window, horizon
         self.steps, self.num_streams = steps, num_streams
-        self.splits = {"train": train, "val": val, "test": test}
+        self.splits = plain({"train": train, "val": val, "test": test})
         _check_splits(self.splits)
         self.batch_size, self.shuffle = batch_size, shuffle
         self.seed = seed

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sinrnn._numbers import plain
 from sinrnn.data import readers
 from sinrnn.filesystem import shipped
 
@@ -22,6 +23,9 @@ class Series(ABC):
         >>> Windows(Ramp().values(), window=3).targets
         tensor([3., 4., 5.])
     """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, plain(value))  # what a series is made with goes into a config
 
     @abstractmethod
     def values(self) -> Tensor:

@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.nn import Module
 from torch.utils.data import Dataset
 
+from sinrnn._numbers import plain
+
 Batch = tuple[Tensor, Tensor]
 EVAL_BATCH = 4096  # windows without gradients: large enough that overhead is small,
 GATHERED = 2**24  # as long as their samples, 128 MB of float64, are no more than these
@@ -44,6 +46,7 @@ class Windows(Dataset[Batch]):
     """
 
     def __init__(self, values: Tensor, window: int, horizon: int = 1, steps: int = 1) -> None:
+        window, horizon, steps = plain((window, horizon, steps))
         check_steps(window, horizon, steps)
         needed = window + horizon + steps - 1
         if needed > len(values):

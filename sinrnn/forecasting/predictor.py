@@ -7,6 +7,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from sinrnn._numbers import plain
 from sinrnn.data.series import Series
 from sinrnn.data.windows import Windows
 from sinrnn.forecasting._state import NUMBERS, check_numbers, check_plain, check_when_loaded
@@ -82,6 +83,7 @@ class Predictor(Units):
     ) -> None:
         if not isinstance(net, SinRNN):
             raise TypeError(f"net must be a SinRNN, got {type(net).__name__}")
+        window, horizon, stateful = plain((window, horizon, stateful))
         super().__init__(standardise, log, relative, linear, net.Wih.device)
         for name, steps in {"window": window, "horizon": horizon}.items():
             if steps is not None and steps < 1:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from sinrnn._numbers import plain
 from sinrnn._private import KeepsDtype
 from sinrnn.data.windows import Windows
 
@@ -27,7 +28,8 @@ class Units(KeepsDtype):
         self, standardise: bool, log: bool, relative: bool, linear: bool, device: torch.device
     ) -> None:
         super().__init__()
-        self.standardise, self.log, self.relative, self.linear = standardise, log, relative, linear
+        options = plain((standardise, log, relative, linear))
+        self.standardise, self.log, self.relative, self.linear = options
         for name in ("mean", "scale", "intercept"):
             self.register_buffer(name, torch.zeros((), dtype=torch.float64, device=device))
         empty = torch.zeros(0, dtype=torch.float64, device=device)

@@ -50,7 +50,7 @@ def check(
             raise ValueError(
                 f"the dtypes must agree, got {name} {tensor.dtype} and Wih {Wih.dtype}"
             )
-    if bptt_steps is not None and (not isinstance(bptt_steps, int) or bptt_steps < 1):
+    if bptt_steps is not None and (not hasattr(bptt_steps, "__index__") or bptt_steps < 1):
         raise ValueError(f"bptt_steps must be at least 1 step or None, got {bptt_steps}")
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from sinrnn._numbers import plain
 from sinrnn._private import own_parameters
 from sinrnn.nn import _interop, functional
 from sinrnn.nn.init import INITS, NAMES, Weights
@@ -248,7 +249,7 @@ class CellWeights(nn.Module):
             (['Wih', 'Whh', 'Who'], {'bptt_steps': None, 'init': 'orthogonal'})
         """
         weights = {n: w.detach() for n, w in self._named().named().items() if w is not None}
-        return weights, {"bptt_steps": self.bptt_steps, "init": self.init}
+        return weights, {"bptt_steps": plain(self.bptt_steps), "init": self.init}
 
     @classmethod
     def made(cls, weights: dict[str, Tensor], about: dict[str, Any]) -> Self:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from sinrnn._numbers import plain
 from sinrnn.nn import _padding, _reference, functional
 from sinrnn.nn._validation import check
 from sinrnn.nn._weights import CellWeights
@@ -67,6 +68,9 @@ class SinRNN(CellWeights):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        input_size, hidden_size, output_size, bias, bptt_steps = plain(
+            (input_size, hidden_size, output_size, bias, bptt_steps)
+        )
         sizes = {"input_size": input_size, "hidden_size": hidden_size, "output_size": output_size}
         for name, size in sizes.items():
             if size < 1:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from sinrnn._numbers import plain
 from sinrnn._private import add_steps
 from sinrnn.data.datamodule import windows_of
 from sinrnn.data.windows import Batch
@@ -109,13 +110,14 @@ class Forecaster(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["optimizer", "scheduler"])
+        self.save_hyperparameters(plain(dict(self.hparams)))  # also those of a subclass
         sizes = (input_size, hidden_size, output_size)
         net = SinRNN(*sizes, bias=bias, bptt_steps=bptt_steps, init=init)
         units = {"standardise": standardise, "log": log, "relative": relative, "linear": linear}
         self.predictor = Predictor(net, window=None, stateful=stateful, **units)
         self.optimizer, self.scheduler = optimizer, scheduler
-        self.readout_epoch, self.readout_rcond = readout_epoch, readout_rcond
-        self.updates, self.stateful, self.input_noise = updates, stateful, input_noise
+        self.readout_epoch, self.readout_rcond = plain((readout_epoch, readout_rcond))
+        self.updates, self.stateful, self.input_noise = plain((updates, stateful, input_noise))
         options.check_alone(self.hparams)
         self.batch_loss = BatchLoss(loss, stateful)
         self.gradient_norm, self.processes = 0.0, 1
