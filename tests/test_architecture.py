@@ -70,6 +70,7 @@ PRIVATE = {
         "_functorch",
         "_is_any_autocast_enabled",
         "_is_tracing",
+        "_len_torch_dispatch_stack",
         "_parameters",
         "_should_accumulate",
         "_top_saved_tensors_default_hooks",

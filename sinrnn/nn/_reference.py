@@ -13,6 +13,7 @@ from torch.nn.functional import linear
 
 from sinrnn._private import (
     any_autocast,
+    dispatch_modes,
     forward_mode,
     is_batched,
     jit_tracing,
@@ -30,15 +31,18 @@ def cut(steps: int, bptt_steps: int | None) -> int:
 
 
 def preferred(grad: Tensor | None = None) -> bool:
-    """Whether torch.func, torch.compile, torch.jit.trace or forward-mode autograd is looking.
+    """Whether somebody looks at each operation: the plain ones are for them.
 
-    They see nothing of an autograd.Function, and must not see memory that is used again. Neither
-    must a gradient that stands for many (is_grads_batched of torch.autograd.grad).
+    These are torch.func, torch.compile, torch.jit.trace, forward-mode autograd, dispatch modes
+    (make_fx, fake tensors, counters of operations). They see nothing of an autograd.Function, or
+    count too little of it, and must not see memory that is used again. Neither must a gradient
+    that stands for many (is_grads_batched of torch.autograd.grad).
     """
     return (
         is_compiling()
         or transforms_active()
         or jit_tracing()
+        or dispatch_modes() > 0
         or forward_mode()
         or (grad is not None and is_batched(grad))
     )
