@@ -21,7 +21,9 @@ def save(tensors: dict[str, Tensor], about: dict[str, Any], path: str | Path) ->
     from safetensors.torch import save as to_bytes
 
     about = {"format": FORMAT} | about
-    tensors = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
+    # Copies, as safetensors takes neither gaps in memory nor two tensors that share it.
+    alone = torch.contiguous_format
+    tensors = {name: t.detach().cpu().clone(memory_format=alone) for name, t in tensors.items()}
     about["sha256"] = checksum(tensors, about)
     write(path, to_bytes(tensors, metadata={"sinrnn": json.dumps(about)}))
 
