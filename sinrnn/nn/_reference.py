@@ -4,6 +4,7 @@ Slower than `bptt`, but torch.func, torch.compile and second derivatives see thr
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import torch
@@ -56,6 +57,11 @@ def autocast(x: Tensor) -> bool:
         and torch.amp.is_autocast_available(x.device.type)
         and torch.is_autocast_enabled(x.device.type)
     )
+
+
+def exactly(x: Tensor) -> AbstractContextManager[Any]:
+    """Outside of autocast, where x is."""
+    return torch.autocast(x.device.type, enabled=False) if autocast(x) else nullcontext()
 
 
 def uncast(method: Callable[..., R], like: Tensor, x: Tensor, h0: Any, **options: Any) -> R:
