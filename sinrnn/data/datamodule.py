@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from sinrnn.data.samplers import StreamBatchSampler, WindowBatchSampler
 from sinrnn.data.series import Series
 from sinrnn.data.synthetic import Sine
-from sinrnn.data.windows import EVAL_BATCH, Windows, check_steps
+from sinrnn.data.windows import EVAL_BATCH, Windows, check_series, check_steps
 
 
 class Pair:
@@ -108,9 +108,11 @@ class WindowDataModule(pl.LightningDataModule):
             stage: As Lightning calls it; all splits are made whatever it is.
 
         Raises:
-            ValueError: A split is too short for one window, or not finite.
+            TypeError: The series is not a dense tensor of real numbers.
+            ValueError: It is not (points,); or a split is too short for one window, or not finite.
         """
         self.values = self.series.values()
+        check_series(self.values)
         for name, split in self.splits.items():
             first, last = self.edges(name)
             try:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sinrnn.data.series import Series
-from sinrnn.data.windows import Windows
+from sinrnn.data.windows import Windows, check_series
 from sinrnn.forecasting._state import NUMBERS, check_numbers, check_plain, check_when_loaded
 from sinrnn.forecasting.forecast import Forecast
 from sinrnn.forecasting.units import UNITS, Units
@@ -221,6 +221,7 @@ class Predictor(Units):
             ValueError: As `rollout`; or the values are not like those that were learnt from.
         """
         values = series.values() if isinstance(series, Series) else series
+        check_series(values)
         window = self.window or len(values)
         if self.net.input_size != 1:
             raise ValueError(

@@ -1,6 +1,6 @@
 """Do the arguments fit each other? One sentence where they do not."""
 
-from torch import Tensor
+from torch import Tensor, strided
 
 
 def check(
@@ -20,7 +20,7 @@ def check(
     Without `steps`, x is one step, (B, D).
 
     Raises:
-        TypeError: An argument is not a tensor of floating-point numbers.
+        TypeError: An argument is not a dense tensor of floating-point numbers.
         ValueError: Shapes or dtypes do not fit each other, T is 0, or bptt_steps is below 1.
     """
     try:
@@ -28,6 +28,7 @@ def check(
         H, dtype = len(Whh), x.dtype
         if (
             dtype.is_floating_point
+            and x.layout is strided
             and T > 0
             and (steps or x.dim() == 2)
             and Wih.shape == (H, D)
@@ -41,8 +42,8 @@ def check(
             and (bptt_steps is None or (isinstance(bptt_steps, int) and bptt_steps > 0))
         ):
             return
-    except (AttributeError, IndexError, TypeError, ValueError):
-        pass
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+        pass  # a RuntimeError is a nested tensor's, which has no shape
     _explain(x, h0, Wih, Whh, bh, bptt_steps, Who, bo, steps)
 
 
@@ -91,4 +92,20 @@ def _shape(name: str, tensor: Tensor | None) -> tuple[int, ...]:
     if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
         kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
         raise TypeError(f"{name} must be a tensor of floating-point numbers, got {kind}")
+    check_dense(name, tensor)
     return tuple(tensor.shape)
+
+
+def check_dense(name: str, tensor: Tensor) -> None:
+    """Refuse nested and sparse tensors.
+
+    Raises:
+        TypeError: It is one.
+    """
+    if tensor.is_nested:
+        raise TypeError(
+            f"{name} must be a dense tensor, got a nested one: use torch.nested.to_padded_tensor, "
+            "and lengths"
+        )
+    if tensor.layout is not strided:
+        raise TypeError(f"{name} must be a dense tensor, got {tensor.layout}: use to_dense()")
