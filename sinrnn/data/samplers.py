@@ -3,20 +3,22 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import SequentialSampler
+from torch.utils.data import DistributedSampler, SequentialSampler
 
 GROUP = 2**20  # indices that are shuffled together, 8 MB; a longer series takes several groups
 
 
-class Order(SequentialSampler, ABC):
+class Order(SequentialSampler, DistributedSampler[Any], ABC):
     """Indices of the windows of each batch of an epoch.
 
-    With overfit_batches Lightning replaces all samplers but sequential ones, and knows none that
-    gives batches; a data module does not shuffle then.
+    Lightning replaces a sampler that is not distributed where there are several processes, and one
+    that is not sequential with overfit_batches, by one that does not give batches. A data module
+    does not shuffle with overfit_batches.
 
     Attributes:
         first: The batch that the next iteration begins with; the one after has them all again.
