@@ -105,7 +105,9 @@ class Windows(Dataset[Batch]):
             The windows (B, T, 1) and their targets (B, K).
         """
         count = min(self.at_most(most), len(self))
-        spread = torch.linspace(0, len(self) - 1, count, dtype=torch.float64)
+        spread = torch.linspace(
+            0, len(self) - 1, count, dtype=torch.float64, device=self.values.device
+        )
         return self[spread.round().long()]
 
 
