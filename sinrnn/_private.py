@@ -13,6 +13,8 @@ from torch.autograd import forward_ad
 transforms_active = torch._C._are_functorch_transforms_active
 # Neither does torch.jit.trace see into one; the public torch.jit.is_tracing is slower.
 jit_tracing = torch._C._is_tracing
+# Nor do dispatch modes, of which torch has a public way to enter one alone.
+dispatch_modes = torch._C._len_torch_dispatch_stack
 # torch.is_autocast_enabled asks for one device; this answers for all, before the device is known.
 any_autocast = torch._C._is_any_autocast_enabled
 # A gradient of is_grads_batched stands for many, which memory that is used again must not hold.

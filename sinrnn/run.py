@@ -11,6 +11,7 @@ import torch
 
 from sinrnn import run_folder
 from sinrnn._numbers import plain
+from sinrnn.data.arrays import SeriesLike
 from sinrnn.data.series import Series
 from sinrnn.evaluation.diagnosis.checks import Diagnosis, diagnose
 from sinrnn.evaluation.results import History, Results
@@ -140,7 +141,7 @@ class Run:
         """What was measured of the training, what is wrong, and what to try."""
         return diagnose(self.results)
 
-    def forecast(self, steps: int, series: Series | torch.Tensor | None = None) -> Forecast:
+    def forecast(self, steps: int, series: SeriesLike | None = None) -> Forecast:
         """Predict what follows a series, in closed loop.
 
         Args:

@@ -210,7 +210,9 @@ class Monitor(pl.Callback):
                 writer.add_scalar("states/saturated", saturated(seen.h[:, -1]), step)
             if self.flow:
                 steps, flow = x.shape[1], seen.flow.tolist()
-                for t in torch.linspace(1, steps, min(steps, FLOWS)).round().int().tolist():
+                for t in (
+                    torch.linspace(1, steps, min(steps, FLOWS), device="cpu").round().int().tolist()
+                ):
                     name = f"gradient_flow/t_{t:0{len(str(steps))}d}"
                     writer.add_scalar(name, flow[t - 1], step)
         if self.histograms:

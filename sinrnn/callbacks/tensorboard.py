@@ -108,4 +108,6 @@ def add_graph(writer: SummaryWriter, predictor: Predictor) -> None:
         # TensorBoard's graphs come from torch.jit.trace, which is deprecated, and says that it
         # takes sizes for constants; to a picture that does no harm.
         warnings.simplefilter("ignore")
-        writer.add_graph(net, torch.zeros(1, steps, net.input_size).to(net.Wih))
+        writer.add_graph(
+            net, torch.zeros(1, steps, net.input_size, device=net.Wih.device).to(net.Wih)
+        )

@@ -77,7 +77,11 @@ def _kind(array: np.ndarray[Any, Any]) -> str:
     return str(array.dtype)
 
 
-def as_series(given: Series | ArrayLike | Tensor) -> Series:
+# In annotations alone.
+SeriesLike = Series | ArrayLike | Tensor
+
+
+def as_series(given: SeriesLike) -> Series:
     """The series itself, or one of the values given.
 
     Raises:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -15,12 +14,12 @@ from sinrnn.data.arrays import as_series
 from sinrnn.data.samplers import StreamBatchSampler, WindowBatchSampler
 from sinrnn.data.series import Series
 from sinrnn.data.synthetic import Sine
-from sinrnn.data.windows import EVAL_BATCH, Windows, check_steps
+from sinrnn.data.windows import EVAL_BATCH, Windows, check_series, check_steps
 
 if TYPE_CHECKING:
-    Given = Series | ArrayLike | Tensor
+    from sinrnn.data.arrays import SeriesLike
 else:
-    Given = Series  # what a config can name
+    SeriesLike = Series  # what a config can name
 
 
 class Pair:
@@ -80,7 +79,7 @@ class WindowDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        series: Given = Sine(),  # noqa: B008, nothing changes it
+        series: SeriesLike = Sine(),  # noqa: B008, nothing changes it
         window: int = 4,
         horizon: int = 1,
         train: tuple[float, float] = (0.0, 0.6),
@@ -118,9 +117,11 @@ class WindowDataModule(pl.LightningDataModule):
             stage: As Lightning calls it; all splits are made whatever it is.
 
         Raises:
-            ValueError: A split is too short for one window, or not finite.
+            TypeError: The series is not a dense tensor of real numbers.
+            ValueError: It is not (points,); or a split is too short for one window, or not finite.
         """
         self.values = self.series.values()
+        check_series(self.values)
         for name, split in self.splits.items():
             first, last = self.edges(name)
             try:

@@ -58,7 +58,7 @@ class WindowBatchSampler(Order):
 
     def batches(self) -> Iterator[Tensor]:
         """Those of the epoch; a generator, for Lightning sets the epoch after it has called."""
-        left = torch.empty(0, dtype=torch.long)
+        left = torch.empty(0, dtype=torch.long, device="cpu")
         for order in self._groups():
             order = torch.cat([left, order])
             full = len(order) - len(order) % self.batch_size
@@ -72,12 +72,12 @@ class WindowBatchSampler(Order):
         """All indices, a group at a time; shuffled, a group is each n-th of the whole series."""
         if not self.shuffle:
             for start in range(0, self.count, GROUP):
-                yield torch.arange(start, min(start + GROUP, self.count))
+                yield torch.arange(start, min(start + GROUP, self.count), device="cpu")
             return
         rng = np.random.default_rng((self.seed, self.epoch))
         groups = -(-self.count // GROUP)
         for first in rng.permutation(groups):
-            members = torch.arange(int(first), self.count, groups)
+            members = torch.arange(int(first), self.count, groups, device="cpu")
             yield members[rng.permutation(len(members))]
 
 
@@ -111,6 +111,6 @@ class StreamBatchSampler(Order):
 
     def batches(self) -> Iterator[Tensor]:
         """One window of each stream, in time order."""
-        starts = torch.arange(self.num_streams) * self.length
+        starts = torch.arange(self.num_streams, device="cpu") * self.length
         for batch in range(len(self)):
             yield starts + batch * self.window

@@ -60,7 +60,7 @@ class Generated(Series):
 
     def noise_free(self, points: int) -> Tensor:
         """The same without noise, float64, (points,)."""
-        return self._formula(torch.arange(points, dtype=torch.float64))
+        return self._formula(torch.arange(points, dtype=torch.float64, device="cpu"))
 
 
 class Sine(Generated):
@@ -276,7 +276,7 @@ class MackeyGlass(Generated):
             x.append(now + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4))
             halfway.append(now + h / 24 * (5 * k1 + 4 * k2 + 4 * k3 - k4))
             x.popleft(), halfway.popleft()
-        return torch.tensor(found[left_out:], dtype=torch.float64)
+        return torch.tensor(found[left_out:], dtype=torch.float64, device="cpu")
 
 
 def _above(least: float, name: str, samples: float) -> float:

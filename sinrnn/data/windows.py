@@ -32,8 +32,9 @@ class Windows(Dataset[Batch]):
         check: Called before windows are read; a data module gives its series' `check_unchanged`.
 
     Raises:
-        ValueError: window, horizon or steps is below 1, or the split is too short for one window
-            and its targets.
+        TypeError: values is not a dense tensor of real numbers.
+        ValueError: values is not (N,), window, horizon or steps is below 1, or the split is too
+            short for one window and its targets.
 
     Example:
         >>> windows = Windows(torch.arange(6.0), window=3, horizon=2)
@@ -47,6 +48,7 @@ class Windows(Dataset[Batch]):
 
     def __init__(self, values: Tensor, window: int, horizon: int = 1, steps: int = 1) -> None:
         window, horizon, steps = plain((window, horizon, steps))
+        check_series(values)
         check_steps(window, horizon, steps)
         needed = window + horizon + steps - 1
         if needed > len(values):
@@ -106,7 +108,9 @@ class Windows(Dataset[Batch]):
             The windows (B, T, 1) and their targets (B, K).
         """
         count = min(self.at_most(most), len(self))
-        spread = torch.linspace(0, len(self) - 1, count, dtype=torch.float64)
+        spread = torch.linspace(
+            0, len(self) - 1, count, dtype=torch.float64, device=self.values.device
+        )
         return self[spread.round().long()]
 
 
@@ -132,3 +136,23 @@ def check_steps(window: int, horizon: int, steps: int) -> None:
     for name, value in {"window": window, "horizon": horizon, "steps": steps}.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1 step, got {value}")
+
+
+def check_series(values: Tensor) -> None:
+    """Refuse what is not one number for each step.
+
+    Raises:
+        TypeError: It is not a dense tensor of real numbers.
+        ValueError: It is not (points,).
+    """
+    if not isinstance(values, Tensor):
+        kind = type(values).__name__
+        raise TypeError(f"a series must be a tensor (points,), got {kind}: use torch.as_tensor")
+    if values.is_nested or values.layout is not torch.strided or values.is_complex():
+        kind = "a nested one" if values.is_nested else f"{values.layout} of {values.dtype}"
+        raise TypeError(f"a series must be a dense tensor of real numbers, got {kind}")
+    if values.dim() != 1:
+        raise ValueError(
+            f"a series must be (points,), one number for each step, got {tuple(values.shape)}: "
+            "choose one column"
+        )

@@ -123,7 +123,7 @@ def evaluate_backtest(
     radius = conformal((calibration.prediction - calibration.truth).abs())
     held = ((test.prediction - test.truth).abs() <= radius).double().mean(0)
     spread = values[slice(*data.edges("train"))].std(correction=0).item()
-    test.truth = truth[test.origins[:, None] + torch.arange(steps)]
+    test.truth = truth[test.origins[:, None] + torch.arange(steps, device="cpu")]
     return BacktestReport(test, radius, held, TOLERANCE * spread, spread)
 
 
@@ -150,8 +150,10 @@ def backtest(predictor: Predictor, values: Tensor, first: int, last: int, steps:
     if steps < 1:
         raise ValueError(f"a backtest needs at least 2 points after a window, got {last - first}")
     count = min(last - steps - first + 1, ORIGINS)
-    origins = torch.linspace(first, last - steps, count, dtype=torch.float64).round().long()
-    x = values[origins[:, None] + torch.arange(-predictor.window, 0)]
+    origins = (
+        torch.linspace(first, last - steps, count, dtype=torch.float64, device="cpu").round().long()
+    )
+    x = values[origins[:, None] + torch.arange(-predictor.window, 0, device="cpu")]
     made = predictor.rollout(x, steps).cpu()
-    came = values[origins[:, None] + torch.arange(steps)]
+    came = values[origins[:, None] + torch.arange(steps, device="cpu")]
     return Backtest(origins, made, came.double(), x[:, -1].double())

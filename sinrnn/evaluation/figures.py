@@ -80,7 +80,7 @@ def _samples(
     for name in ("train", "val"):
         windows = data.windows[name]
         # Golden-section places: spread, but never in step with a period of the series.
-        parts = torch.arange(min(4, len(windows)), dtype=torch.float64)
+        parts = torch.arange(min(4, len(windows)), dtype=torch.float64, device="cpu")
         places = ((parts + 0.5) * (5**0.5 - 1) / 2) % 1
         chosen = (places.sort().values * len(windows)).long()
         x, y = windows[chosen]

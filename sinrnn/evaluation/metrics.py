@@ -52,7 +52,9 @@ def phase_drift(prediction: Tensor, truth: Tensor) -> tuple[float, float] | None
     n = len(truth)
     if n < 8 or truth.max() == truth.min():
         return None
-    strength = torch.fft.rfft(truth * torch.hann_window(n, periodic=False).to(truth)).abs()
+    strength = torch.fft.rfft(
+        truth * torch.hann_window(n, periodic=False, device=truth.device).to(truth)
+    ).abs()
     peak = int(strength[1:-1].argmax()) + 1
     # Between two bins the frequency follows from their ratio, which for a Hann window is exact.
     side = peak + (1 if strength[peak + 1] > strength[peak - 1] or peak == 1 else -1)
@@ -63,8 +65,8 @@ def phase_drift(prediction: Tensor, truth: Tensor) -> tuple[float, float] | None
     starts = range(0, n - size + 1, step)
     if period < 4 or len(starts) < 2:
         return None
-    carrier = torch.exp(-2j * torch.pi * torch.arange(n).to(truth) / period)
-    hann = torch.hann_window(size).to(carrier)
+    carrier = torch.exp(-2j * torch.pi * torch.arange(n, device=truth.device).to(truth) / period)
+    hann = torch.hann_window(size, device=truth.device).to(carrier)
     made, wanted = ((v * carrier).unfold(0, size, step) @ hann for v in (ours, truth))
     # Where there is no wave there is no phase.
     if (made.abs() < 0.2 * wanted.abs().mean()).any() or (wanted == 0).any():

@@ -80,7 +80,7 @@ def _graph(weights: dict[str, Tensor]) -> "onnx.GraphProto":
         value("y", ["batch", O], f"Output after the last sample, {units}"),
         value("h_n", ["batch", H], "State after the last sample: h0 of what comes next"),
     ]
-    stored = weights | {"axis": torch.zeros(1, dtype=torch.int64)}
+    stored = weights | {"axis": torch.zeros(1, dtype=torch.int64, device="cpu")}
     arrays = [numpy_helper.from_array(tensor.numpy(), name) for name, tensor in stored.items()]
     return helper.make_graph(_nodes(weights), "sinrnn", read, given, arrays)
 

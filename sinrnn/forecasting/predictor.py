@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from sinrnn._numbers import plain
-from sinrnn.data.series import Series
-from sinrnn.data.windows import Windows
+from sinrnn.data.arrays import SeriesLike, as_series
+from sinrnn.data.windows import Windows, check_series
 from sinrnn.forecasting._state import NUMBERS, check_numbers, check_plain, check_when_loaded
 from sinrnn.forecasting.forecast import Forecast
 from sinrnn.forecasting.units import UNITS, Units
@@ -212,7 +212,7 @@ class Predictor(Units):
         return made[0] if values.dim() == 1 else made
 
     @torch.no_grad()
-    def forecast(self, series: Series | Tensor, steps: int) -> Forecast:
+    def forecast(self, series: SeriesLike, steps: int) -> Forecast:
         """Read the end of a series, then go on in closed loop.
 
         Args:
@@ -222,7 +222,8 @@ class Predictor(Units):
         Raises:
             ValueError: As `rollout`; or the values are not like those that were learnt from.
         """
-        values = series.values() if isinstance(series, Series) else series
+        values = as_series(series).values()
+        check_series(values)
         window = self.window or len(values)
         if self.net.input_size != 1:
             raise ValueError(
@@ -234,8 +235,7 @@ class Predictor(Units):
         if comparable and abs(middle - mean) > FAR * scale:
             raise ValueError(
                 f"the network has learnt from values around {mean:.4g} with deviation {scale:.4g}, "
-                f"the last {window} of this series lie around {middle:.4g}: "
-                "is it another series, column or unit?"
+                f"the last {window} of this series lie around {middle:.4g}: another series or unit?"
             )
         made = self.rollout(values if len(values) < window else read, steps)
         radius = torch.full_like(made, math.nan)

@@ -21,7 +21,9 @@ def save(tensors: dict[str, Tensor], about: dict[str, Any], path: str | Path) ->
     from safetensors.torch import save as to_bytes
 
     about = {"format": FORMAT} | about
-    tensors = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
+    # Copies, as safetensors takes neither gaps in memory nor two tensors that share it.
+    alone = torch.contiguous_format
+    tensors = {name: t.detach().cpu().clone(memory_format=alone) for name, t in tensors.items()}
     about["sha256"] = checksum(tensors, about)
     write(path, to_bytes(tensors, metadata={"sinrnn": json.dumps(about)}))
 
@@ -98,7 +100,11 @@ def from_torch(rnn: nn.RNN, head: nn.Linear | None) -> dict[str, Tensor]:
     if head is not None and head.in_features != H:
         raise ValueError(f"head must read the {H} hidden units, got {head.in_features}")
     Wih, Whh = theirs["weight_ih_l0"].detach(), theirs["weight_hh_l0"].detach()
-    ours = {"Wih": Wih, "Whh": Whh, "Who": torch.eye(H).to(Whh) if head is None else head.weight}
+    ours = {
+        "Wih": Wih,
+        "Whh": Whh,
+        "Who": torch.eye(H, device=Whh.device).to(Whh) if head is None else head.weight,
+    }
     head_bias = None if head is None else head.bias
     if rnn.bias or head_bias is not None:
         ours |= {"bh": torch.zeros_like(Whh[0]), "bo": torch.zeros_like(ours["Who"][:, 0])}
@@ -113,8 +119,9 @@ def to_torch(weights: Weights) -> tuple[nn.RNN, nn.Linear]:
     """`SinRNN.to_torch`."""
     Wih, Whh, Who, bh, bo = weights
     (H, D), bias = Wih.shape, bh is not None
-    rnn = nn.RNN(D, H, bias=bias, batch_first=True).to(Wih)
-    head = nn.Linear(H, len(Who), bias=bias).to(Wih)
+    like: Any = {"bias": bias, "device": Wih.device, "dtype": Wih.dtype}
+    rnn = nn.RNN(D, H, batch_first=True, **like)
+    head = nn.Linear(H, len(Who), **like)
     with torch.no_grad():
         theirs = dict(rnn.named_parameters())
         theirs["weight_ih_l0"].copy_(Wih)

@@ -4,6 +4,7 @@ Slower than `bptt`, but torch.func, torch.compile and second derivatives see thr
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn.functional import linear
 
 from sinrnn._private import (
     any_autocast,
+    dispatch_modes,
     forward_mode,
     is_batched,
     jit_tracing,
@@ -30,15 +32,18 @@ def cut(steps: int, bptt_steps: int | None) -> int:
 
 
 def preferred(grad: Tensor | None = None) -> bool:
-    """Whether torch.func, torch.compile, torch.jit.trace or forward-mode autograd is looking.
+    """Whether somebody looks at each operation: the plain ones are for them.
 
-    They see nothing of an autograd.Function, and must not see memory that is used again. Neither
-    must a gradient that stands for many (is_grads_batched of torch.autograd.grad).
+    These are torch.func, torch.compile, torch.jit.trace, forward-mode autograd, dispatch modes
+    (make_fx, fake tensors, counters of operations). They see nothing of an autograd.Function, or
+    count too little of it, and must not see memory that is used again. Neither must a gradient
+    that stands for many (is_grads_batched of torch.autograd.grad).
     """
     return (
         is_compiling()
         or transforms_active()
         or jit_tracing()
+        or dispatch_modes() > 0
         or forward_mode()
         or (grad is not None and is_batched(grad))
     )
@@ -52,6 +57,11 @@ def autocast(x: Tensor) -> bool:
         and torch.amp.is_autocast_available(x.device.type)
         and torch.is_autocast_enabled(x.device.type)
     )
+
+
+def exactly(x: Tensor) -> AbstractContextManager[Any]:
+    """Outside of autocast, where x is."""
+    return torch.autocast(x.device.type, enabled=False) if autocast(x) else nullcontext()
 
 
 def uncast(method: Callable[..., R], like: Tensor, x: Tensor, h0: Any, **options: Any) -> R:

@@ -1,6 +1,6 @@
 """Do the arguments fit each other? One sentence where they do not."""
 
-from torch import Tensor
+from torch import Tensor, strided
 
 
 def check(
@@ -20,11 +20,45 @@ def check(
     Without `steps`, x is one step, (B, D).
 
     Raises:
-        TypeError: An argument is not a tensor of floating-point numbers.
+        TypeError: An argument is not a dense tensor of floating-point numbers.
         ValueError: Shapes or dtypes do not fit each other, T is 0, or bptt_steps is below 1.
     """
-    if _fits(x, h0, Wih, Whh, bh, bptt_steps, Who, bo, steps):
-        return
+    try:
+        B, T, D = x.shape if steps else (x.shape[0], 1, x.shape[1])  # len(x) would fix B in export
+        H, dtype = len(Whh), x.dtype
+        if (
+            dtype.is_floating_point
+            and x.layout is strided
+            and T > 0
+            and (steps or x.dim() == 2)
+            and Wih.shape == (H, D)
+            and Wih.dtype is dtype
+            and Whh.shape == (H, H)
+            and Whh.dtype is dtype
+            and (h0 is None or (h0.shape == (B, H) and h0.dtype is dtype))
+            and (bh is None or (bh.shape == (H,) and bh.dtype is dtype))
+            and (Who is None or (Who.shape == (len(Who), H) and Who.dtype is dtype))
+            and (bo is None or Who is None or (bo.shape == Who.shape[:1] and bo.dtype is dtype))
+            and (bptt_steps is None or (isinstance(bptt_steps, int) and bptt_steps > 0))
+        ):
+            return
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+        pass  # a RuntimeError is a nested tensor's, which has no shape
+    _explain(x, h0, Wih, Whh, bh, bptt_steps, Who, bo, steps)
+
+
+def _explain(
+    x: Tensor,
+    h0: Tensor | None,
+    Wih: Tensor,
+    Whh: Tensor,
+    bh: Tensor | None,
+    bptt_steps: int | None,
+    Who: Tensor | None,
+    bo: Tensor | None,
+    steps: bool,
+) -> None:
+    """Raise the sentence: the conditions of `check` again, in four times the time."""
     named = {"x": x, "Wih": Wih, "Whh": Whh, "bh": bh, "h0": h0, "Who": Who, "bo": bo}
     given = {n: t for n, t in named.items() if t is not None or n in ("x", "Wih", "Whh")}
     shapes = {name: _shape(name, tensor) for name, tensor in given.items()}
@@ -58,37 +92,20 @@ def _shape(name: str, tensor: Tensor | None) -> tuple[int, ...]:
     if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
         kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
         raise TypeError(f"{name} must be a tensor of floating-point numbers, got {kind}")
+    check_dense(name, tensor)
     return tuple(tensor.shape)
 
 
-def _fits(
-    x: Tensor,
-    h0: Tensor | None,
-    Wih: Tensor,
-    Whh: Tensor,
-    bh: Tensor | None,
-    bptt_steps: int | None,
-    Who: Tensor | None,
-    bo: Tensor | None,
-    steps: bool,
-) -> bool:
-    """Whether there is nothing to complain of: the same conditions, in a quarter of the time."""
-    try:
-        B, T, D = x.shape if steps else (x.shape[0], 1, x.shape[1])  # len(x) would fix B in export
-        H, dtype = len(Whh), x.dtype
-        return (
-            dtype.is_floating_point
-            and T > 0
-            and (steps or x.dim() == 2)
-            and Wih.shape == (H, D)
-            and Wih.dtype is dtype
-            and Whh.shape == (H, H)
-            and Whh.dtype is dtype
-            and (h0 is None or (h0.shape == (B, H) and h0.dtype is dtype))
-            and (bh is None or (bh.shape == (H,) and bh.dtype is dtype))
-            and (Who is None or (Who.shape == (len(Who), H) and Who.dtype is dtype))
-            and (bo is None or Who is None or (bo.shape == Who.shape[:1] and bo.dtype is dtype))
-            and (bptt_steps is None or (isinstance(bptt_steps, int) and bptt_steps > 0))
+def check_dense(name: str, tensor: Tensor) -> None:
+    """Refuse nested and sparse tensors.
+
+    Raises:
+        TypeError: It is one.
+    """
+    if tensor.is_nested:
+        raise TypeError(
+            f"{name} must be a dense tensor, got a nested one: use torch.nested.to_padded_tensor, "
+            "and lengths"
         )
-    except (AttributeError, IndexError, TypeError, ValueError):
-        return False
+    if tensor.layout is not strided:
+        raise TypeError(f"{name} must be a dense tensor, got {tensor.layout}: use to_dense()")

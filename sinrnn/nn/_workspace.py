@@ -73,7 +73,8 @@ _clock = count()
 
 def acquire(T: int, B: int, N: int, like: Tensor) -> Block:
     """A block of T steps of (B, N) numbers of `like`'s type and device; their values are stale."""
-    if not like.is_cpu:  # CUDA has such a store of its own
+    # A subclass may be no memory at all, as a fake tensor; CUDA has such a store of its own.
+    if type(like) is not Tensor or not like.is_cpu:
         return Block(like.new_empty(T, B, N))
     key = (T, B, N, like.dtype)
     home = _idle.get(key)
@@ -84,8 +85,7 @@ def acquire(T: int, B: int, N: int, like: Tensor) -> Block:
         except IndexError:  # another thread was faster
             pass
     block = like.new_empty(T, B, N)
-    # Tensors of tracing or inference modes must not get into ordinary use.
-    if type(block) is not Tensor or block.is_inference():
+    if block.is_inference():  # such a tensor must not get into ordinary use
         return Block(block)
     return Block(block, _open(key, block) if home is None else home)
 

@@ -166,7 +166,7 @@ class _States(Function):
         B, T, _ = x.shape
         H = len(Whh)
         # Time first in memory, batch first in shape, and no view, so that autograd guards it.
-        out = torch.empty_strided((B, T, H), (H, B * H, 1), dtype=x.dtype, device=x.device)
+        out: Tensor = x.new_empty_strided((B, T, H), (H, B * H, 1))
         steps_x = x.transpose(0, 1).flatten(0, 1)
         h = out.transpose(0, 1)
         project(steps_x, Wih, bh, h.flatten(0, 1))

@@ -9,7 +9,7 @@ from torch.nn.functional import linear
 
 from sinrnn._numbers import plain
 from sinrnn.nn import _padding, _reference, functional
-from sinrnn.nn._validation import check
+from sinrnn.nn._validation import check, check_dense
 from sinrnn.nn._weights import CellWeights
 from sinrnn.nn.init import INITS
 
@@ -284,4 +284,5 @@ class SinRNN(CellWeights):
         """X and h0 with a batch dimension, and whether it was added."""
         if not isinstance(x, Tensor) or x.dim() != 2:
             return x, h0, False
+        check_dense("x", x)
         return x[None], None if h0 is None else h0[None], True

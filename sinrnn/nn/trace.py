@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, linear
 
-from sinrnn.nn._reference import cut
+from sinrnn.nn import _reference
+from sinrnn.nn._reference import cut, exactly
 from sinrnn.nn.functional import half_mse, tanh_rnn
 from sinrnn.nn.rnn import SinRNN
 
@@ -49,11 +50,12 @@ class Trace:
         They are the terms of the sums (5) to (7) in `bptt`; summed over t they are the gradients.
         """
         grad_a = self.grad_a.transpose(0, 1).mT  # (T, H, B)
-        return {
-            "Wih": grad_a @ self.x.transpose(0, 1),
-            "Whh": grad_a @ self.h[:, :-1].transpose(0, 1),
-            "bh": grad_a.sum(2),
-        }
+        with exactly(self.x):
+            return {
+                "Wih": grad_a @ self.x.transpose(0, 1),
+                "Whh": grad_a @ self.h[:, :-1].transpose(0, 1),
+                "bh": grad_a.sum(2),
+            }
 
     def gradients(self, bptt_steps: int | None = None) -> dict[str, Tensor]:
         """Gradients of Wih (H, D), Whh (H, H) and bh (H), as a `SinRNN` with `bptt_steps` has them.
@@ -71,11 +73,12 @@ class Trace:
             raise ValueError(f"bptt_steps must be at least 1 step or None, got {bptt_steps}")
         first = cut(self.x.shape[1], bptt_steps)
         grad_a = self.grad_a[:, first:].flatten(0, 1)
-        return {
-            "Wih": grad_a.t() @ self.x[:, first:].flatten(0, 1),
-            "Whh": grad_a.t() @ self.h[:, first:-1].flatten(0, 1),
-            "bh": grad_a.sum(0),
-        }
+        with exactly(self.x):
+            return {
+                "Wih": grad_a.t() @ self.x[:, first:].flatten(0, 1),
+                "Whh": grad_a.t() @ self.h[:, first:-1].flatten(0, 1),
+                "bh": grad_a.sum(0),
+            }
 
     def cosine(self, bptt_steps: int) -> float:
         """Cosine between the gradient truncated to `bptt_steps` steps and the full one.
@@ -130,6 +133,8 @@ def trace(net: SinRNN, x: Tensor, target: Tensor, h0: Tensor | None = None) -> T
         >>> round(seen.cosine(bptt_steps=2), 3)  # truncated to 2 steps it points elsewhere
         0.935
     """
+    if _reference.autocast(x):
+        return _reference.uncast(lambda x, h0: trace(net, x, target, h0), net.Whh, x, h0)
     states = tanh_rnn(x, h0, net.Wih, net.Whh, net.bh)
     y = linear(states, net.Who, net.bo)
     if target.dim() == 2:

@@ -115,8 +115,8 @@ def paired(net: SinRNN, batch: Batch, *, ahead: bool = False) -> Batch:
 def noisy(x: Tensor, deviation: float, key: tuple[int, ...]) -> Tensor:
     """Windows with normal noise, a function of the key, of x's shape and of x's dtype."""
     # A tuple of ints has the same hash in every process.
-    source = torch.Generator().manual_seed(hash(key))
-    noise = torch.randn(x.shape, generator=source, dtype=x.dtype)
+    source = torch.Generator("cpu").manual_seed(hash(key))
+    noise = torch.randn(x.shape, generator=source, dtype=x.dtype, device="cpu")
     return x + deviation * noise.to(x.device)
 
 

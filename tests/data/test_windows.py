@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from cases import refuses
-from ramp import Ramp, data, same
+from ramp import Given, Ramp, data, same
 from torch.utils.data import ConcatDataset, DataLoader, Subset, random_split
 
+from sinrnn import Predictor, SinRNN
 from sinrnn.data import windows
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.samplers import StreamBatchSampler, WindowBatchSampler
@@ -163,6 +164,34 @@ def test_sample_includes_the_last_of_17_million_windows_whatever_the_default_dty
 def test_windows_refuse_sizes_that_do_not_fit(window, horizon, message):
     with refuses(ValueError, message):
         Windows(torch.zeros(6), window, horizon)
+
+
+COLUMN = "a series must be (points,), one number for each step, got {}: choose one column"
+REAL = "a series must be a dense tensor of real numbers, got {}"
+TENSOR = "a series must be a tensor (points,), got {}: use torch.as_tensor"
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        (torch.zeros(20, 2), ValueError, COLUMN.format((20, 2))),
+        (torch.zeros(20, 1), ValueError, COLUMN.format((20, 1))),
+        (torch.tensor(1.0), ValueError, COLUMN.format(())),
+        (torch.zeros(20).to_sparse(), TypeError, REAL.format("torch.sparse_coo of torch.float32")),
+        (torch.zeros(20) + 1j, TypeError, REAL.format("torch.strided of torch.complex64")),
+        ([0.0] * 20, TypeError, TENSOR.format("list")),
+        (np.zeros(20), TypeError, TENSOR.format("ndarray")),
+    ],
+)
+def test_what_is_no_series_is_refused(values, error, message):
+    predictor = Predictor(SinRNN(hidden_size=1), window=2)
+    for read in (
+        lambda: Windows(values, 2),
+        lambda: data(Given(values), window=2),
+        lambda: predictor.forecast(Given(values), 2),
+    ):
+        with refuses(error, message):
+            read()
 
 
 # The order of batches

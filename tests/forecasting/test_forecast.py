@@ -110,7 +110,7 @@ def test_intervals_end_where_they_are_not_known(radius, steps, found):
 
 FAR = (
     "the network has learnt from values around 50 with deviation 2, the last 4 of this series lie "
-    "around {}: is it another series, column or unit?"
+    "around {}: another series or unit?"
 )
 
 

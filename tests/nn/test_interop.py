@@ -8,7 +8,7 @@ from cases import BITS, B, D, H, K, O, T, assert_close, refuses
 from safetensors.torch import save_file
 from torch import nn
 
-from sinrnn import SinRNN
+from sinrnn import Predictor, SinRNN
 from sinrnn.nn._interop import checksum
 
 BIAS = pytest.mark.parametrize("bias", [True, False])
@@ -264,3 +264,31 @@ def test_load_draws_no_random_numbers(tmp_path):
     net = SinRNN.load(path)
     assert torch.equal(torch.get_rng_state(), before)
     assert all(weight.requires_grad for weight in net.parameters())
+
+
+STORED = {
+    "transposed": lambda w: w.t().contiguous().t(),
+    "strided": lambda w: torch.stack([w, -w], -1)[..., 0],
+    "expanded": lambda w: w[:1, :1].expand(w.shape),
+    "a part of more": lambda w: torch.cat([w, w])[: len(w)],
+}
+
+
+@pytest.mark.parametrize("name", STORED)
+@pytest.mark.parametrize("kind", [SinRNN, Predictor])
+def test_weights_are_saved_however_they_lie_in_memory(tmp_path, name, kind):
+    net = SinRNN(hidden_size=H)
+    net.Whh = torch.nn.Parameter(STORED[name](net.Whh.detach()))
+    saved = net if kind is SinRNN else Predictor(net, window=T)
+    saved.save(tmp_path / "net.safetensors")
+    loaded = kind.load(tmp_path / "net.safetensors")
+    torch.testing.assert_close(dict(loaded.state_dict()), dict(saved.state_dict()), **BITS)
+
+
+def test_tied_weights_are_saved_as_they_act(tmp_path):
+    net = SinRNN(hidden_size=H, output_size=H)
+    net.Who = net.Whh
+    net.save(tmp_path / "net.safetensors")
+    loaded = SinRNN.load(tmp_path / "net.safetensors")
+    torch.testing.assert_close(loaded.Who, net.Whh, **BITS)
+    torch.testing.assert_close(loaded.Whh, net.Whh, **BITS)

@@ -445,3 +445,27 @@ def test_replaced_weight_takes_effect(name, how):
     assert_close(net(x), same(x))
     assert_close(net.unroll(x), same.unroll(x))
     assert_close(net.step(x[:, 0]), same.step(x[:, 0]))
+
+
+DENSE = "x must be a dense tensor, got "
+NESTED = f"{DENSE}a nested one: use torch.nested.to_padded_tensor, and lengths"
+
+
+@pytest.mark.filterwarnings("ignore:.*nested tensors is in prototype stage")
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta state")
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda x: torch.nested.nested_tensor([x, x[:2]]), NESTED),
+        (lambda x: torch.nested.nested_tensor([x, x[:2]], layout=torch.jagged), NESTED),
+        (lambda x: torch.stack([x, x]).to_sparse(), f"{DENSE}torch.sparse_coo: use to_dense()"),
+        (lambda x: x.to_sparse(), f"{DENSE}torch.sparse_coo: use to_dense()"),
+        (lambda x: x.to_sparse_csr(), f"{DENSE}torch.sparse_csr: use to_dense()"),
+    ],
+)
+@pytest.mark.parametrize("call", ["__call__", "unroll", "step", "rollout"])
+def test_tensors_that_are_not_dense_are_refused_in_a_sentence(call, made, said):
+    net, x = SinRNN(D, H, D), made(torch.randn(T, D))
+    options = {"steps": 2} if call == "rollout" else {}
+    with refuses(TypeError, said):
+        getattr(net, call)(x, **options)

@@ -250,3 +250,20 @@ def test_misfit_is_refused_as_by_the_network(wrong):
         net(**given)
     with refuses(expected.type, str(expected.value)):
         trace(net, target=target, **given)
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_autocast_rounds_nothing_of_a_trace(half):
+    net, x = SinRNN(D, H, O, bias=True, dtype=torch.float32), torch.randn(B, T, D).bfloat16()
+    x = x if half else x.float()
+    target, h0 = torch.randn(B, O, dtype=torch.float32), torch.randn(B, H, dtype=torch.float32)
+    exact = trace(net, x.float(), target, h0)
+    with torch.autocast("cpu", torch.bfloat16):
+        seen = trace(net, x, target, h0)
+        for name, tensor in vars(exact).items():
+            torch.testing.assert_close(getattr(seen, name), tensor, **BITS)
+        torch.testing.assert_close(seen.flow, exact.flow, **BITS)
+        shares, gradients, cosine = seen.shares, seen.gradients(K), seen.cosine(K)
+    torch.testing.assert_close(shares, exact.shares, **BITS)
+    torch.testing.assert_close(gradients, exact.gradients(K), **BITS)
+    assert cosine == exact.cosine(K)

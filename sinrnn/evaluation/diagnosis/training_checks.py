@@ -75,7 +75,7 @@ def clipping(results: Results) -> Finding | None:
     if history is None or not history.norm:
         return None
     largest = max([*history.norm_max, *history.norm])
-    typical = float(torch.tensor(history.norm).median())
+    typical = float(torch.tensor(history.norm, device="cpu").median())
     fact = f"gradient norm {typical:.2g} in the median, {largest:.2g} at most"
     if not clip or not history.clipped_steps:
         return f"{fact}; nothing is clipped", ""
@@ -107,7 +107,7 @@ def overfitting(results: Results, unlearnt: bool) -> Finding | None:
     history = results.history
     if history is None or len(history.epochs) < 3:
         return None
-    val, train = (torch.tensor(history.losses[name]) for name in ("val", "train"))
+    val, train = (torch.tensor(history.losses[name], device="cpu") for name in ("val", "train"))
     best = int(val.argmin())
     epoch, lowest, final = history.epochs[best], val[best].item(), val[-1].item()
     fact = f"validation loss lowest after epoch {epoch:g} of {history.epochs[-1]:g}"
