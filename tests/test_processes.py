@@ -28,7 +28,7 @@ import torch
 from sinrnn.cli.train import main
 
 status = main()
-print("status", status, "alive", torch.distributed.is_initialized())
+print(f"status {status} alive {torch.distributed.is_initialized()}\\n", end="")
 raise SystemExit(status)
 """
 
