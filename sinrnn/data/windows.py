@@ -145,14 +145,27 @@ def check_series(values: Tensor) -> None:
         TypeError: It is not a dense tensor of real numbers.
         ValueError: It is not (points,).
     """
-    if not isinstance(values, Tensor):
-        kind = type(values).__name__
-        raise TypeError(f"a series must be a tensor (points,), got {kind}: use torch.as_tensor")
-    if values.is_nested or values.layout is not torch.strided or values.is_complex():
-        kind = "a nested one" if values.is_nested else f"{values.layout} of {values.dtype}"
-        raise TypeError(f"a series must be a dense tensor of real numbers, got {kind}")
+    check_dense(values, "a series")
     if values.dim() != 1:
         raise ValueError(
             f"a series must be (points,), one number for each step, got {tuple(values.shape)}: "
             "choose one column"
         )
+
+
+def check_dense(values: Tensor, what: str) -> None:
+    """Refuse what is not a dense tensor of real numbers.
+
+    Args:
+        values: What was given.
+        what: Its name in the message.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if not isinstance(values, Tensor):
+        kind = type(values).__name__
+        raise TypeError(f"{what} must be a tensor, got {kind}: use torch.as_tensor")
+    if values.is_nested or values.layout is not torch.strided or values.is_complex():
+        kind = "a nested one" if values.is_nested else f"{values.layout} of {values.dtype}"
+        raise TypeError(f"{what} must be a dense tensor of real numbers, got {kind}")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sinrnn._numbers import plain
 from sinrnn.data.arrays import SeriesLike, as_series
-from sinrnn.data.windows import Windows, check_series
+from sinrnn.data.windows import Windows, check_dense, check_series
 from sinrnn.forecasting._state import NUMBERS, check_numbers, check_plain, check_when_loaded
 from sinrnn.forecasting.forecast import Forecast
 from sinrnn.forecasting.units import UNITS, Units
@@ -30,8 +30,7 @@ class Predictor(Units):
         z = (v - mean) / scale     where `standardise`; mean is 0 where `relative`
         z[T+horizon] = net(z) (+ coefficients z + intercept, where `linear`)
 
-    and back. All but the network is float64. The state_dict holds everything that a prediction
-    needs, so that no checkpoint, pickle or other process can lose a part of it.
+    and back. All but the network is float64. The state_dict holds all that a prediction needs.
 
     Args:
         net: The network; D = O = 1 for all but a prediction in its own units.
@@ -172,6 +171,7 @@ class Predictor(Units):
         Raises:
             ValueError: T is not `window`.
         """
+        check_dense(windows, "windows")
         x = windows[..., None] if windows.dim() == 2 else windows
         if self.window is not None and x.shape[1] != self.window:
             raise ValueError(f"windows must be of {self.window} samples, got {tuple(x.shape)}")
@@ -192,6 +192,7 @@ class Predictor(Units):
         Raises:
             ValueError: horizon is not 1, steps is below 1, or there are too few values.
         """
+        check_dense(values, "values")
         x = values[None] if values.dim() == 1 else values
         if self.horizon != 1:
             raise ValueError(f"a rollout needs a network of horizon 1, got {self.horizon}")
@@ -273,8 +274,7 @@ class Predictor(Units):
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: The file is not a Predictor's, was changed since, or is of another format;
-                or the path is a URL or a folder.
+            ValueError: The file is no Predictor's, or was changed; the path is a URL or a folder.
         """
         return _interop.load(path, cls._made, cls.__name__)
 

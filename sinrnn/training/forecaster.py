@@ -20,7 +20,7 @@ from sinrnn.training import options
 from sinrnn.training.checkpoint_io import CODE_KEYS, load_model
 from sinrnn.training.loss import BatchLoss, Losses, exploded, gradient_norm, noisy, paired, shared
 from sinrnn.training.online import descend
-from sinrnn.training.resume import begin, describe
+from sinrnn.training.resume import restore_position, save_position
 from sinrnn.training.rows import write_first_row, write_row
 from sinrnn.training.schedule import schedule, step_plateaus
 
@@ -209,7 +209,7 @@ class Forecaster(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep where training is, and the state that is carried."""
-        describe(self.trainer, checkpoint)
+        save_position(self.trainer, checkpoint)
         checkpoint["before"] = self.batch_loss.after
         for key in CODE_KEYS:
             checkpoint.get("hyper_parameters", {}).pop(key, None)
@@ -253,7 +253,7 @@ class Forecaster(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Go on from where a checkpoint was, and write the losses before the first step."""
-        begin(self.trainer, self.gradient)
+        restore_position(self.trainer, self.gradient)
         write_first_row(self.trainer, self)
 
     def on_train_epoch_start(self) -> None:

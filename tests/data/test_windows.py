@@ -168,7 +168,7 @@ def test_windows_refuse_sizes_that_do_not_fit(window, horizon, message):
 
 COLUMN = "a series must be (points,), one number for each step, got {}: choose one column"
 REAL = "a series must be a dense tensor of real numbers, got {}"
-TENSOR = "a series must be a tensor (points,), got {}: use torch.as_tensor"
+TENSOR = "a series must be a tensor, got {}: use torch.as_tensor"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pickle
 from functools import partial
 
 import lightning.pytorch as pl
+import numpy as np
 import pytest
 import torch
 from cases import BITS, assert_close, refuses
@@ -405,3 +406,21 @@ def test_weights_are_drawn_anew_through_a_parametrization():
     before = net.Wih.detach().clone()
     net.reset_parameters()
     assert (net.Wih.detach() - before).norm() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([[0.0] * T], "must be a tensor, got list"),
+        (np.zeros((1, T)), "must be a tensor, got ndarray"),
+        (torch.zeros(1, T).to_sparse(), "must be a dense tensor of real numbers, got torch.sparse"),
+        (torch.zeros(1, T) + 1j, "must be a dense tensor of real numbers, got torch.strided"),
+    ],
+    ids=["list", "array", "sparse", "complex"],
+)
+def test_what_is_no_dense_tensor_is_refused(given, said):
+    predictor = made()
+    with pytest.raises(TypeError, match=f"windows {said}"):
+        predictor(given)
+    with pytest.raises(TypeError, match=f"values {said}"):
+        predictor.rollout(given, 3)
