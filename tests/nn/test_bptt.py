@@ -439,9 +439,10 @@ def test_save_on_cpu_gives_the_same_gradient_and_sees_the_states():
 
 
 def memory():
-    """The storages of all tensors that Python can reach: where -> bytes."""
+    """The storages of all dense tensors that Python can reach: where -> bytes."""
     plain = (torch.Tensor, torch.nn.Parameter)  # what torch.compile leaves behind has no memory
-    storages = [o.untyped_storage() for o in gc.get_objects() if type(o) in plain]
+    found = [o for o in gc.get_objects() if type(o) in plain]
+    storages = [o.untyped_storage() for o in found if o.layout is torch.strided]
     return {s.data_ptr(): s.nbytes() for s in storages if s.device.type == "cpu"}
 
 
