@@ -168,6 +168,7 @@ def test_missing_config_and_unknown_accelerator_end_in_one_line(refused):
 EXPLODES = "--model.optimizer torch.optim.SGD --model.optimizer.lr 1e30 --model.readout_epoch null"
 STOPPING = "--trainer.callbacks+ lightning.pytorch.callbacks.EarlyStopping"
 KEEPING = "--trainer.callbacks+ lightning.pytorch.callbacks.ModelCheckpoint"
+SCALING = "--trainer.plugins lightning.pytorch.plugins.MixedPrecision --trainer.plugins.device cpu"
 
 
 @pytest.mark.parametrize(
@@ -181,6 +182,10 @@ KEEPING = "--trainer.callbacks+ lightning.pytorch.callbacks.ModelCheckpoint"
         (
             f"{KEEPING} --trainer.callbacks.monitor nope --trainer.enable_progress_bar false",
             r"`ModelCheckpoint\(monitor='nope'\)` could not find the monitored key .*",
+        ),
+        (
+            f"{SCALING} --trainer.plugins.precision 16-mixed --trainer.enable_progress_bar false",
+            "AMP and the LBFGS optimizer are not compatible.",
         ),
     ],
 )
