@@ -154,6 +154,8 @@ class Forecaster(pl.LightningModule):
             self.predictor.adopt(data.window, data.horizon, self.stateful or data.steps > 1)
             if stage == "fit" and not self.predictor.calibrated:
                 self.predictor.calibrate(data.windows["train"])
+        elif stage == "fit":
+            options.check_fitted(self.predictor)
 
     @property
     def net(self) -> SinRNN:

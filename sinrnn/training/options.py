@@ -13,6 +13,7 @@ from torch.optim import LBFGS, SGD, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from sinrnn.data.datamodule import WindowDataModule, windows_of
+from sinrnn.forecasting.predictor import Predictor
 from sinrnn.forecasting.units import LARGEST
 
 LAST = (
@@ -75,6 +76,23 @@ def check_together(
         check_data(data, model)
         if stage == "fit":
             check_size(data, model["standardise"])
+
+
+def check_fitted(predictor: Predictor) -> None:
+    """Refuse to train in units that nothing was fitted for, which would be the series' own.
+
+    Args:
+        predictor: What is trained with loaders that are not a `WindowDataModule`'s.
+
+    Raises:
+        ValueError: Its units or linear part need a training split, and have seen none.
+    """
+    wanted = [name for name in ("standardise", "linear") if getattr(predictor, name)]
+    if wanted and not predictor.calibrated:
+        raise ValueError(
+            f"{wanted[0]} is fitted to the training split of a WindowDataModule: train with one, "
+            "or call model.predictor.calibrate(windows) first"
+        )
 
 
 def check_epoch(model: Any) -> None:

@@ -196,3 +196,14 @@ def test_updates_by_window_refuse_momentum_that_a_scheduler_brings():
 def test_updates_by_window_refuse_what_they_would_ignore_without_data_of_ours(more):
     with refuses(ValueError, LAST):
         small(**EACH, **more)
+
+
+@pytest.mark.parametrize("unit", ["standardise", "linear"])
+def test_units_need_a_training_split_to_be_fitted_to(unit):
+    data, model = wave(), small(**{unit: True})
+    data.setup()
+    with pytest.raises(ValueError, match=f"^{unit} is fitted to the training split of a Window"):
+        trainer().fit(model, data.train_dataloader(), data.val_dataloader())
+    model.predictor.calibrate(data.windows["train"])
+    trainer(max_epochs=1).fit(model, data.train_dataloader(), data.val_dataloader())
+    assert model.predictor(data.windows["val"][:][0]).isfinite().all()
