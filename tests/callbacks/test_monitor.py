@@ -512,6 +512,7 @@ def test_what_is_not_there_is_not_shown(tmp_path, case):
     given["model"].net.Whh.requires_grad_(case != "no gradient of Whh")
     if case == "no data module":
         del given["datamodule"]
+        given["model"].predictor.calibrate(data.windows["train"])
         given |= {"train_dataloaders": data.train_dataloader()}
         given |= {"val_dataloaders": data.val_dataloader()}
     elif case == "another module":
