@@ -56,6 +56,7 @@ class Job:
         data: What it learns from.
         trainer: Arguments of Lightning's Trainer, by name.
         config: The whole configuration, as text.
+        series: The `digest` of the data's series.
         final_report: What is made at the end; it knows the folder.
         content: The checkpoint that it resumes from, or nothing.
         resume: What to type to resume it.
@@ -68,6 +69,7 @@ class Job:
         data: WindowDataModule,
         trainer: dict[str, Any],
         config: str,
+        series: dict[str, Any],
         final_report: FinalReport,
         content: Content,
         resume: str,
@@ -77,7 +79,6 @@ class Job:
         self.final_report, self.resume, self.lock = final_report, resume, lock
         self.checkpoint = f"{self.folder / run_folder.LAST}" if content else None
         self.signals = Signals(f"stopped at once; go on with: {resume}")
-        series = digest(data.values)
         checkpoints = BestAndLastCheckpoint(self.folder, config, series, self.signals)
         progress = [] if trainer.get("enable_progress_bar") is False else [Progress()]
         own = [*progress, final_report.monitor, checkpoints, final_report]
@@ -211,8 +212,8 @@ def prepare(
                 config(checkpoint.parents[1]), f"{content.get('config', '')}", checkpoint
             )
         data.setup()
-        if checkpoint is not None:
-            _refuse_other_series(digest(data.values), content.get("series"), checkpoint)
+        series = digest(data.values)
+        _refuse_other_series(series, content.get("series"), checkpoint)
         optimizer = dry_run_optimizer(model)
         folder = resume or parent
         if resume is None and first:
@@ -224,7 +225,8 @@ def prepare(
             undo.callback(run_folder.clear, folder, lock)
         text = config(folder)
         final_report = FinalReport(folder, monitor, keep, figures)
-        job = Job(model, data, trainer, text, final_report, content, command(folder), lock)
+        resumed_by = command(folder)
+        job = Job(model, data, trainer, text, series, final_report, content, resumed_by, lock)
         model.trainer = job.trainer
         job.trainer.datamodule = data  # type: ignore[attr-defined]
         model.setup("fit")
