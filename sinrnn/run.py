@@ -3,11 +3,13 @@
 import base64
 import html
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from sinrnn import run_folder
 from sinrnn._numbers import plain
@@ -105,17 +107,27 @@ class Run:
         return History.read(self.folder / run_folder.METRICS)
 
     @cached_property
+    def _predicted(self) -> dict[str, Tensor]:
+        from sinrnn.evaluation.evaluate import predictions
+
+        return predictions(self.predictor, self.data)
+
+    @cached_property
+    def _evaluated(self) -> Results:
+        """The results but for the backtest, which takes the longest."""
+        from sinrnn.config import stored
+        from sinrnn.evaluation.evaluate import evaluate
+
+        clip = stored.clip(self.folder, self.config)
+        return evaluate(self.predictor, self.data, self._predicted, self.history, clip)
+
+    @cached_property
     def results(self) -> Results:
         """What the predictor is worth on its data: losses by split, closed loop, backtest."""
-        from sinrnn.config import stored
         from sinrnn.evaluation.backtest import evaluate_backtest
-        from sinrnn.evaluation.evaluate import evaluate, predictions
 
-        self._predicted = predictions(self.predictor, self.data)
-        clip = stored.clip(self.folder, self.config)
-        found = evaluate(self.predictor, self.data, self._predicted, self.history, clip)
-        found.backtest_report = evaluate_backtest(self.predictor.copy().double(), self.data)
-        return found
+        found = evaluate_backtest(self.predictor.copy().double(), self.data)
+        return replace(self._evaluated, backtest_report=found)
 
     @property
     def report(self) -> str:
@@ -139,7 +151,7 @@ class Run:
 
     def diagnose(self) -> Diagnosis:
         """What was measured of the training, what is wrong, and what to try."""
-        return diagnose(self.results)
+        return diagnose(self._evaluated)
 
     def forecast(self, steps: int, series: SeriesLike | None = None) -> Forecast:
         """Predict what follows a series, in closed loop.

@@ -1,6 +1,7 @@
 """The end of a run: its weights become a model file, pictures and a report."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -62,17 +63,20 @@ class FinalReport(pl.Callback):
         predictor = Predictor.load(self.folder / run_folder.MODEL)
         predicted = predictions(predictor, data)
         history = History.read(self.folder / run_folder.METRICS)
-        results = evaluate(predictor, data, predicted, history, trainer.gradient_clip_val)
-        results.backtest_report, results.seconds = found, seconds
-        results.where = {"run": f"{self.folder}", "TensorBoard": self.tensorboard}
+        results = replace(
+            evaluate(predictor, data, predicted, history, trainer.gradient_clip_val),
+            backtest_report=found,
+            seconds=seconds,
+            where={"run": f"{self.folder}", "TensorBoard": self.tensorboard},
+        )
         self.text = report.closing(results, checks.problems(results))
         about = f"# {escaped(f'{self.folder}')}\n\n```text\n{self.text}\n```\n"
         write(self.folder / run_folder.REPORT, about.encode())
         files = {}
-        drawn = pictures(data, predicted, results, pl_module.readout_epoch) if self.figures else {}
-        for name, draw in drawn.items():
-            files[name] = png(draw())
+        if self.figures:
             folder = self.folder / run_folder.FIGURES
             folder.mkdir(exist_ok=True)
-            write(folder / f"{name}.png", files[name])
+            for name, draw in pictures(data, predicted, results, pl_module.readout_epoch).items():
+                files[name] = png(draw())
+                write(folder / f"{name}.png", files[name])
         self.monitor.finish(trainer, predictor, results, files, self.text)

@@ -7,9 +7,8 @@ from pathlib import Path
 from sinrnn.cli.arguments import TRUST
 from sinrnn.cli.messages import Parser, program, refuse, say
 from sinrnn.data.series import FileSeries, Series
-from sinrnn.filesystem import check_other, check_target, write
+from sinrnn.filesystem import check_other, check_target, refuse_links, write
 from sinrnn.forecasting.predictor import Predictor
-from sinrnn.run import Run
 from sinrnn.run_folder import CONFIG, model_file
 
 HEADER = {None: None, "true": True, "false": False}
@@ -56,7 +55,7 @@ def _written(args: argparse.Namespace) -> str:
         limit = "at least 1" if args.steps < 1 else f"at most {MOST_STEPS:,}"
         raise ValueError(f"--steps must be {limit}, got {args.steps}")
     predictor = Predictor.load(model)
-    series = _series(args, model.parent)
+    series = _series(args, model.parent, predictor)
     if isinstance(series, FileSeries):
         check_other("--output", table, series.path, "the input")
     values = series.values()
@@ -79,7 +78,7 @@ def _written(args: argparse.Namespace) -> str:
     )
 
 
-def _series(args: argparse.Namespace, folder: Path) -> Series:
+def _series(args: argparse.Namespace, folder: Path, predictor: Predictor) -> Series:
     """The series that the arguments name, or else that of the run in the model's folder."""
     if args.input is not None:
         return FileSeries(args.input, args.column, HEADER[args.header])
@@ -90,4 +89,7 @@ def _series(args: argparse.Namespace, folder: Path) -> Series:
         raise ValueError(
             f"{args.model} lies in no run's folder: name the file of the series with --input"
         )
-    return Run(folder, trust=args.trust).series
+    refuse_links(folder)
+    from sinrnn.config import stored  # Lightning is slow to import
+
+    return stored.data(folder, stored.read(folder), predictor, args.trust).series

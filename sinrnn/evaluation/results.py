@@ -95,7 +95,7 @@ class History:
                 getattr(self, name).append(float(row[f"gradient/{name}"]))
 
 
-@dataclass
+@dataclass(frozen=True)
 class Results:
     """Everything that the closing table says, and that the diagnosis looks at.
 

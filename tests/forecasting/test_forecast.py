@@ -249,6 +249,17 @@ def test_process_goes_on_where_the_series_ends(place):
     torch.testing.assert_close(found, wanted, equal_nan=True, **TOLERANCE[torch.float32])
 
 
+def test_another_model_in_a_runs_folder_is_held_to_its_config(call):
+    """It may be a copy, whatever has become of the run's own model."""
+    model = Predictor.load("run/model.safetensors")
+    Path("run/model.safetensors").rename("run/other.safetensors")
+    assert call("run/other.safetensors --steps 5")[0] == 0
+    Predictor(model.net, window=7).save("run/other.safetensors")
+    assert "has window 7 and horizon 1, config.yaml 11 and 1" in refused(
+        call("run/other.safetensors --steps 5")
+    )
+
+
 @pytest.mark.parametrize("model", ["alone", "alone/model.safetensors"])
 @pytest.mark.parametrize("column", ["", " --column value", " --column 1"])
 def test_named_file_is_forecast_as_that_of_the_run(call, place, model, column):
