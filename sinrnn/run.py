@@ -17,7 +17,7 @@ from sinrnn.data.arrays import SeriesLike
 from sinrnn.data.series import Series
 from sinrnn.evaluation.diagnosis.checks import Diagnosis, diagnose
 from sinrnn.evaluation.results import History, Results
-from sinrnn.filesystem import refuse_links
+from sinrnn.filesystem import refuse_links, shown
 from sinrnn.forecasting.forecast import Forecast
 from sinrnn.forecasting.predictor import Predictor
 
@@ -264,7 +264,8 @@ def fit(
         try:
             job.train()
         except Interrupted as stopped:
-            print(f"{stopped}, and saved; go on with: {job.resume}")  # noqa: T201
+            if job.trainer.is_global_zero:
+                print(shown(f"{stopped}, and saved; go on with: {job.resume}"))  # noqa: T201
         finally:
             job.leave()
     return Run(job.folder)

@@ -1,8 +1,10 @@
 """Training from Python: the files and bits of the command line, and a run's folder opened again."""
 
 import html
+import logging
 import re
 import signal
+import warnings
 from functools import partial
 
 import pytest
@@ -161,11 +163,18 @@ def test_interrupted_fit_leaves_a_run_that_can_be_resumed(capsys):
 
 def test_fit_leaves_the_process_as_it_was():
     torch.set_num_threads(2)
+    lightning, filters = logging.getLogger("lightning.pytorch"), [*warnings.filters]
+    level = lightning.level
     try:
+        lightning.setLevel(logging.ERROR)
         first, second = (fit(*small(), seed=1, max_epochs=1, **QUIET) for _ in range(2))
         assert torch.get_num_threads() == 2
+        assert lightning.level == logging.ERROR
+        assert first.results.half_mse == second.results.half_mse
+        assert warnings.filters == filters
     finally:
         torch.set_num_threads(1)
+        lightning.setLevel(level)
     assert first.config["threads"] == 1
     assert bits(first) == bits(second)
 

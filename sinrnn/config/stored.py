@@ -13,7 +13,6 @@ from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.filesystem import local
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.run_folder import CONFIG, MODEL, SERIES
-from sinrnn.training.quiet import quiet
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -43,7 +42,6 @@ def data(
     Raises:
         ValueError: The data cannot be as the config says, or is not the predictor's.
     """
-    quiet()
     section = content.get("data", {})
     for code in (section.get("series"), section.get("class")):
         if isinstance(code, str) and code.startswith(files.NOT_STORED):

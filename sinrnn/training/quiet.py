@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
+LOGGERS = ("lightning.pytorch", "lightning.fabric")
 NOISE = [
     ".*IProgress not found.*",  # in a notebook without widgets the progress bar is text
     ".*does not have many workers.*",  # windows are gathered faster than a worker could send them
@@ -20,7 +21,7 @@ NOISE = [
 
 def quiet() -> None:
     """Silence what Lightning says that no user can act on."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
+    for name in LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in NOISE:
         warnings.filterwarnings("ignore", message)
@@ -29,7 +30,7 @@ def quiet() -> None:
 @contextmanager
 def quietly(threads: int | None) -> Iterator[None]:
     """While entered, silence Lightning and give torch these threads; None leaves them alone."""
-    before = torch.get_num_threads()
+    before, levels = torch.get_num_threads(), [logging.getLogger(name).level for name in LOGGERS]
     torch.set_num_threads(before if threads is None else threads)
     try:
         with warnings.catch_warnings():
@@ -37,3 +38,5 @@ def quietly(threads: int | None) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+        for name, level in zip(LOGGERS, levels, strict=True):
+            logging.getLogger(name).setLevel(level)
