@@ -1,6 +1,7 @@
-"""Private names of torch and Lightning: each stands here, with why it is needed."""
+"""Private names of torch, Lightning and jsonargparse: each stands here, with why it is needed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
 import torch
@@ -84,3 +85,22 @@ def add_steps(trainer: Any, count: int) -> None:
         counted.ready += count
         counted.completed += count
     loop._batches_that_stepped += count
+
+
+# Of jsonargparse.
+
+
+@contextmanager
+def kept_parser_settings() -> Iterator[None]:
+    """Put back the settings that are changed meanwhile: nothing public reads them.
+
+    They are of the whole process, and a program of the user's own may parse with them, too.
+    """
+    from jsonargparse._common import parsing_settings  # slow to import
+
+    before = dict(parsing_settings)
+    try:
+        yield
+    finally:
+        parsing_settings.clear()
+        parsing_settings.update(before)

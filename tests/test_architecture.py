@@ -49,7 +49,7 @@ HEAVY = {
     ),
     "torchmetrics": ("training/",),
     "matplotlib": tuple(f"evaluation/{name}.py" for name in ("plots", "figures", "picture")),
-    "jsonargparse": ("config/", "cli/"),
+    "jsonargparse": ("_private.py", "config/", "cli/"),
     "tensorboard": ("callbacks/", "training/loggers.py"),
     "torch.utils.tensorboard": ("callbacks/", "training/loggers.py"),
 }

@@ -4,6 +4,8 @@ import html
 import logging
 import re
 import signal
+import subprocess
+import sys
 import warnings
 from functools import partial
 
@@ -124,6 +126,25 @@ def test_run_opens_what_training_has_left():
     assert repr(run) == f"Run('{run.folder}')\n\n{run.report}"
     assert html.escape(run.report) in run._repr_html_()
     assert 'src="data:image/png;base64,' in run._repr_html_()
+
+
+OWN_PARSER = """
+import calendar, sys
+from jsonargparse import ArgumentParser
+from sinrnn import Run
+
+parser = ArgumentParser()
+parser.add_argument("--calendar", type=calendar.Calendar)
+print(Run(sys.argv[1]).data.window, parser.parse_args(["--calendar=calendar.TextCalendar"]))
+"""
+
+
+def test_opening_a_run_leaves_parsers_of_the_users_own_as_they_were():
+    run = fit(*small(), max_epochs=1, **QUIET)
+    command = [sys.executable, "-c", OWN_PARSER, str(run.folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.stderr == ""
+    assert done.stdout.startswith("4 Namespace(calendar=Namespace(class_path='calendar.Text")
 
 
 def test_resumed_fit_has_the_bits_of_one_that_was_not_stopped():

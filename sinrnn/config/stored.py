@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
+from sinrnn._private import kept_parser_settings
 from sinrnn.config import allowed, files
 from sinrnn.config.messages import one_line
 from sinrnn.data.datamodule import WindowDataModule
@@ -49,14 +50,16 @@ def data(
                 f"{folder / CONFIG} cannot hold the data, which are code "
                 f"({code.removeprefix(files.NOT_STORED)}): give a series"
             )
-    allowed.restrict(trusted)
     section = section | {"series": _found(folder, section.get("series"))}
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(WindowDataModule, "data", fail_untyped=False, sub_configs=False)
-    try:
-        found: WindowDataModule = parser.instantiate(parser.parse_object({"data": section})).data
-    except ArgumentError as error:
-        raise ValueError(f"{folder / CONFIG}: {one_line(str(error))}") from error
+    with kept_parser_settings():
+        allowed.restrict(trusted)
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_class_arguments(WindowDataModule, "data", fail_untyped=False, sub_configs=False)
+        try:
+            parsed = parser.parse_object({"data": section})
+            found: WindowDataModule = parser.instantiate(parsed).data
+        except ArgumentError as error:
+            raise ValueError(f"{folder / CONFIG}: {one_line(str(error))}") from error
     if (predictor.window, predictor.horizon) != (found.window, found.horizon):
         raise ValueError(
             f"{folder}: {MODEL} has window {predictor.window} and horizon "
