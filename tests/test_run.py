@@ -263,7 +263,7 @@ def test_config_of_a_series_makes_it_again(tmp_path, made):
     text = describe(
         model, data, Monitor(pictures=False), dict(TRAINER), tmp_path, seed_everything=4
     )
-    (tmp_path / "again.yaml").write_text(text)
+    (tmp_path / "again.yaml").write_text(f"# not stored: a comment is no note\n{text}")
     again = TrainCLI(["--config", "again.yaml"])
     assert type(again.datamodule.series) is type(made)
     assert vars(again.datamodule.series) == vars(made)

@@ -11,6 +11,7 @@ import yaml
 from lightning.pytorch import Trainer
 from torch.optim import lr_scheduler
 
+from sinrnn._numbers import plain
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.config.files import NOT_STORED
 from sinrnn.data import synthetic
@@ -116,6 +117,7 @@ def _built(made: Callable[..., Any] | None, home: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     """A value as YAML has it."""
+    value = plain(value)
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list | tuple):
@@ -124,7 +126,7 @@ def _plain(value: Any) -> Any:
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, Path):
         return str(value)
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a number of numpy or torch
+    if isinstance(value, torch.Tensor) and value.dim() == 0:
         return value.item()
     return _not_stored(value)
 

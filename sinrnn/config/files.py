@@ -44,11 +44,6 @@ def check_text(text: str, path: str, *, code: bool = False) -> None:
         ValueError: It is not YAML of keys and values, gives a key twice, names a URL or another
             config, or stands for more than a config ever holds.
     """
-    if NOT_STORED in text and not code:
-        raise ValueError(
-            f"{path} is of a run that used code which no config can hold "
-            f"({text.partition(NOT_STORED)[2].partition(chr(10))[0]}): train it from Python"
-        )
     if len(text) > LONGEST:
         raise ValueError(f"{path} must have at most {LONGEST:,} characters, got {len(text):,}")
     try:
@@ -57,7 +52,7 @@ def check_text(text: str, path: str, *, code: bool = False) -> None:
             raise ValueError(
                 f"{path} must hold keys and values like 'name: run', got {_kind(root)}"
             )
-        nodes = _check_nodes(path, root, [], {})
+        nodes = _check_nodes(path, root, code, [], {})
     except RecursionError as error:
         raise ValueError(f"{path} is nested too deeply: write it again") from error
     except yaml.MarkedYAMLError as error:
@@ -83,7 +78,9 @@ def check_text(text: str, path: str, *, code: bool = False) -> None:
             raise ValueError(f"{where}: {key.value} must hold keys and values, got {_kind(value)}")
 
 
-def _check_nodes(path: str, node: yaml.Node, above: list[yaml.Node], done: dict[int, int]) -> int:
+def _check_nodes(
+    path: str, node: yaml.Node, code: bool, above: list[yaml.Node], done: dict[int, int]
+) -> int:
     """Refuse a node for what is in it; gives the nodes that it stands for, aliases written out."""
     line = node.start_mark.line + 1
     if node in above:
@@ -95,6 +92,11 @@ def _check_nodes(path: str, node: yaml.Node, above: list[yaml.Node], done: dict[
             refuse_url(node.value)
         except ValueError as error:
             raise ValueError(f"{path}, line {line}: {error}") from error
+        if node.value.startswith(NOT_STORED) and not code:
+            raise ValueError(
+                f"{path}, line {line}: the run used code which no config can hold "
+                f"({node.value.removeprefix(NOT_STORED)}): train it from Python"
+            )
         return 1
     children = node.value
     if isinstance(node, yaml.MappingNode):
@@ -108,7 +110,8 @@ def _check_nodes(path: str, node: yaml.Node, above: list[yaml.Node], done: dict[
                 )
             lines[key.value] = line
         children = [part for pair in node.value for part in pair]
-    done[id(node)] = 1 + sum(_check_nodes(path, child, [*above, node], done) for child in children)
+    above = [*above, node]
+    done[id(node)] = 1 + sum(_check_nodes(path, child, code, above, done) for child in children)
     return done[id(node)]
 
 

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from sinrnn.data.series import Series
+from sinrnn.data.windows import check_series
 
 
 class ArraySeries(Series):
@@ -34,6 +35,7 @@ class ArraySeries(Series):
                 f"a series is one column, got {len(names)} ({', '.join(names)}): choose one"
             )
         if isinstance(values, Tensor):
+            check_series(values)
             values = values.detach().cpu()
             values = values.float() if values.dtype in (torch.half, torch.bfloat16) else values
         if isinstance(values, np.ma.MaskedArray):
@@ -46,21 +48,20 @@ class ArraySeries(Series):
             array = array[:, 0]
         if array.dtype.kind not in "iuf":
             raise TypeError(f"a series is of real numbers, got {_kind(array)}")
-        if array.ndim != 1:
-            raise ValueError(f"a series is one number for each step, got the shape {array.shape}")
         dtype = np.float32 if array.dtype == np.float32 else np.float64
         array = array.astype(dtype, order="C")  # a copy: what is learnt from does not change
+        self._values = torch.from_numpy(array)
+        check_series(self._values)
         bad = np.flatnonzero(~np.isfinite(array))
         if len(bad):
             raise ValueError(
                 f"a series has a number for each step, got {array[bad[0]]} at index {bad[0]} and "
                 f"{len(bad)} such in all: fill them or choose a part without them"
             )
-        self._values = torch.from_numpy(array)
 
     def values(self) -> Tensor:
-        """All samples, (points,), float32 or float64."""
-        return self._values
+        """All samples, (points,), float32 or float64: a copy."""
+        return self._values.clone()
 
     def npy(self) -> bytes:
         """The samples as the content of a .npy file."""

@@ -121,9 +121,8 @@ class CellWeights(nn.Module):
                 f"y must be {(len(x), self.output_size)} to fit x {tuple(x.shape)}, "
                 f"got {tuple(y.shape)}"
             )
-        every = torch.eye(self.hidden_size, device=self.Wih.device).to(
-            self.Wih
-        )  # a readout that gives the states
+        # A readout that gives the states.
+        every = torch.eye(self.hidden_size, dtype=self.Wih.dtype, device=self.Wih.device)
         h = functional.last_output(x, None, self.Wih, self.Whh, self.bh, every)
         states = h.double().cpu()
         if self.bo is not None:

@@ -291,6 +291,6 @@ class Forecaster(pl.LightningModule):
         name, metric = self.losses.of(run, loader)
         x, y = paired(self.net, batch)
         metric.update(self(x).double().reshape(y.shape), y.double())
-        # While training, `on_validation_end` writes it.
+        # While training, `write_row` writes it.
         logger = False if self.trainer.state.fn == "fit" else None
         self.log(name, metric, prog_bar=True, add_dataloader_idx=False, logger=logger)

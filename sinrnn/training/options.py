@@ -124,15 +124,17 @@ def check_step(trainer: pl.Trainer, optimizer: Optimizer, updates: str) -> None:
     if updates == "window":
         check_trainer(trainer)
     check_plain(optimizer, updates)
-    for group in optimizer.param_groups:
-        if not math.isfinite(group["lr"]):
-            raise ValueError(
-                f"model.optimizer or model.scheduler: the learning rate becomes {group['lr']}"
-            )
+    _check_rates(optimizer, "model.optimizer or model.scheduler: the learning rate becomes")
     batches = accumulated(trainer)
     several = isinstance(optimizer, LBFGS) and batches != 1
     once = "torch.optim.LBFGS takes several gradients a step, which would add up:"
     _refuse((several, f"{once} trainer.accumulate_grad_batches must be 1, got {batches}"))
+
+
+def _check_rates(optimizer: Optimizer, sentence: str) -> None:
+    for group in optimizer.param_groups:
+        if not math.isfinite(group["lr"]):
+            raise ValueError(f"{sentence} {group['lr']}")
 
 
 def accumulated(trainer: pl.Trainer) -> int:
@@ -265,16 +267,12 @@ def dry_run_optimizer(model: pl.LightningModule) -> Optimizer:
     try:
         made: Any = model.configure_optimizers()
         optimizer: Optimizer = made["optimizer"] if isinstance(made, dict) else made
-        for group in optimizer.param_groups:
-            if not math.isfinite(group["lr"]):
-                raise ValueError(f"Invalid learning rate: {group['lr']}")
+        _check_rates(optimizer, "Invalid learning rate:")
         optimizer.step(squares)
         if isinstance(made, dict):
             scheduler = made["lr_scheduler"]["scheduler"]
             scheduler.step(*[1.0] * isinstance(scheduler, ReduceLROnPlateau))
-            for group in optimizer.param_groups:
-                if not math.isfinite(group["lr"]):
-                    raise ValueError(f"the learning rate becomes {group['lr']}")
+            _check_rates(optimizer, "the learning rate becomes")
     except ValueError as error:
         raise ValueError(f"model.optimizer or model.scheduler: {error}") from error
     except Exception as error:  # each raises what its arithmetic leads to

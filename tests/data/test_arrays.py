@@ -49,8 +49,10 @@ def test_single_and_half_precision_tensors_are_taken_in_float32(values):
 
 REFUSED = [
     ([[1, 2], [3]], ValueError, "one number for each step"),
-    (np.ones((3, 2)), ValueError, r"got the shape \(3, 2\)"),
-    (2.0, ValueError, r"got the shape \(\)"),
+    (np.ones((3, 2)), ValueError, r"one number for each step, got \(3, 2\)"),
+    (2.0, ValueError, r"one number for each step, got \(\)"),
+    (torch.ones(3, 2), ValueError, r"one number for each step, got \(3, 2\)"),
+    (torch.ones(3).to_sparse(), TypeError, "dense tensor of real numbers, got torch.sparse_coo"),
     (Frame(a=[1.0], b=[2.0]), ValueError, r"one column, got 2 \(a, b\)"),
     ([1.0, float("nan"), float("inf")], ValueError, "nan at index 1 and 2 such in all"),
     (MASKED, ValueError, "nan at index 1 and 1 such"),
@@ -74,7 +76,8 @@ def test_values_are_copied():
     given = np.arange(4.0)
     series = ArraySeries(given)
     given[0] = 9
-    assert series.values()[0] == 0
+    series.values()[1] = 9
+    same(series.values(), torch.arange(4.0))
 
 
 def test_data_module_of_values_is_that_of_their_series():
