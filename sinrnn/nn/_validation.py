@@ -44,22 +44,12 @@ def check(
             return
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
         pass  # a RuntimeError is a nested tensor's, which has no shape
-    _explain(x, h0, Wih, Whh, bh, bptt_steps, Who, bo, steps)
-
-
-def _explain(
-    x: Tensor,
-    h0: Tensor | None,
-    Wih: Tensor,
-    Whh: Tensor,
-    bh: Tensor | None,
-    bptt_steps: int | None,
-    Who: Tensor | None,
-    bo: Tensor | None,
-    steps: bool,
-) -> None:
-    """Raise the sentence: the conditions of `check` again, in four times the time."""
     named = {"x": x, "Wih": Wih, "Whh": Whh, "bh": bh, "h0": h0, "Who": Who, "bo": bo}
+    _explain(named, bptt_steps, steps)
+
+
+def _explain(named: dict[str, Tensor | None], bptt_steps: int | None, steps: bool) -> None:
+    """Raise the sentence: the conditions of `check` again, in four times the time."""
     given = {n: t for n, t in named.items() if t is not None or n in ("x", "Wih", "Whh")}
     shapes = {name: _shape(name, tensor) for name, tensor in given.items()}
     if len(shapes["Wih"]) != 2:
@@ -79,11 +69,10 @@ def _explain(
     for name, (shape, fits, to) in wanted.items():
         if name in shapes and not fits:
             raise ValueError(f"{name} must be {shape} to fit {to}, got {shapes[name]}")
-    for name, tensor in given.items():
-        if tensor is not None and tensor.dtype != Wih.dtype:
-            raise ValueError(
-                f"the dtypes must agree, got {name} {tensor.dtype} and Wih {Wih.dtype}"
-            )
+    dtypes = {name: tensor.dtype for name, tensor in given.items() if tensor is not None}
+    for name, dtype in dtypes.items():
+        if dtype != dtypes["Wih"]:
+            raise ValueError(f"the dtypes must agree, got {name} {dtype} and Wih {dtypes['Wih']}")
     if bptt_steps is not None and (not hasattr(bptt_steps, "__index__") or bptt_steps < 1):
         raise ValueError(f"bptt_steps must be at least 1 step or None, got {bptt_steps}")
 
