@@ -171,7 +171,8 @@ class Run:
         return f"{about}\n\n{self.report}" if path.is_file() else about
 
     def _repr_html_(self) -> str:
-        text = f"<pre>{html.escape(repr(self))}</pre>"
+        # Notebooks give <pre> the font of their text, in which columns do not line up.
+        text = f'<pre style="font-family: monospace">{html.escape(repr(self))}</pre>'
         picture = self.folder / run_folder.FIGURES / "rollout.png"
         if not picture.is_file():
             return text

@@ -125,6 +125,7 @@ def test_run_opens_what_training_has_left():
     assert run.forecast(3, torch.arange(9.0)).start == 9
     assert repr(run) == f"Run('{run.folder}')\n\n{run.report}"
     assert html.escape(run.report) in run._repr_html_()
+    assert "font-family: monospace" in run._repr_html_()
     assert 'src="data:image/png;base64,' in run._repr_html_()
 
 
