@@ -99,7 +99,7 @@ def test_pipe_in_place_of_a_series_or_a_model_is_refused(refused, pipe):
 def test_report_and_pictures_are_written_durably(theirs, monkeypatch):
     """On a full disk a run that goes on keeps the report and the pictures that it had."""
     drawn = {"losses": lambda: None}
-    (theirs / "figures").mkdir()
+    (theirs / "figures").mkdir(exist_ok=True)
     (theirs / "figures" / "losses.png").write_bytes(b"old")
     report, write = (theirs / "report.md").read_text(), filesystem.write
 
