@@ -21,6 +21,7 @@ from sinrnn.data.arrays import ArraySeries
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.series import digest
 from sinrnn.filesystem import refuse_links, write
+from sinrnn.training.adopt import restore_choice
 from sinrnn.training.checkpoint_io import AtomicCheckpointIO, Content, read
 from sinrnn.training.forecaster import Forecaster
 from sinrnn.training.loggers import begin, loggers
@@ -211,6 +212,7 @@ def prepare(
             _refuse_changes(
                 config(checkpoint.parents[1]), f"{content.get('config', '')}", checkpoint
             )
+            restore_choice(model.predictor, content)
         data.setup()
         series = digest(data.values)
         _refuse_other_series(series, content.get("series"), checkpoint)

@@ -42,6 +42,8 @@ USER_ERRORS = (
     MisconfigurationException,
 )
 
+MAY_BE_NULL = ("trainer", "data.window")
+
 # What no constructor will look at: the least and the most that makes sense.
 BOUNDS = {
     "seed_everything": (0, 2**32 - 1),  # as numpy takes them
@@ -137,7 +139,7 @@ class TrainCLI(LightningCLI):
             key = key.removesuffix(".class_path")
             if (
                 value is not None
-                and not key.startswith("trainer")
+                and not key.startswith(MAY_BE_NULL)
                 and (self.config.get(key, value) is None)
             ):
                 raise ValueError(f"{key} has no value: give it one, or leave it out")

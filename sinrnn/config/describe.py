@@ -71,7 +71,8 @@ def _model(model: Forecaster) -> dict[str, Any]:
 def _data(data: WindowDataModule, folder: Path) -> dict[str, Any]:
     if type(data) is not WindowDataModule:
         return {"class": _not_stored(data)}
-    found = _attributes(data, data.splits) | {"series": _series(data.series, folder)}
+    given = data.splits | {"window": data.given_window}
+    found = _attributes(data, given) | {"series": _series(data.series, folder)}
     found.pop("seed")  # it is seed_everything
     return found
 

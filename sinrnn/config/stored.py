@@ -51,6 +51,8 @@ def data(
                 f"({code.removeprefix(files.NOT_STORED)}): give a series"
             )
     section = section | {"series": _found(folder, section.get("series"))}
+    if section.get("window", 0) is None:
+        section["window"] = predictor.window
     with kept_parser_settings():
         allowed.restrict(trusted)
         parser = ArgumentParser(exit_on_error=False)

@@ -51,7 +51,8 @@ class WindowDataModule(pl.LightningDataModule):
 
     Args:
         series: The series; in Python also its values, see `ArraySeries`.
-        window: Samples that the network reads, T.
+        window: Samples that the network reads, T; None is what the model was trained with, or
+            chooses.
         horizon: Steps from a window's end to the value to predict.
         train: Split to learn from, as fractions of the series.
         val: Split that chooses the best weights.
@@ -66,6 +67,7 @@ class WindowDataModule(pl.LightningDataModule):
 
     Attributes:
         windows: After `setup`, the `Windows` of "train", "val" and "test".
+        given_window: The argument `window`; where it is None, `window` is 0 until it is known.
 
     Raises:
         ValueError: A size is below 1, or splits leave [0, 1], overlap or are out of order.
@@ -80,7 +82,7 @@ class WindowDataModule(pl.LightningDataModule):
     def __init__(
         self,
         series: SeriesLike = Sine(),  # noqa: B008, nothing changes it
-        window: int = 4,
+        window: int | None = 4,
         horizon: int = 1,
         train: tuple[float, float] = (0.0, 0.6),
         val: tuple[float, float] = (0.6, 0.8),
@@ -94,7 +96,7 @@ class WindowDataModule(pl.LightningDataModule):
         super().__init__()
         window, horizon, steps, num_streams = plain((window, horizon, steps, num_streams))
         batch_size, shuffle, seed = plain((batch_size, shuffle, seed))
-        check_steps(window, horizon, steps)
+        check_steps(1 if window is None else window, horizon, steps)
         if num_streams < 0:
             raise ValueError(f"num_streams must be at least 1, or 0 for none, got {num_streams}")
         if batch_size < 0:
@@ -102,7 +104,7 @@ class WindowDataModule(pl.LightningDataModule):
         if seed < 0:
             raise ValueError(f"seed must be at least 0, got {seed}")
         self.series = as_series(series)
-        self.window, self.horizon = window, horizon
+        self.given_window, self.window, self.horizon = window, window or 0, horizon
         self.steps, self.num_streams = steps, num_streams
         self.splits = plain({"train": train, "val": val, "test": test})
         _check_splits(self.splits)
@@ -113,6 +115,8 @@ class WindowDataModule(pl.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Cut the splits and make their windows; `windows` then holds them by name.
 
+        Where `window` is None, the windows are made by `use_window`, which a Forecaster calls.
+
         Args:
             stage: As Lightning calls it; all splits are made whatever it is.
 
@@ -122,13 +126,27 @@ class WindowDataModule(pl.LightningDataModule):
         """
         self.values = self.series.values()
         check_series(self.values)
+        self.window, self.windows = 0, {}
+        if self.given_window is not None:
+            self.use_window(self.given_window)
+
+    def use_window(self, window: int) -> None:
+        """Make windows of a length; `setup` has been called.
+
+        Args:
+            window: Samples in a window.
+
+        Raises:
+            ValueError: A split is too short for one window, or not finite.
+        """
+        self.window = window
         for name, split in self.splits.items():
             first, last = self.edges(name)
             try:
-                self.windows[name] = Windows(self.values[first:last], self.window, self.horizon)
+                self.windows[name] = Windows(self.values[first:last], window, self.horizon)
                 if name == "train":
                     self.learnt = Windows(
-                        self.windows[name].values, self.window, self.horizon, self.steps
+                        self.windows[name].values, window, self.horizon, self.steps
                     )
                     self._order()  # refuses streams that are too short
                 largest = max(abs(end.item()) for end in self.windows[name].values.aminmax())
@@ -153,11 +171,16 @@ class WindowDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of training windows in the epoch's order; resumed within it, those to come."""
+        self._check_window()
         order = self._order()
         if self.trainer is not None:
             order.rank, order.num_replicas = self.trainer.global_rank, self.trainer.world_size
             order.first = self._done
         return DataLoader(self.learnt, sampler=order, batch_size=None, collate_fn=Pair)
+
+    def _check_window(self) -> None:
+        if not self.window:
+            raise ValueError("window is None, and no model has said which: give it, or use_window")
 
     def _done(self) -> int:
         """Batches of the epoch that have been trained on, where one is under way.
@@ -198,6 +221,7 @@ class WindowDataModule(pl.LightningDataModule):
         return self._in_order("test", "predict")
 
     def _in_order(self, name: str, stage: str) -> DataLoader[Any]:
+        self._check_window()
         windows = self.windows[name]
         size = self._fit_share(stage, len(windows), windows.at_most(EVAL_BATCH))
         order = WindowBatchSampler(len(windows), size, shuffle=False)

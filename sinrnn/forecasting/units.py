@@ -6,6 +6,7 @@ from torch import Tensor
 from sinrnn._numbers import plain
 from sinrnn._private import KeepsDtype
 from sinrnn.data.windows import Windows
+from sinrnn.forecasting._ridge import ridge
 
 LARGEST = 1e15  # squares of so large values sum to less than 3e38 over 1e8 windows, in float32
 UNITS = ("standardise", "log", "relative", "linear")
@@ -71,10 +72,7 @@ class Units(KeepsDtype):
             self.scale.fill_(scale)
         if self.linear:
             z, target = self.encode(x, y[:, :1])
-            ones = torch.ones_like(z[:, 0])
-            columns = torch.cat([z[..., 0], ones], 1)
-            found = torch.linalg.lstsq(columns, target, driver="gelsd").solution[:, 0]
-            self.coefficients, self.intercept = found[:-1].contiguous(), found[-1].clone()
+            self.coefficients, self.intercept = ridge(z[..., 0], target[:, 0])
 
     def _last(self, x: Tensor) -> Tensor | None:
         """What `relative` takes off: the last values of windows (N, T), (N, 1)."""

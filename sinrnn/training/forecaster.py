@@ -14,9 +14,11 @@ from sinrnn._numbers import plain
 from sinrnn._private import add_steps
 from sinrnn.data.datamodule import windows_of
 from sinrnn.data.windows import Batch
+from sinrnn.forecasting.choice import UnitsChoice
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.training import options
+from sinrnn.training.adopt import choose
 from sinrnn.training.checkpoint_io import CODE_KEYS, load_model
 from sinrnn.training.loss import BatchLoss, Losses, exploded, gradient_norm, noisy, paired, shared
 from sinrnn.training.online import descend
@@ -49,6 +51,8 @@ class Forecaster(pl.LightningModule):
             and trend pass through.
         linear: Whether a least-squares autoregression on the same window is added; the network
             starts at zero beside it, and learns what it leaves over.
+        units: "given" takes the four options above as they are. "auto" sets standardise and linear,
+            and chooses log, relative and a window that the data leave open; see `choose_units`.
         optimizer: Any torch optimizer, by class name, with its arguments.
         scheduler: Any torch learning-rate scheduler, stepped once an epoch, or ReduceLROnPlateau at
             each validation; null keeps the rate.
@@ -99,6 +103,7 @@ class Forecaster(pl.LightningModule):
         log: bool = False,
         relative: bool = False,
         linear: bool = False,
+        units: Literal["given", "auto"] = "given",
         optimizer: OptimizerCallable = torch.optim.Adam,
         scheduler: SchedulerCallable | None = None,
         readout_epoch: int | None = None,
@@ -109,12 +114,15 @@ class Forecaster(pl.LightningModule):
         input_noise: float = 0.0,
     ) -> None:
         super().__init__()
+        if units == "auto":
+            standardise = linear = True
         self.save_hyperparameters(ignore=["optimizer", "scheduler"])
         self.save_hyperparameters(plain(dict(self.hparams)))  # also those of a subclass
         sizes = (input_size, hidden_size, output_size)
         net = SinRNN(*sizes, bias=bias, bptt_steps=bptt_steps, init=init)
-        units = {"standardise": standardise, "log": log, "relative": relative, "linear": linear}
-        self.predictor = Predictor(net, window=None, stateful=stateful, **units)
+        given = {"standardise": standardise, "log": log, "relative": relative, "linear": linear}
+        self.predictor = Predictor(net, window=None, stateful=stateful, **given)
+        self.choice: UnitsChoice | None = None
         self.optimizer, self.scheduler = optimizer, scheduler
         self.readout_epoch, self.readout_rcond = plain((readout_epoch, readout_rcond))
         self.updates, self.stateful, self.input_noise = plain((updates, stateful, input_noise))
@@ -149,6 +157,8 @@ class Forecaster(pl.LightningModule):
             ValueError: Options of the model, the data and the trainer contradict each other.
         """
         data, self.processes = windows_of(self.trainer), self.trainer.world_size
+        if data is not None:
+            self.choice = choose(self.predictor, data, self.hparams["units"], stage) or self.choice
         options.check_together(self.trainer, data, self.hparams, stage)
         if data is not None:
             self.predictor.adopt(data.window, data.horizon, self.stateful or data.steps > 1)

@@ -33,7 +33,7 @@ def check_alone(model: Mapping[str, Any]) -> None:
         ValueError: An option is out of its range, or contradicts another of the model.
     """
     noise, epoch, rcond = (model[n] for n in ("input_noise", "readout_epoch", "readout_rcond"))
-    loss, updates = model["loss"], model["updates"]
+    loss, updates, units = model["loss"], model["updates"], model["units"]
     bias = updates == "window" and model["bias"]
     more = loss == "every" or model["stateful"] or noise > 0
     _refuse(
@@ -49,6 +49,11 @@ def check_alone(model: Mapping[str, Any]) -> None:
         (not 0 <= rcond < 1, f"readout_rcond must be at least 0 and below 1, got {rcond}"),
         (bias, "updates: window is for networks without biases, got bias true"),
         (updates == "window" and more, LAST),
+        (units not in ("given", "auto"), f"units must be given or auto, got {units!r}"),
+        (
+            units == "auto" and (model["log"] or model["relative"]),
+            "units: auto chooses log and relative itself: leave them out, or set units to given",
+        ),
         (
             loss == "every" and model["linear"],
             "linear is added to the last output: model.loss must be last",

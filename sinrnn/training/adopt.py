@@ -1,0 +1,56 @@
+"""How a model and its data agree on units and window when fitting starts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sinrnn.data.datamodule import WindowDataModule
+from sinrnn.forecasting.choice import UnitsChoice, choose_units
+from sinrnn.forecasting.predictor import Predictor
+
+EXTRA_STATE = "predictor._extra_state"
+
+
+def choose(
+    predictor: Predictor, data: WindowDataModule, units: str, stage: str
+) -> UnitsChoice | None:
+    """Choose units and window where that is asked for, or give the data the predictor's window.
+
+    Args:
+        predictor: What is trained.
+        data: Set up.
+        units: "auto" chooses, before the predictor is calibrated.
+        stage: As Lightning's `setup` is given it.
+
+    Returns:
+        The choice, where one was made.
+
+    Raises:
+        ValueError: Neither the data nor the predictor have a window; or a split is too short.
+    """
+    if units == "auto" and stage == "fit" and not predictor.calibrated:
+        splits = {name: data.values[slice(*data.edges(name))] for name in data.splits}
+        choice = choose_units(splits, data.horizon, data.given_window)
+        predictor.log, predictor.relative = choice.log, choice.relative
+        data.use_window(choice.window)
+        return choice
+    if not data.window:
+        if predictor.window is None:
+            raise ValueError("data.window is not given: give it, or let model.units auto choose it")
+        data.use_window(predictor.window)
+    return None
+
+
+def restore_choice(predictor: Predictor, content: Mapping[str, Any]) -> None:
+    """Take units and window from a checkpoint, so that they are not chosen again.
+
+    Args:
+        predictor: What is to be trained on.
+        content: The checkpoint's.
+
+    Raises:
+        ValueError: It holds values that no predictor has.
+    """
+    state = content.get("state_dict")
+    found = state.get(EXTRA_STATE) if isinstance(state, dict) else None
+    if isinstance(found, dict):  # else loading the state_dict says what is wrong
+        predictor.set_extra_state(found)
