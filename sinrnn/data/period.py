@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 CYCLES = 3  # that a series must show
+MOST = 2**20  # points that are looked at, the last: more would only take time
 LEAST = 0.3  # autocorrelation; and 4 standard deviations of white noise's
 RISE = 0.2  # over the lowest before it: a slow decay has no period
 NEAR = 1.3  # times the distance from 1: a multiple must be clearly better than the period itself
@@ -23,7 +24,7 @@ def strongest_period(values: Tensor) -> int | None:
     Returns:
         The period in steps; None where there is none, or fewer than three cycles of it.
     """
-    x = values.double().cpu()
+    x = values[-MOST:].double().cpu()
     if len(x) < 2 * CYCLES + 1 or not x.isfinite().all():
         return None
     found = [peak for peak in (_peak(_less_line(x)), _peak(_less_line(x.diff()))) if peak]
