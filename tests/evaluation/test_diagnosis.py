@@ -403,6 +403,7 @@ TABLE = [
     ("gradient flow", traced(1e-9, 1e-9, 0.0009, 1.0), ""),
     ("gradient flow", BEATEN | FADES, "only 1 of 3 steps"),
     ("gradient flow", BEATEN | traced(0.0, 0.0, 1.0, init="torch"), "Start with --model.init orth"),
+    ("gradient flow", BEATEN | FADES | {"saturated": 0.9}, "is learnt from the earlier ones."),
     ("gradient flow", BEATEN | traced(0.0, 0.0, 1.0, linear=True), ""),
     # A period that is longer than what it learns from asks for no shorter window.
     ("gradient flow", BEATEN | traced(0.0, 0.0, 1.0, init="orthogonal", period=12), ""),

@@ -56,8 +56,8 @@ def diagnose(results: Results, command_line: bool = False) -> Diagnosis:
     read = scale(results)
     findings: dict[str, Finding | None] = {"scale": read}
     ill = bool(read and read[1])
-    findings["saturation"] = saturation(results, losing and not ill)
-    findings["gradient flow"] = gradient_flow(results, losing and not ill)
+    findings["saturation"] = hidden = saturation(results, losing and not ill)
+    findings["gradient flow"] = gradient_flow(results, losing and not ill, bool(hidden[1]))
     findings["clipping"] = clipping(results, losing)
     # Clipping is told of and cured beside the rest.
     causes = [findings[name] for name in ("scale", "saturation", "gradient flow")]

@@ -54,7 +54,7 @@ def saturation(results: Results, losing: bool) -> Finding:
     )
 
 
-def gradient_flow(results: Results, losing: bool) -> Finding | None:
+def gradient_flow(results: Results, losing: bool, saturated: bool) -> Finding | None:
     """Whether dLoss/dh[t] reaches the start of the window, and in its size.
 
     Each window is compared with its own last step, and the median taken, so that a few windows
@@ -63,6 +63,7 @@ def gradient_flow(results: Results, losing: bool) -> Finding | None:
     Args:
         results: Of a run.
         losing: Whether it needs a cause.
+        saturated: Whether its hidden units are to be cured first.
     """
     if results.trace is None:
         return None
@@ -97,13 +98,12 @@ def gradient_flow(results: Results, losing: bool) -> Finding | None:
             + ("." if results.settings.clip else f", or clip it ({clip}).")
         )
     elif 2 * reached < steps and not results.settings.linear:  # which reads all of the window
-        problem = _vanishing(results, reached, steps)
+        problem = _vanishing(results, reached, steps, saturated)
     return fact, problem if losing else ""
 
 
-def _vanishing(results: Results, reached: int, steps: int) -> str:
-    settings = results.settings
-    cures = []
+def _vanishing(results: Results, reached: int, steps: int, saturated: bool) -> str:
+    settings, cures = results.settings, list[str]()
     if settings.init != "orthogonal":
         cures.append(f"Start with {option('model.init', 'orthogonal')}.")
     # A period is worth a window that is longer than it, see `baselines`.
@@ -111,13 +111,11 @@ def _vanishing(results: Results, reached: int, steps: int) -> str:
         cures.append(f"Read a shorter window ({option('data.window', max(reached, 2))}).")
     if not cures:
         return ""
-    return " ".join(
-        [
-            f"The gradient vanishes: only {reached} of {steps} steps carry any (|dLoss/dh[t]| over "
-            "a thousandth of the last), so little is learnt from the earlier ones.",
-            *cures,
-        ]
+    wrong = (
+        f"The gradient vanishes: only {reached} of {steps} steps carry any (|dLoss/dh[t]| over "
+        "a thousandth of the last), so little is learnt from the earlier ones."
     )
+    return " ".join([wrong] if saturated else [wrong, *cures])
 
 
 def _start(results: Results) -> str:
