@@ -21,6 +21,7 @@ import sinrnn
 from sinrnn import FileSeries, Forecaster, Run, Sine, WindowDataModule, fit
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.cli.train import TrainCLI
+from sinrnn.config import stored
 from sinrnn.config.describe import TRAINER, describe
 from sinrnn.filesystem import CONFIGS
 
@@ -275,3 +276,24 @@ def test_config_of_a_series_makes_it_again(tmp_path, made):
     dumped = yaml.safe_load(again.parser.dump(again.config, skip_unset=False))
     described = yaml.safe_load(text)
     assert {name: dumped[name] for name in described} == described
+
+
+def test_advice_knows_what_the_run_was_set_to():
+    model, data = small()
+    run = fit(model, data, max_epochs=2, gradient_clip_val=0.5, keep="last", **QUIET)
+    found = run.results.settings
+    assert (found.lr, found.epochs, found.clip, found.keep) == (0.01, 2, 0.5, "last")
+    assert (found.window, found.updates, found.loss) == (data.window, "batch", "last")
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "wanted"), [("max_epochs", "many", "a number"), ("keep", 3, "a name")]
+)
+def test_config_whose_settings_make_no_sense_is_refused(name, bad, wanted):
+    run = fit(*small(), max_epochs=1, **QUIET)
+    content = (
+        run.config | {"keep": bad} if name == "keep" else run.config | {"trainer": {name: bad}}
+    )
+    name = "epochs" if name == "max_epochs" else name
+    with pytest.raises(ValueError, match=f"config.yaml: {name} must be {wanted}, got {bad!r}"):
+        stored.settings(run.folder, content)
