@@ -119,7 +119,7 @@ class Settings:
         input_noise: Likewise.
     """
 
-    window: int | None = None
+    window: int = 1
     longest: int = 0
     period: int | None = None
     init: str | None = None

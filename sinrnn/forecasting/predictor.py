@@ -49,10 +49,8 @@ class Predictor(Units):
             float64, (K,), inf where that is not known; in the series' units, where `log` of their
             logarithms.
         coverage: Share of the test split's samples that those held, by step, (K,) or empty.
-        learnt: Least and greatest value of the training split, (2,) or empty.
-        seen: The same of all splits.
-        tested: half_mse of the network and of the best baseline on the test split, (2,) or empty.
-        baseline: The name of that baseline, or None.
+        learnt, seen: Least and greatest value of the training split, of all splits, (2,) or empty.
+        tested: half_mse on the test split, of it and of the best `baseline`, (2,) or empty.
         calibrated: Whether `calibrate` was called.
 
     Raises:

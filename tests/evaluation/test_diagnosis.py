@@ -506,6 +506,11 @@ TABLE = [
         losses(season=1e-4) | under(period=12, window=13),
         "Forecast with seasonal naive ",
     ),
+    (
+        "baselines",
+        losses(AR=1e-4, season=2.0) | under(period=12, linear=True),
+        "Forecast with auto",
+    ),
     ("baselines", losses(season=1e-4) | under(period=50), "Forecast with seasonal naive (12), or"),
     ("baselines", losses(1.2, 1.2, AR=0.1), "against 1.20e+00)."),  # the mean is to be learnt first
     ("baselines", losses(val=math.nan), "Persistence is better on the validation split (half_mse"),

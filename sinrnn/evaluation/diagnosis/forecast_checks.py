@@ -1,6 +1,6 @@
 """Whether the forecasts are worth anything: beside the mean, the baselines, in a rollout."""
 
-from math import isfinite
+from math import inf, isfinite
 from typing import NamedTuple
 
 from sinrnn.evaluation.diagnosis.training_checks import now
@@ -149,9 +149,13 @@ def _cure(results: Results, found: list[Loss], beyond: bool) -> str:
         relative = option("model.relative", "true")
         cures.append(f"take each window's last value off, so that its level passes ({relative})")
     if "autoregression" in names and not (settings.linear or settings.stateful):
-        last = f" {option('model.loss', 'last')}" if settings.loss == "every" else ""
-        cures.append(f"start as that autoregression ({option('model.linear', 'true')}{last})")
-    if settings.period and (settings.window or 0) <= settings.period < settings.longest:
+        loss = f" {option('model.loss', 'last')}" if settings.loss == "every" else ""
+        cures.append(f"start as that autoregression ({option('model.linear', 'true')}{loss})")
+    last = results.half_mse["persistence"]["val"]
+    seasonal = (
+        results.half_mse.get(f"seasonal naive ({settings.period})", {}).get("val", inf) < last
+    )
+    if settings.period and seasonal and settings.window <= settings.period < settings.longest:
         window = option("data.window", settings.period + 1)
         cures.append(f"read a whole period of {in_steps(settings.period)} ({window})")
     if not (cures or beyond) and results.history is not None and not _stopped(results):
