@@ -376,6 +376,12 @@ TABLE = [
     ("saturation", BEATEN | {"saturated": 0.5}, ""),
     ("saturation", BEATEN | {"saturated": 0.51}, "51% of the hidden"),
     ("saturation", {"saturated": 0.9}, ""),
+    ("saturation", BEATEN | {"saturated": 0.9} | outside(0.9, 0.9), ""),  # which is why
+    (
+        "saturation",
+        BEATEN | {"saturated": 0.9, "spectral_radius": 25.0} | outside(0.9, 0.9),
+        "radius 25: start with",
+    ),
     ("saturation", BEATEN | LEVEL | {"saturated": 0.9}, ""),  # its scale is to be cured first
     (
         "saturation",

@@ -53,22 +53,25 @@ def diagnose(results: Results, command_line: bool = False) -> Diagnosis:
         command_line: Whether advice names options of scripts/train.py, or else Python's arguments.
     """
     losing = bool(lost(results)) or bool(constant(results, ill=False)[1])
-    read = scale(results)
-    findings: dict[str, Finding | None] = {"scale": read}
-    ill = bool(read and read[1])
-    findings["saturation"] = hidden = saturation(results, losing and not ill)
-    findings["gradient flow"] = gradient_flow(results, losing and not ill, bool(hidden[1]))
-    findings["clipping"] = clipping(results, losing)
-    # Clipping is told of and cured beside the rest.
-    causes = [findings[name] for name in ("scale", "saturation", "gradient flow")]
-    ill = any(found and found[1] for found in causes)
-    findings["constant output"] = mean = constant(results, ill)
-    findings["extrapolation"] = beyond = extrapolation(results)
+    read, far = scale(results), extrapolation(results)
+    strange, beyond = (bool(found and found[1]) for found in (read, far))
+    hidden = saturation(results, losing and not strange, beyond)
+    flow = gradient_flow(results, losing and not strange, bool(hidden[1]))
+    ill = any(found and found[1] for found in (read, hidden, flow))
+    mean = constant(results, ill)
     unlearnt = bool(mean[1])
-    findings["baselines"] = baselines(results, ill or unlearnt, beyond=bool(beyond and beyond[1]))
-    findings["overfitting"] = overfitting(results, unlearnt)
-    findings["rollout"] = rollout(results)
-    findings["intervals"] = intervals(results)
+    findings: dict[str, Finding | None] = {
+        "scale": read,
+        "saturation": hidden,
+        "gradient flow": flow,
+        "clipping": clipping(results, losing),
+        "constant output": mean,
+        "extrapolation": far,
+        "baselines": baselines(results, ill or unlearnt, beyond),
+        "overfitting": overfitting(results, unlearnt),
+        "rollout": rollout(results),
+        "intervals": intervals(results),
+    }
     return Diagnosis(
         Check(name, found[0], worded(found[1], command_line))
         for name, found in findings.items()

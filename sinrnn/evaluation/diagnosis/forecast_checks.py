@@ -151,11 +151,9 @@ def _cure(results: Results, found: list[Loss], beyond: bool) -> str:
     if "autoregression" in names and not (settings.linear or settings.stateful):
         loss = f" {option('model.loss', 'last')}" if settings.loss == "every" else ""
         cures.append(f"start as that autoregression ({option('model.linear', 'true')}{loss})")
-    last = results.half_mse["persistence"]["val"]
-    seasonal = (
-        results.half_mse.get(f"seasonal naive ({settings.period})", {}).get("val", inf) < last
-    )
-    if settings.period and seasonal and settings.window <= settings.period < settings.longest:
+    season = results.half_mse.get(f"seasonal naive ({settings.period})", {}).get("val", inf)
+    worth = season < results.half_mse["persistence"]["val"]
+    if settings.period and worth and settings.window <= settings.period < settings.longest:
         window = option("data.window", settings.period + 1)
         cures.append(f"read a whole period of {in_steps(settings.period)} ({window})")
     if not (cures or beyond) and results.history is not None and not _stopped(results):

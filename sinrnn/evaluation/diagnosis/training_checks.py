@@ -33,16 +33,17 @@ def scale(results: Results) -> Finding | None:
     )
 
 
-def saturation(results: Results, losing: bool) -> Finding:
+def saturation(results: Results, losing: bool, beyond: bool) -> Finding:
     """Hidden units at the ends of tanh, where 1 - h² passes no gradient.
 
     Args:
         results: Of a run.
         losing: Whether it needs a cause.
+        beyond: Whether it has to extrapolate, which may be why they saturate.
     """
     share, radius, settings = results.saturated, results.spectral_radius, results.settings
     fact = f"{share:.0%} of the hidden units beyond |h| > 0.99; spectral radius of Whh {radius:.3g}"
-    if share <= 0.5 or not losing:
+    if share <= 0.5 or not losing or (beyond and radius <= 2):
         return fact, ""
     if radius > 2 or settings.standardise or settings.relative:
         cure = _start(results)
