@@ -179,6 +179,7 @@ def prepare(
     keep: str = "best",
     figures: bool = True,
     command: Callable[[Path], str] = str,
+    command_line: bool = True,
 ) -> Job:
     """Raise now what would come up during training; claim a folder and make the trainer.
 
@@ -193,6 +194,7 @@ def prepare(
         keep: Weights to save and report: those that are "best" on the validation split, or "last".
         figures: Whether pictures are drawn at the end.
         command: Gives what to type to resume the run in a folder.
+        command_line: Whether advice names options of scripts/train.py, or else Python's arguments.
 
     Raises:
         ValueError: Something cannot be as it is asked for; nothing is left behind.
@@ -226,7 +228,7 @@ def prepare(
                 undo.callback(os.close, lock)
             undo.callback(run_folder.clear, folder, lock)
         text = config(folder)
-        final_report = FinalReport(folder, monitor, keep, figures)
+        final_report = FinalReport(folder, monitor, keep, figures, command_line)
         resumed_by = command(folder)
         job = Job(model, data, trainer, text, series, final_report, content, resumed_by, lock)
         model.trainer = job.trainer

@@ -118,8 +118,8 @@ class Run:
         from sinrnn.config import stored
         from sinrnn.evaluation.evaluate import evaluate
 
-        clip = stored.clip(self.folder, self.config)
-        return evaluate(self.predictor, self.data, self._predicted, self.history, clip)
+        settings = stored.settings(self.folder, self.config)
+        return evaluate(self.predictor, self.data, self._predicted, self.history, settings)
 
     @cached_property
     def results(self) -> Results:
@@ -149,9 +149,14 @@ class Run:
         results, epoch = self.results, self.config.get("model", {}).get("readout_epoch")
         return Figures(pictures(self.data, self._predicted, results, epoch))
 
-    def diagnose(self) -> Diagnosis:
-        """What was measured of the training, what is wrong, and what to try."""
-        return diagnose(self._evaluated)
+    def diagnose(self, command_line: bool = False) -> Diagnosis:
+        """What was measured of the training, what is wrong, and what to try.
+
+        Args:
+            command_line: Whether advice names options of scripts/train.py, or else Python's
+                arguments.
+        """
+        return diagnose(self._evaluated, command_line)
 
     def forecast(self, steps: int, series: SeriesLike | None = None) -> Forecast:
         """Predict what follows a series, in closed loop.
@@ -261,6 +266,7 @@ def fit(
             keep=keep,
             figures=figures,
             command=lambda folder: f"fit(model, data, resume={str(folder)!r})",
+            command_line=False,
         )
         try:
             job.train()

@@ -21,6 +21,7 @@ import sinrnn
 from sinrnn import FileSeries, Forecaster, Run, Sine, WindowDataModule, fit
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.cli.train import TrainCLI
+from sinrnn.config import stored
 from sinrnn.config.describe import TRAINER, describe
 from sinrnn.filesystem import CONFIGS
 
@@ -107,7 +108,8 @@ def test_fit_has_the_files_and_bits_of_the_command_line(train, built, epochs):
     assert found.config == wanted.config
     files = [{path.name for path in run.folder.rglob("*")} for run in (found, wanted)]
     assert len(set.symmetric_difference(*files)) == 2  # the files of events, with the time in it
-    without_names = [re.sub(r"(?m)^(training|run) .*\n", "", run.report) for run in (found, wanted)]
+    reports = [run.report.partition("\nWhat is wrong")[0] for run in (found, wanted)]
+    without_names = [re.sub(r"(?m)^(training|run) .*\n", "", report) for report in reports]
     assert without_names[0] == without_names[1]
 
 
@@ -118,7 +120,9 @@ def test_run_opens_what_training_has_left():
     assert {path.stem for path in (run.folder / "figures").iterdir()} == set(run.figures)
     assert run.figures["rollout"] is run.figures["rollout"]
     assert run.figures["rollout"]._repr_png_().startswith(b"\x89PNG")  # as notebooks ask
-    assert f"{run.diagnose()}".startswith("  saturation ")
+    assert f"{run.diagnose()}".startswith("  scale ")
+    assert "--" not in f"{run.diagnose()}{run.report.partition('What is wrong')[2]}"
+    assert "--" in f"{run.diagnose(command_line=True)}"
     torch.testing.assert_close(
         run.forecast(3).prediction, run.predictor.rollout(Sine(points=120).values(), 3)
     )
@@ -272,3 +276,24 @@ def test_config_of_a_series_makes_it_again(tmp_path, made):
     dumped = yaml.safe_load(again.parser.dump(again.config, skip_unset=False))
     described = yaml.safe_load(text)
     assert {name: dumped[name] for name in described} == described
+
+
+def test_advice_knows_what_the_run_was_set_to():
+    model, data = small()
+    run = fit(model, data, max_epochs=2, gradient_clip_val=0.5, keep="last", **QUIET)
+    found = run.results.settings
+    assert (found.lr, found.epochs, found.clip, found.keep) == (0.01, 2, 0.5, "last")
+    assert (found.window, found.updates, found.loss) == (data.window, "batch", "last")
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "wanted"), [("max_epochs", "many", "a number"), ("keep", 3, "a name")]
+)
+def test_config_whose_settings_make_no_sense_is_refused(name, bad, wanted):
+    run = fit(*small(), max_epochs=1, **QUIET)
+    content = (
+        run.config | {"keep": bad} if name == "keep" else run.config | {"trainer": {name: bad}}
+    )
+    name = "epochs" if name == "max_epochs" else name
+    with pytest.raises(ValueError, match=f"config.yaml: {name} must be {wanted}, got {bad!r}"):
+        stored.settings(run.folder, content)

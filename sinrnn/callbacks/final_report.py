@@ -2,9 +2,11 @@
 
 import time
 from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 
 import lightning.pytorch as pl
+import torch
 
 from sinrnn import run_folder
 from sinrnn.callbacks.monitor import Monitor
@@ -14,7 +16,7 @@ from sinrnn.evaluation.diagnosis import checks
 from sinrnn.evaluation.evaluate import evaluate, predictions
 from sinrnn.evaluation.figures import pictures
 from sinrnn.evaluation.picture import png
-from sinrnn.evaluation.results import History
+from sinrnn.evaluation.results import History, Settings
 from sinrnn.filesystem import escaped, write
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.training import checkpoint_io
@@ -29,12 +31,19 @@ class FinalReport(pl.Callback):
         monitor: Shows the same in TensorBoard.
         keep: Which weights: "best" on the validation split, or the "last".
         figures: Whether pictures are drawn.
+        command_line: Whether advice names options of scripts/train.py, or else Python's arguments.
     """
 
     def __init__(
-        self, folder: Path, monitor: Monitor, keep: str = "best", figures: bool = True
+        self,
+        folder: Path,
+        monitor: Monitor,
+        keep: str = "best",
+        figures: bool = True,
+        command_line: bool = True,
     ) -> None:
         self.folder, self.monitor, self.keep, self.figures = folder, monitor, keep, figures
+        self.command_line = command_line
         self.tensorboard = f"tensorboard --logdir {folder.parent}"
         self.text = ""
 
@@ -57,19 +66,25 @@ class FinalReport(pl.Callback):
         predictor = pl_module.predictor.copy()
         found = evaluate_backtest(predictor.copy().double(), data)
         if found is not None:
-            predictor.radius = found.radius.double()
+            predictor.radius, predictor.coverage = found.radius.double(), found.coverage
+        predictor.seen = torch.stack(data.values.aminmax()).double()
         predictor.save(self.folder / run_folder.MODEL)
         # What is reported is what was saved.
         predictor = Predictor.load(self.folder / run_folder.MODEL)
         predicted = predictions(predictor, data)
         history = History.read(self.folder / run_folder.METRICS)
         results = replace(
-            evaluate(predictor, data, predicted, history, trainer.gradient_clip_val),
+            evaluate(predictor, data, predicted, history, _settings(trainer, pl_module, self.keep)),
             backtest_report=found,
             seconds=seconds,
             where={"run": f"{self.folder}", "TensorBoard": self.tensorboard},
         )
-        self.text = report.closing(results, checks.problems(results))
+        against, ours = results.best_baseline("test"), results.half_mse["network"]["test"]
+        if against and isfinite(ours):
+            predictor.baseline = against[0]
+            predictor.tested = torch.tensor([ours, against[1]], dtype=torch.float64, device="cpu")
+            predictor.save(self.folder / run_folder.MODEL)
+        self.text = report.closing(results, checks.problems(results, self.command_line))
         about = f"# {escaped(f'{self.folder}')}\n\n```text\n{self.text}\n```\n"
         write(self.folder / run_folder.REPORT, about.encode())
         files = {}
@@ -80,3 +95,15 @@ class FinalReport(pl.Callback):
                 files[name] = png(draw())
                 write(folder / f"{name}.png", files[name])
         self.monitor.finish(trainer, predictor, results, files, self.text)
+
+
+def _settings(trainer: pl.Trainer, model: Forecaster, keep: str) -> Settings:
+    return Settings(
+        lr=trainer.optimizers[0].defaults.get("lr"),
+        epochs=trainer.max_epochs,
+        clip=trainer.gradient_clip_val,
+        keep=keep,
+        updates=model.updates,
+        loss=model.batch_loss.outputs,
+        input_noise=model.input_noise,
+    )

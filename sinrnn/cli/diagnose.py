@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help=TRUST)
     args = parser.parse_args(argv)
     try:
-        say(f"{Run(args.run, trust=args.trust).diagnose()}")
+        say(f"{Run(args.run, trust=args.trust).diagnose(command_line=True)}")
     except (ValueError, TypeError, OSError) as error:
         return refuse(error)
     return 0

@@ -7,7 +7,10 @@ from pathlib import Path
 from sinrnn.cli.arguments import TRUST
 from sinrnn.cli.messages import Parser, program, refuse, say
 from sinrnn.data.series import FileSeries, Series
+from sinrnn.evaluation.metrics import skill
+from sinrnn.evaluation.report import number
 from sinrnn.filesystem import check_other, check_target, refuse_links, write
+from sinrnn.forecasting.forecast import Forecast
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.run_folder import CONFIG, model_file
 
@@ -68,13 +71,31 @@ def _written(args: argparse.Namespace) -> str:
     drawn = picture.png(plots.forecast(before, made))
     made.to_csv(table)
     write(image, drawn)
-    known = int(made.radius.isfinite().sum())
-    intervals = "for all of them" if known == args.steps else f"for the first {known}"
-    return (
+    lines = [
         f"forecast   {args.steps:,} steps from sample {made.start} on, "
-        f"after reading the last {len(made.read)}\n"
-        f"intervals  {f'90%, {intervals}' if known else 'none: the model has none'}\n"
-        f"table      {table}\npicture    {image}"
+        f"after reading the last {len(made.read)}",
+        f"intervals  {_intervals(made)}",
+        f"tested     {_tested(predictor)}",
+        f"table      {table}\npicture    {image}",
+    ]
+    return "\n".join(lines + [f"warning    {caution}" for caution in made.cautions])
+
+
+def _intervals(made: Forecast) -> str:
+    steps, known = len(made.prediction), int(made.lower.isfinite().sum())
+    if not known:
+        return "none: the model has none"
+    held = "" if made.held is None else f" asked, {made.held:.0%} held on the test split"
+    return f"90%{held}, for {'all of them' if known == steps else f'the first {known}'}"
+
+
+def _tested(predictor: Predictor) -> str:
+    if not len(predictor.tested):
+        return "not known: the model does not say"
+    ours, theirs = predictor.tested.tolist()
+    return (
+        f"half_mse {ours:.2e} on the test split, skill {number(skill(ours, theirs))} against the "
+        f"best baseline, {predictor.baseline}"
     )
 
 

@@ -11,6 +11,7 @@ from sinrnn._private import kept_parser_settings
 from sinrnn.config import allowed, files
 from sinrnn.config.messages import one_line
 from sinrnn.data.datamodule import WindowDataModule
+from sinrnn.evaluation.results import Settings
 from sinrnn.filesystem import local
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.run_folder import CONFIG, MODEL, SERIES
@@ -81,15 +82,30 @@ def _found(folder: Path, series: Any) -> Any:
     return series
 
 
-def clip(folder: Path, content: dict[str, Any]) -> float | None:
-    """Where gradients were clipped, or None.
+def settings(folder: Path, content: dict[str, Any]) -> Settings:
+    """What a run was set to, as far as its predictor and its data do not know it.
 
     Raises:
-        ValueError: The config has no number there.
+        ValueError: The config has no number where one belongs, or no name.
     """
-    found = content.get("trainer", {}).get("gradient_clip_val")
-    if found is None or (isinstance(found, int | float) and not isinstance(found, bool)):
-        return found
-    raise ValueError(
-        f"{folder / CONFIG}: trainer.gradient_clip_val must be a number, got {found!r}"
-    )
+    found = {
+        "lr": _at(content, "model", "optimizer", "init_args", "lr"),
+        "epochs": _at(content, "trainer", "max_epochs"),
+        "clip": _at(content, "trainer", "gradient_clip_val"),
+        "keep": content.get("keep"),
+    }
+    names = ("updates", "loss", "input_noise")
+    found |= {name: _at(content, "model", name) for name in names}
+    for name, value in found.items():
+        kind = str if name in ("keep", "updates", "loss") else int | float
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            wanted = "a name" if kind is str else "a number"
+            raise ValueError(f"{folder / CONFIG}: {name} must be {wanted}, got {value!r}")
+    return Settings(**{name: value for name, value in found.items() if value is not None})
+
+
+def _at(content: Any, *path: str) -> Any:
+    """What a config has at a place; None where it has no such place."""
+    for name in path:
+        content = content.get(name) if isinstance(content, dict) else None
+    return content

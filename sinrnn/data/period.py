@@ -28,7 +28,8 @@ def strongest_period(values: Tensor) -> int | None:
     if len(x) < 2 * CYCLES + 1 or not x.isfinite().all():
         return None
     found = [peak for peak in (_peak(_less_line(x)), _peak(_less_line(x.diff()))) if peak]
-    return max(found)[1] if found else None
+    # Of two that are as high, the shorter.
+    return max(found, key=lambda peak: (round(peak[0], 1), -peak[1]))[1] if found else None
 
 
 def _less_line(x: Tensor) -> Tensor:

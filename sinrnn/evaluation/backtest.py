@@ -87,7 +87,8 @@ class BacktestReport:
 
     Attributes:
         test: Forecasts of the test split, measured against the series without its noise.
-        radius: Half-widths of the intervals, from the validation split, (K,).
+        radius: Half-widths of the intervals, from the validation split, (K,), as `Predictor` has
+            them.
         coverage: The share of the test split's samples that the intervals hold, by horizon, (K,).
         tolerance: What an error may be for a forecast to be valid.
         spread: Standard deviation of the training split.
@@ -120,8 +121,8 @@ def evaluate_backtest(
     steps = min(steps, *((last - first) // 2 for first, last in map(data.edges, ("val", "test"))))
     calibration = backtest(predictor, values, *data.edges("val"), steps)
     test = backtest(predictor, values, *data.edges("test"), steps)
-    radius = conformal((calibration.prediction - calibration.truth).abs())
-    held = ((test.prediction - test.truth).abs() <= radius).double().mean(0)
+    radius = conformal(predictor.error(calibration.prediction, calibration.truth))
+    held = (predictor.error(test.prediction, test.truth) <= radius).double().mean(0)
     spread = values[slice(*data.edges("train"))].std(correction=0).item()
     test.truth = truth[test.origins[:, None] + torch.arange(steps, device="cpu")]
     return BacktestReport(test, radius, held, TOLERANCE * spread, spread)

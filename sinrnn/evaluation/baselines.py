@@ -47,6 +47,29 @@ def autoregression(windows: Tensor, targets: Tensor) -> Baseline:
     return lambda windows: torch.cat([_with_constant(w) @ found for w in windows.split(rows)])
 
 
+def seasonal_naive(values: Tensor, first: int, count: int, period: int, horizon: int) -> Tensor:
+    """The value one period before the target, or as many as the horizon spans: y[t+h-m].
+
+    Where the series does not reach back so far, the last value that a window holds.
+
+    Args:
+        values: The series (points,).
+        first: Index in it of the first target.
+        count: Targets, N.
+        period: In steps, m.
+        horizon: Steps from a window's end to its target, h.
+
+    Returns:
+        The predictions, (N,).
+
+    Source:
+        Hyndman, Athanasopoulos (2021), "Forecasting: Principles and Practice", 3rd ed., 5.2.
+    """
+    target = torch.arange(first, first + count, device="cpu")
+    back = period * -(-horizon // period)
+    return values[target - torch.where(target >= back, back, horizon)]
+
+
 def _with_constant(windows: Tensor) -> Tensor:
     return torch.cat([windows.double(), windows.new_ones(len(windows), 1).double()], 1)
 

@@ -2,16 +2,20 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from sinrnn.data.datamodule import WindowDataModule
+from sinrnn.data.period import strongest_period
 from sinrnn.data.windows import Batch, Windows, predict
 from sinrnn.evaluation import results
+from sinrnn.evaluation.baselines import seasonal_naive
 from sinrnn.evaluation.metrics import lag, saturated, spectral_radius
-from sinrnn.evaluation.results import History, Results, Rollout
+from sinrnn.evaluation.results import History, Results, Rollout, Settings
 from sinrnn.forecasting.predictor import Predictor
+from sinrnn.forecasting.units import UNITS
 from sinrnn.nn.trace import trace
 
 ROLLOUT_STEPS = 1000
@@ -25,7 +29,7 @@ def evaluate(
     data: WindowDataModule,
     predicted: dict[str, Tensor],
     history: History | None = None,
-    clip: float | None = None,
+    settings: Settings | None = None,
 ) -> Results:
     """Losses, closed loop, and what a diagnosis looks at.
 
@@ -35,33 +39,54 @@ def evaluate(
         predicted: The network's predictions by split, (N,): train and val at least. The closed
             loop starts at the last of these splits.
         history: The run's curves.
-        clip: Where gradients were clipped, or None.
+        settings: What it was set to, as far as neither predictor nor data know it.
     """
     every = {name: data.windows[name].view(slice(None)) for name in predicted}
     windows = {name: (x[..., 0], y[:, 0]) for name, (x, y) in every.items()}
-    net = predictor.net
+    net, held = predictor.net, predictor.coverage
     h, _ = net.unroll(subsample(data.windows["val"], predictor)[0])
     train = data.windows["train"].values
-    target = windows["val"][1]
     low, high = train.min(), train.max()
+    period = strongest_period(train)
+    set_to = {name: getattr(predictor, name) for name in ("window", "stateful", *UNITS)}
+    set_to |= {"period": period, "init": net.init, "bptt_steps": net.bptt_steps}
+    set_to["longest"] = min(len(data.windows[name]) for name in predicted) + data.window - 1
     return Results(
-        half_mse=results.losses(predicted, windows, data.horizon),
+        half_mse=results.losses(predicted, windows, data.horizon, _seasonal(data, windows, period)),
         variance={name: y.double().var(correction=0).item() for name, (_, y) in windows.items()},
         saturated=saturated(h[:, -1]),
         spectral_radius=spectral_radius(net.Whh),
         trace=trace(net, *subsample(data.windows["train"], predictor)),
-        bptt_steps=net.bptt_steps,
-        init=net.init,
+        settings=replace(settings or Settings(), **set_to),
         flatness=float(
             predicted["train"].std(correction=0) / windows["train"][1].std(correction=0)
         ),
         lag=lag(data.windows["val"], predicted["val"]),
-        outside=((target < low) | (target > high)).double().mean().item(),
+        outside={
+            name: ((y < low) | (y > high)).double().mean().item()
+            for name, (_, y) in windows.items()
+            if name != "train"
+        },
         train_range=(low.item(), high.item()),
         history=history,
-        clip=clip,
         rollout=_rollout(predictor, data, list(predicted)[-1]),
+        coverage=held.mean().item() if len(held) and not predictor.radius.isinf().any() else None,
     )
+
+
+def _seasonal(
+    data: WindowDataModule, windows: dict[str, tuple[Tensor, Tensor]], period: int | None
+) -> dict[str, dict[str, Tensor]]:
+    """What the last period foretells, by name and split; nothing where there is no period."""
+    if period is None:
+        return {}
+    ahead, values = data.window + data.horizon - 1, data.values
+    return {
+        f"seasonal naive ({period})": {
+            name: seasonal_naive(values, data.edges(name)[0] + ahead, len(y), period, data.horizon)
+            for name, (_, y) in windows.items()
+        }
+    }
 
 
 def _rollout(predictor: Predictor, data: WindowDataModule, split: str) -> Rollout | None:

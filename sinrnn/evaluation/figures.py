@@ -64,7 +64,9 @@ def pictures(
     errors = {name: predicted[name] - targets[name] for name in ("train", "val")}
     found["residuals"] = partial(plots.residuals, errors)
     if results.trace is not None:
-        found["gradient_flow"] = partial(plots.gradient_flow, results.trace, results.bptt_steps)
+        found["gradient_flow"] = partial(
+            plots.gradient_flow, results.trace, results.settings.bptt_steps
+        )
     if results.rollout is not None:
         found["rollout"] = partial(plots.rollout, results.rollout)
     if results.backtest_report is not None:

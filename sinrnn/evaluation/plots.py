@@ -255,11 +255,12 @@ def forecast(before: Tensor, made: "Forecast") -> Figure:
     read = past[-len(made.read) :]
     axis.plot(read, made.read.numpy(), ".", color=SECOND, ms=6, label="read")
     steps = made.start + np.arange(len(made.prediction))
-    y, radius = made.prediction.numpy(), made.radius.numpy()
-    if np.isfinite(radius).any():
-        axis.fill_between(
-            steps, y - radius, y + radius, color=NETWORK, alpha=0.2, lw=0, label="90 % interval"
-        )
+    y, ends = made.prediction.numpy(), (made.lower.numpy(), made.upper.numpy())
+    if np.isfinite(ends[0]).any():
+        label = "90 % interval"
+        if made.held is not None:
+            label += f" ({100 * made.held:.0f} % held on the test split)"
+        axis.fill_between(steps, *ends, color=NETWORK, alpha=0.2, lw=0, label=label)
     axis.plot(steps, y, color=NETWORK, lw=1.3, label="forecast")
     axis.set(xlabel="sample of the series", ylabel="value")
     figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=9)

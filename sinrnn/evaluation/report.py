@@ -6,6 +6,7 @@ from sinrnn.evaluation.backtest import BacktestReport
 from sinrnn.evaluation.metrics import skill
 from sinrnn.evaluation.results import ROUNDING, Results
 from sinrnn.filesystem import escaped
+from sinrnn.forecasting.caution import FAILS
 
 # What was measured, and what is wrong with it and what to try, if anything is.
 Finding = tuple[str, str]
@@ -48,11 +49,17 @@ def backtest_facts(found: BacktestReport) -> dict[str, str]:
         "holds for": f"{test.valid(found.tolerance):.0f} of {steps} steps within "
         f"{found.tolerance:.2g} in the median; amplitude {test.amplitude:.2f}{drift}; "
         + (f"{away:.0%} diverge" if away else "none diverges"),
-        "intervals": "not known: too few validation windows, or forecasts that diverge"
-        if found.radius.isinf().any()
-        else f"90% asked, {found.coverage.mean():.0%} held in the mean over {steps} steps "
-        f"({found.coverage.min():.0%} to {found.coverage.max():.0%} at each)",
+        "intervals": _intervals(found),
     }
+
+
+def _intervals(found: BacktestReport) -> str:
+    if found.radius.isinf().any():
+        return "not known: too few validation windows, or forecasts that diverge"
+    held, steps = found.coverage, len(found.coverage)
+    each = f" ({held.min():.0%} to {held.max():.0%} at each of {steps} steps)" * (steps > 1)
+    fails = ": too narrow" if held.mean() < FAILS else ""
+    return f"90% asked, {held.mean():.0%} held on the test split{each}{fails}"
 
 
 def number(value: float) -> str:
@@ -86,6 +93,9 @@ def closing(results: Results, problems: Sequence[str] = ()) -> str:
     """
     lines = [table(results), ""]
     facts = {}
+    if best := results.best_baseline("test"):
+        against = _skill(results.half_mse["network"]["test"], best[1])
+        facts["skill"] = f"{against} on the test split against the best baseline, {best[0]}"
     if results.rollout is None:
         facts["rollout"] = "not run: it needs horizon 1 and samples after the test split's start"
     else:

@@ -96,6 +96,49 @@ class History:
 
 
 @dataclass(frozen=True)
+class Settings:
+    """What a run was set to, as far as advice depends on it; None where that is not known.
+
+    Attributes:
+        window: Samples that the network reads.
+        longest: The longest window that every split has room for.
+        period: Strongest period of the training split, in steps, or None.
+        init: How the weights started.
+        bptt_steps: Steps that the gradient reached back in training; None is all.
+        standardise: As `Predictor`'s, and so the following.
+        log: Likewise.
+        relative: Likewise.
+        linear: Likewise.
+        stateful: Likewise.
+        lr: Learning rate of the optimizer.
+        epochs: Most epochs.
+        clip: Where gradients were clipped, or None.
+        keep: The weights that were kept: "best" or "last".
+        updates: As `Forecaster`'s, and so the following.
+        loss: Likewise.
+        input_noise: Likewise.
+    """
+
+    window: int = 1
+    longest: int = 0
+    period: int | None = None
+    init: str | None = None
+    bptt_steps: int | None = None
+    standardise: bool = False
+    log: bool = False
+    relative: bool = False
+    linear: bool = False
+    stateful: bool = False
+    lr: float | None = None
+    epochs: int | None = None
+    clip: float | None = None
+    keep: str | None = None
+    updates: str = "batch"
+    loss: str = "last"
+    input_noise: float = 0.0
+
+
+@dataclass(frozen=True)
 class Results:
     """Everything that the closing table says, and that the diagnosis looks at.
 
@@ -105,16 +148,15 @@ class Results:
         saturated: Share of hidden units with |h| > 0.99 after the validation windows.
         spectral_radius: Of Whh, its largest eigenvalue's absolute value.
         trace: Of a batch of training windows.
-        bptt_steps: Steps that the gradient reached back in training; None is all.
-        init: How the weights started, where that is known.
+        settings: What the run was set to.
         flatness: Deviation of the training predictions over that of their targets.
         lag: Steps by which the validation predictions fit the series best when they are taken as
             late: 0 is what is wanted, the horizon is a copy of the last value.
-        outside: Share of the validation targets outside the training range.
+        outside: Share of the targets outside the training range, of "val" and "test".
         train_range: Least and greatest value of the training split.
         history: The run's curves.
-        clip: Where gradients were clipped, or None.
         rollout: The closed loop, or None where there can be none.
+        coverage: Share of the test split's samples that the intervals hold, or None.
         backtest_report: Forecasts from many origins, or None.
         seconds: Of training.
         where: What else the closing lists, by name: the run's folder, the TensorBoard command.
@@ -125,24 +167,38 @@ class Results:
     saturated: float
     spectral_radius: float
     trace: Trace | None = None
-    bptt_steps: int | None = None
-    init: str | None = None
+    settings: Settings = Settings()
     flatness: float | None = None
     lag: int | None = None
-    outside: float | None = None
+    outside: dict[str, float] = field(default_factory=dict)
     train_range: tuple[float, float] = (0.0, 0.0)
     history: History | None = None
-    clip: float | None = None
     rollout: Rollout | None = None
+    coverage: float | None = None
     backtest_report: BacktestReport | None = None
     seconds: float = 0.0
     where: dict[str, str] = field(default_factory=dict)
+
+    def exact(self, name: str, split: str) -> bool:
+        """Whether a forecaster makes no error on a split but that of rounding."""
+        return self.half_mse[name][split] <= ROUNDING * self.variance[split]
+
+    def best_baseline(self, split: str) -> tuple[str, float] | None:
+        """The baseline with the lowest loss on a split, and that loss.
+
+        One that is exact up to rounding, as an autoregression is on a sine, is left out: beside it
+        nothing has a skill. None where no other is left.
+        """
+        names = [name for name, row in self.half_mse.items() if name != "network" and split in row]
+        found = [(self.half_mse[n][split], n) for n in names if not self.exact(n, split)]
+        return min(found)[::-1] if found else None
 
 
 def losses(
     predictions: Mapping[str, Tensor],
     windows: Mapping[str, tuple[Tensor, Tensor]],
     horizon: int,
+    more: Mapping[str, Mapping[str, Tensor]] | None = None,
 ) -> dict[str, dict[str, float]]:
     """half_mse of the network and of each baseline, fitted on "train", over each split.
 
@@ -150,11 +206,14 @@ def losses(
         predictions: The network's, by split, (N,).
         windows: Windows (N, T) and targets (N,), by split.
         horizon: Steps from a window's end to its target.
+        more: Predictions of other baselines, by name, then by split.
     """
+    more = more or {}
     beside = baselines.baselines(*windows["train"], horizon)
-    found: dict[str, dict[str, float]] = {name: {} for name in ("network", *beside)}
+    found: dict[str, dict[str, float]] = {name: {} for name in ("network", *beside, *more)}
     for split, (x, y) in windows.items():
         made = {"network": predictions[split]} | {name: r(x) for name, r in beside.items()}
+        made |= {name: by_split[split] for name, by_split in more.items()}
         for name, prediction in made.items():
             found[name][split] = half_mse(prediction.double(), y.double()).item()
     return found

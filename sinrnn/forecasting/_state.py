@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 # The buffers, and how many dimensions each has.
-NUMBERS = {"mean": 0, "scale": 0, "intercept": 0, "coefficients": 1, "radius": 1}
+NUMBERS = {"mean": 0, "scale": 0, "intercept": 0, "coefficients": 1, "radius": 1, "coverage": 1}
+NUMBERS |= dict.fromkeys(("learnt", "seen", "tested"), 1)
+LONGEST = 100  # characters of a name
 
 
 def check_numbers(predictor: Any) -> None:
@@ -21,6 +23,13 @@ def check_numbers(predictor: Any) -> None:
             raise ValueError(f"its {name} is {number.dtype} {tuple(number.shape)}")
     if not (predictor.scale > 0 and (predictor.radius >= 0).all()):
         raise ValueError("its scale and radius must be above 0")
+    if not ((predictor.coverage >= 0) & (predictor.coverage <= 1)).all():
+        raise ValueError("its coverage must be from 0 to 1")
+    if len(predictor.coverage) not in (0, len(predictor.radius)):
+        raise ValueError("its coverage is not of as many steps as its radius")
+    for name in ("learnt", "seen", "tested"):
+        if len(getattr(predictor, name)) not in (0, 2):
+            raise ValueError(f"its {name} must be two numbers, or none")
     fitted = predictor.linear and predictor.calibrated
     if fitted and len(predictor.coefficients) != predictor.window:
         raise ValueError("its coefficients are not as many as its window has samples")
@@ -42,6 +51,9 @@ def check_plain(state: dict[str, Any], known: dict[str, Any]) -> None:
         value = state[name]
         if isinstance(before, bool):
             fits = isinstance(value, bool)
+        elif name == "baseline":
+            named = isinstance(value, str) and value.isprintable() and len(value) <= LONGEST
+            fits = value is None or named
         else:
             fits = type(value) is int and value >= 1
         if not fits and not (name == "window" and value is None):

@@ -1,6 +1,5 @@
 """Predictor: a SinRNN, and what makes its numbers a forecast of a series."""
 
-import math
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,12 +10,11 @@ from sinrnn._numbers import plain
 from sinrnn.data.arrays import SeriesLike, as_series
 from sinrnn.data.windows import Windows, check_dense, check_series
 from sinrnn.forecasting._state import NUMBERS, check_numbers, check_plain, check_when_loaded
-from sinrnn.forecasting.forecast import Forecast
+from sinrnn.forecasting.caution import cautions, check_like
+from sinrnn.forecasting.forecast import Forecast, stretched
 from sinrnn.forecasting.units import UNITS, Units
 from sinrnn.nn import _interop
 from sinrnn.nn.rnn import SinRNN
-
-FAR = 10  # deviations of the training split: nothing is learnt of what lies beyond
 
 
 class Predictor(Units):
@@ -48,7 +46,11 @@ class Predictor(Units):
         coefficients: Of the linear part, float64, (T,), or empty.
         intercept: Of the linear part, float64, ().
         radius: Half-widths of the intervals around a rollout that hold 90 % of what comes, by step,
-            float64, (K,), inf where that is not known; in the series' units.
+            float64, (K,), inf where that is not known; in the series' units, where `log` of their
+            logarithms.
+        coverage: Share of the test split's samples that those held, by step, (K,) or empty.
+        learnt, seen: Least and greatest value of the training split, of all splits, (2,) or empty.
+        tested: half_mse on the test split, of it and of the best `baseline`, (2,) or empty.
         calibrated: Whether `calibrate` was called.
 
     Raises:
@@ -67,6 +69,11 @@ class Predictor(Units):
     """
 
     radius: Tensor
+    coverage: Tensor
+    learnt: Tensor
+    seen: Tensor
+    tested: Tensor
+    baseline: str | None
 
     def __init__(
         self,
@@ -88,14 +95,15 @@ class Predictor(Units):
             if steps is not None and steps < 1:
                 raise ValueError(f"{name} must be at least 1 step, got {steps}")
         self.net, self.window, self.horizon, self.stateful = net, window, horizon, stateful
-        self.calibrated = False
+        self.calibrated, self.baseline = False, None
         if not self.in_own_units and (net.input_size, net.output_size) != (1, 1):
             raise ValueError(
                 f"units ({self.units}) are of one series: input_size and output_size must be 1, "
                 f"got {net.input_size} and {net.output_size}"
             )
         self._check_stateful()
-        self.register_buffer("radius", self.coefficients.clone())
+        for name in ("radius", "coverage", "learnt", "seen", "tested"):
+            self.register_buffer(name, self.coefficients.clone())
         check_when_loaded(self)
 
     def _check_stateful(self) -> None:
@@ -111,7 +119,7 @@ class Predictor(Units):
 
     def get_extra_state(self) -> dict[str, Any]:
         """The plain values, for the state_dict."""
-        names = ("window", "horizon", "stateful", "calibrated", *UNITS)
+        names = ("window", "horizon", "stateful", "calibrated", "baseline", *UNITS)
         return {name: getattr(self, name) for name in names}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
@@ -155,6 +163,8 @@ class Predictor(Units):
             ValueError: The split is constant, or has values that cannot be used.
         """
         self._fit(windows)
+        self.learnt = torch.stack(windows.values.aminmax()).to(self.mean)
+        self.seen = self.learnt.clone()
         if self.linear:
             self.net.set_readout(torch.zeros_like(self.net.Who), None)
         self.calibrated = True
@@ -226,23 +236,12 @@ class Predictor(Units):
         values = as_series(series).values()
         check_series(values)
         window = self.window or len(values)
-        if self.net.input_size != 1:
-            raise ValueError(
-                f"a forecast needs a network that reads 1 series, got {self.net.input_size}"
-            )
         read = values[-window:].to(torch.float64, copy=True)
-        middle, mean, scale = read.median().item(), self.mean.item(), self.scale.item()
-        comparable = self.standardise and not (self.relative or self.log)
-        if comparable and abs(middle - mean) > FAR * scale:
-            raise ValueError(
-                f"the network has learnt from values around {mean:.4g} with deviation {scale:.4g}, "
-                f"the last {window} of this series lie around {middle:.4g}: another series or unit?"
-            )
+        check_like(self, read)
         made = self.rollout(values if len(values) < window else read, steps)
-        radius = torch.full_like(made, math.nan)
-        known = self.radius[:steps].to(radius)
-        radius[: len(known)] = known.where(known.isfinite(), math.nan)
-        return Forecast(len(values), read, made, radius)
+        ends = self.interval(made, stretched(self.radius, made))
+        held = stretched(self.coverage, made)
+        return Forecast(len(values), read, made, *ends, held, cautions(self, read))
 
     def copy(self) -> Self:
         """A predictor of the same values, without hooks and parametrizations; on the CPU."""

@@ -126,5 +126,21 @@ class Units(KeepsDtype):
             y = y + last
         return y.exp() if self.log else y
 
+    def error(self, made: Tensor, came: Tensor) -> Tensor:
+        """What intervals are made of: |made - came|, where `log` that of their logarithms.
+
+        Args:
+            made: Predictions, in the series' units.
+            came: What came, likewise.
+        """
+        ours, theirs = (v.double().log() if self.log else v.double() for v in (made, came))
+        return (ours - theirs).abs()
+
+    def interval(self, made: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
+        """The values around predictions whose `error` is the radius: where `log`, both above 0."""
+        if self.log:
+            return made / radius.exp(), made * radius.exp()
+        return made - radius, made + radius
+
     def _linear(self, z: Tensor) -> Tensor:
         return z @ self.coefficients + self.intercept

@@ -17,8 +17,8 @@ from sinrnn.cli.train import main
 from sinrnn.filesystem import CONFIGS
 
 ROOT = Path(__file__).parents[2]
-CHECKS = ["saturation", "gradient flow", "clipping", "constant output", "last value"]
-CHECKS += ["overfitting", "extrapolation", "rollout"]
+CHECKS = ["scale", "saturation", "gradient flow", "clipping", "constant output"]
+CHECKS += ["extrapolation", "baselines", "overfitting", "rollout", "intervals"]
 
 
 def sentences(text):
@@ -65,11 +65,11 @@ def test_notebook_is_told_what_was_found_in_it(runs):
         "saturated": r"- 100% of the hidden units .* spectral radius (2[3-6]\.?\d?): start with "
         r"--model\.init orthogonal\.",
         "vanishing": r"- The gradient vanishes: only 1 of 4 steps carry any .*",
-        "persistence": r"- Repeating the last value is [\d,]+ times better .* \(half_mse 6\.14e-07 "
-        r"against .*\)\.",
-        "extrapolating": r"- 100% of the validation targets lie outside the training range "
-        r"\(0 to 0\.383\): .*",
-        "mean": r"- The training loss .* Cure what is said of its hidden units and its gradient "
+        "baseline": r"- Linear extrapolation is .* times better .* \(half_mse 1\.53e-12 "
+        r"against .*\) and .* times better on the test split .*",
+        "extrapolating": r"- 100% of the test targets lie outside the training range "
+        r"\(0 to 0\.383\), .*",
+        "mean": r"- The training loss .* Cure what is said of its scale, hidden units or gradient "
         r"first\.",
     }
     for name, pattern in found.items():

@@ -8,13 +8,14 @@ import torch
 from cases import assert_close, predictor, refuses
 from ramp import Given, data, same
 
-from sinrnn import SinRNN
+from sinrnn import Predictor, SinRNN
 from sinrnn.evaluation.backtest import (
     ORIGINS,
     Backtest,
     backtest,
     evaluate_backtest,
 )
+from sinrnn.evaluation.metrics import conformal
 
 NAN, INF = math.nan, math.inf
 
@@ -28,6 +29,9 @@ class Repeats:
     def rollout(self, x, steps):
         self.read = x
         return x[:, -1:].expand(-1, steps)
+
+    def error(self, made, came):
+        return (made - came).abs()
 
 
 class Known(Given):
@@ -231,3 +235,18 @@ def test_evaluate_backtest_of_too_few_validation_windows_says_so():
 @pytest.mark.parametrize("net", [Repeats(horizon=2), Repeats(window=None)])
 def test_evaluate_backtest_is_none_without_a_closed_loop(net):
     assert evaluate_backtest(net, SimpleNamespace()) is None
+
+
+def test_intervals_of_logarithms_are_measured_on_them():
+    values = torch.exp(torch.arange(100) / 10 + torch.sin(torch.arange(100.0)) / 5)
+    cut = data(Given(values), window=4)
+    made = Predictor(SinRNN(hidden_size=2), window=4, log=True, relative=True)
+    made.calibrate(cut.windows["train"])
+    found = evaluate_backtest(made, cut, 5)
+    calibration = backtest(made, values, *cut.edges("val"), 5)
+    errors = (calibration.prediction.log() - calibration.truth.log()).abs()
+    assert_close(found.radius, conformal(errors))
+    held = (found.test.prediction.log() - found.test.truth.log()).abs() <= found.radius
+    assert_close(found.coverage, held.double().mean(0))
+    made.radius = 100 * found.radius
+    assert (made.forecast(values, 5).lower > 0).all()

@@ -13,6 +13,7 @@ from sinrnn.evaluation.baselines import (
     baselines,
     linear_extrapolation,
     persistence,
+    seasonal_naive,
 )
 from sinrnn.nn.functional import half_mse
 
@@ -81,6 +82,24 @@ def test_autoregression_of_a_constant_series_is_that_constant():
 def test_autoregression_has_a_constant():
     x, y = torch.tensor([[1.0], [-1.0], [2.0]]), torch.tensor([7.0, 3.0, 9.0])
     assert_close(autoregression(x, y)(torch.tensor([[0.0], [10.0]])), torch.tensor([5.0, 25.0]))
+
+
+@pytest.mark.parametrize(
+    ("horizon", "first", "expected"),
+    [
+        (1, 2, [11, 10, 11, 12]),  # a period of 3 before 2 there is nothing: the value before it
+        (4, 5, [11, 10, 11, 12]),  # two periods before the target: one would not be known yet
+    ],
+)
+def test_seasonal_naive_by_hand(horizon, first, expected):
+    values = torch.arange(10.0, 20.0)
+    assert seasonal_naive(values, first, 4, 3, horizon).tolist() == expected
+
+
+def test_seasonal_naive_is_exact_on_what_repeats():
+    values = torch.randn(7).repeat(9)
+    assert_close(seasonal_naive(values, 7, 56, 7, 1), values[7:])
+    assert_close(seasonal_naive(values, 14, 49, 7, 10), values[14:])
 
 
 def test_baselines_know_window_and_horizon():

@@ -13,7 +13,7 @@ from sinrnn import Sine, SinRNN
 from sinrnn.data.windows import Windows
 from sinrnn.evaluation import evaluate, figures
 from sinrnn.evaluation.metrics import spectral_radius
-from sinrnn.evaluation.results import History
+from sinrnn.evaluation.results import History, Settings
 from sinrnn.nn.trace import trace
 
 WINDOW, POINTS = 4, 90
@@ -112,9 +112,12 @@ def test_examine_measures_the_losses_and_the_network():
 
 def test_examine_passes_on_how_it_was_trained():
     net, cut, predicted = made(splits=SPLITS[:2])
-    for given in ((HISTORY, 0.5), (None, None)):
+    for given in ((HISTORY, Settings(clip=0.5, lr=2.0)), (None, None)):
         results = evaluate.evaluate(net, cut, predicted, *given)
-        assert (results.history, results.clip, results.bptt_steps) == (*given, 3)
+        # The validation split has 16 windows.
+        settings = replace(given[1] or Settings(), window=WINDOW, longest=WINDOW + 15)
+        settings = replace(settings, init="torch", bptt_steps=3)
+        assert (results.history, results.settings) == (given[0], settings)
     assert list(results.variance) == list(results.half_mse["network"]) == SPLITS[:2]
 
 
@@ -126,7 +129,7 @@ def test_examine_counts_the_targets_outside_the_training_range():
     val[0] = 7.0  # read, but no target
     val[5:10] = torch.tensor([-1.0, 1.0, -1.01, 1.01, 2.0])
     results = evaluate.evaluate(net, cut, predicted)
-    assert results.outside == 3 / 16
+    assert results.outside["val"] == 3 / 16
     assert results.train_range == (-1.0, 1.0)
 
 

@@ -209,9 +209,10 @@ def test_backtest_keeps_its_scale_when_the_network_diverges(far, error):
 BEFORE = torch.tensor([0.0, 1.0, 0.5, -1.0, 0.25, 0.75])
 
 
-def ahead(*radius):
+def ahead(*radius, **more):
     """A forecast after 20 points, of which the last two were read."""
-    return Forecast(20, BEFORE[-2:], torch.tensor([1.0, 2.0, 4.0]), torch.tensor(radius))
+    made, radius = torch.tensor([1.0, 2.0, 4.0]), torch.tensor(radius)
+    return Forecast(20, BEFORE[-2:], made, made - radius, made + radius, **more)
 
 
 def test_forecast_carries_the_series_what_was_read_what_comes_and_intervals_if_known():
@@ -227,6 +228,8 @@ def test_forecast_carries_the_series_what_was_read_what_comes_and_intervals_if_k
     assert edge == {(20, 0.5), (20, 1.5), (21, 1.75), (21, 2.25)}
     assert legend(figure) == ["series", "read", "90 % interval", "forecast"]
     assert names(axis) == [(SAMPLE, "value")]
+    held = ahead(0.5, 0.25, np.nan, coverage=torch.tensor([0.5, 0.25, np.nan]))
+    assert legend(plots.forecast(BEFORE, held))[2] == "90 % interval (38 % held on the test split)"
     without = plots.forecast(BEFORE, ahead(np.nan, np.nan, np.nan))
     assert not without.axes[0].collections
     assert legend(without) == ["series", "read", "forecast"]

@@ -100,13 +100,14 @@ def test_table_calls_exact_what_is_small_beside_the_variance():
 
 
 LOOP = "RMSE 5.00e-01 over 4 steps in closed loop, from the test split on"
+SKILL = "0.250 on the test split against the best baseline, linear extrapolation"
 NONE = "not run: it needs horizon 1 and samples after the test split's start"
 
 
 @pytest.mark.parametrize(("loop", "said"), [(healthy().rollout, LOOP), (None, NONE)])
 def test_closing_word_for_word(loop, said):
     results = healthy(rollout=loop)
-    facts = f"rollout   {said}\ntraining  1.3 s\nrun       runs/sine/version_0"
+    facts = f"skill     {SKILL}\nrollout   {said}\ntraining  1.3 s\nrun       runs/sine/version_0"
     assert closing(results) == f"{table(results)}\n\n{facts}"
     heading = "\n\nWhat is wrong, and what to try:\n- "
     ill = closing(results, ["It is too cold.", "It is too late."])
@@ -124,8 +125,22 @@ def test_backtest_facts_word_for_word():
     assert backtest_facts(found) == {
         "backtest": "RMSE 0.71 at 1 step ahead, skill against persistence 0.88 (from 2 places)",
         "holds for": "2 of 4 steps within 0.4 in the median; amplitude 1.00; none diverges",
-        "intervals": "90% asked, 75% held in the mean over 4 steps (40% to 100% at each)",
+        "intervals": "90% asked, 75% held on the test split (40% to 100% at each of 4 steps): "
+        "too narrow",
     }
+
+
+@pytest.mark.parametrize(("held", "fails"), [(0.8, ""), (0.79, ": too narrow")])
+def test_intervals_of_one_step_fail_below_four_fifths(held, fails):
+    said = backtest_facts(backtest_report([[2.0]], coverage=(held,)))["intervals"]
+    assert said == f"90% asked, {held:.0%} held on the test split{fails}"
+
+
+def test_closing_has_no_skill_where_every_baseline_is_exact():
+    results = healthy()
+    for name in list(results.half_mse)[1:]:
+        results.half_mse[name]["test"] = 0.0
+    assert "best baseline" not in closing(results)
 
 
 def test_backtest_facts_of_a_phase_that_drifts():
@@ -168,7 +183,7 @@ def test_backtest_facts_of_too_few_windows():
 
 def test_closing_has_the_backtest_after_the_rollout():
     found = backtest_report([[2.0, 4.0, 2.0, 4.0], [3.0, 5.0, 3.0, 5.0]])
-    facts = {"rollout": LOOP, **backtest_facts(found), "training": "1.3 s"}
+    facts = {"skill": SKILL, "rollout": LOOP, **backtest_facts(found), "training": "1.3 s"}
     facts["run"] = "runs/sine/version_0"
     lines = [f"{name.ljust(9)}  {fact}" for name, fact in facts.items()]
     assert closing(healthy(backtest_report=found)) == "\n".join([table(healthy()), "", *lines])

@@ -51,7 +51,7 @@ def test_forecast_is_the_rollout_from_the_end(window, stateful, dtype):
     assert made.start == 30
     torch.testing.assert_close(made.read, read, **BITS)
     torch.testing.assert_close(made.prediction, rolled.double(), **BITS)
-    assert made.prediction.dtype == made.radius.dtype == torch.float64
+    assert made.prediction.dtype == made.lower.dtype == made.upper.dtype == torch.float64
     assert not made.prediction.requires_grad
 
 
@@ -89,7 +89,7 @@ def test_forecast_is_in_the_units_of_the_series():
     other = predictor(net.net, 4, scaling=(50.0, 10.0), radius=[5.0, 7.5])
     inner, outer = forecast(net, VALUES, 5), forecast(other, 50 + 10 * VALUES, 5)
     torch.testing.assert_close(outer.prediction, 50 + 10 * inner.prediction, rtol=1e-12, atol=0)
-    assert outer.radius[:2].tolist() == [5, 7.5]
+    assert_close((outer.upper - outer.lower)[:2], torch.tensor([10.0, 15.0]))
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,9 @@ def test_forecast_is_in_the_units_of_the_series():
 )
 def test_intervals_end_where_they_are_not_known(radius, steps, found):
     made = forecast(network(radius=radius), VALUES, steps)
-    torch.testing.assert_close(made.radius, torch.tensor(found), equal_nan=True, **BITS)
+    for end, sign in ((made.lower, -1), (made.upper, 1)):
+        wanted = made.prediction + sign * torch.tensor(found)
+        torch.testing.assert_close(end, wanted, equal_nan=True, **BITS)
 
 
 FAR = (
@@ -153,7 +155,8 @@ def test_forecast_takes_what_is_like_the_training_split(scaling, values):
 
 
 def test_csv_word_for_word(tmp_path):
-    made = Forecast(7, VALUES[:2], torch.tensor([1.5, 0.1, -2e-20]), torch.tensor([0.25, 2, NAN]))
+    ends = torch.tensor([1.25, -1.9, NAN]), torch.tensor([1.75, 2.1, NAN])
+    made = Forecast(7, VALUES[:2], torch.tensor([1.5, 0.1, -2e-20]), *ends)
     made.to_csv(tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_text() == (
         "index,prediction,lower,upper\n7,1.5,1.25,1.75\n8,0.1,-1.9,2.1\n9,-2e-20,,\n"
@@ -162,7 +165,7 @@ def test_csv_word_for_word(tmp_path):
 
 def test_csv_keeps_every_bit(tmp_path):
     y, radius = torch.randn(40) * torch.logspace(-300, 300, 40), torch.rand(40)
-    Forecast(3, VALUES, y, radius).to_csv(tmp_path / "a.csv")
+    Forecast(3, VALUES, y, y - radius, y + radius).to_csv(tmp_path / "a.csv")
     with (tmp_path / "a.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["index"]) for row in rows] == list(range(3, 43))
@@ -229,9 +232,14 @@ def test_process_goes_on_where_the_series_ends(place):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
         "forecast   50 steps from sample 309 on, after reading the last 11\n"
-        "intervals  90%, for the first 34\n"
+        "intervals  90% asked, 70% held on the test split, for the first 34\n"
+        "tested     half_mse 1.24e+03 on the test split, skill -5.80 against the best baseline, "
+        "autoregression AR(11)\n"
         "table      run/forecast.csv\n"
         "picture    run/forecast.png\n"
+        "warning    autoregression AR(11) was better on the test split: half_mse 1.83e+02 against "
+        "1.24e+03 of the network\n"
+        "warning    the intervals are too narrow: they held 70% of the test split, not 90%\n"
     )
     after = files(place)
     assert set(after) - set(before) == {"run/forecast.csv", "run/forecast.png"}
@@ -266,7 +274,7 @@ def test_named_file_is_forecast_as_that_of_the_run(call, place, model, column):
     assert call("run --steps 40")[0] == 0
     status, out, err = call(f"{model} --steps 40 --input sunspots.csv{column}")
     assert (status, err) == (0, "")
-    assert out.endswith("table      alone/forecast.csv\npicture    alone/forecast.png\n")
+    assert "\ntable      alone/forecast.csv\npicture    alone/forecast.png\n" in out
     after = files(place)
     for name in ("forecast.csv", "forecast.png"):
         assert after[f"alone/{name}"] == after[f"run/{name}"]
@@ -283,15 +291,15 @@ def test_output_lies_where_it_is_asked_for_and_replaces_what_was_there(call, pla
 @pytest.mark.parametrize(
     ("steps", "known", "said"),
     [
-        (34, True, "90%, for all of them"),
-        (35, True, "90%, for the first 34"),
+        (34, True, "90% asked, 70% held on the test split, for all of them"),
+        (35, True, "90% asked, 70% held on the test split, for the first 34"),
         (3, False, "none: the model has none"),
     ],
 )
 def test_intervals_are_told(call, steps, known, said):
     if not known:
         net = Predictor.load("run/model.safetensors")
-        net.radius = net.radius[:0]
+        net.radius, net.coverage = net.radius[:0], net.coverage[:0]
         net.save("run/model.safetensors")
     status, out, _ = call(f"run --steps {steps}")
     assert (status, out.splitlines()[1]) == (0, f"intervals  {said}")

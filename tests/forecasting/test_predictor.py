@@ -58,10 +58,22 @@ def made(dtype=torch.float64, horizon=1, **options):
     predictor.calibrate(Windows(Wave().values(), T, horizon))
     net.set_readout(torch.randn(1, 7, dtype=dtype) / 3, torch.full((1,), 0.1, dtype=dtype))
     predictor.radius = torch.tensor([1.0, 2.0, torch.inf], dtype=torch.float64)
+    predictor.coverage = torch.tensor([0.5, 0.75, 1.0], dtype=torch.float64)
+    predictor.tested = torch.tensor([0.25, 0.5], dtype=torch.float64)
     return predictor
 
 
 # Units
+
+
+@EACH
+def test_interval_is_around_what_error_is_from(options):
+    predictor, center = made(**options), torch.tensor([0.5, 2.0, 7.0], dtype=torch.float64)
+    radius = torch.tensor([0.1, 1.0, 9.0], dtype=torch.float64)
+    for end in predictor.interval(center, radius):
+        assert_close(predictor.error(end, center), radius)
+        assert_close(predictor.error(center, end), radius)
+    assert bool((predictor.interval(center, radius)[0] > 0).all()) is predictor.log
 
 
 @EACH
@@ -229,6 +241,9 @@ def test_cell_reads_a_file_in_its_own_units_and_refuses_another(tmp_path):
         ("scale", torch.tensor(0.0), "its scale and radius must be above 0"),
         ("radius", torch.tensor([-1.0]), "its scale and radius must be above 0"),
         ("coefficients", torch.ones(T - 1), "its coefficients are not as many as its window"),
+        ("coverage", torch.tensor([0.9, 1.1, 0.5]), "its coverage must be from 0 to 1"),
+        ("coverage", torch.ones(2), "its coverage is not of as many steps as its radius"),
+        ("seen", torch.ones(3), "its seen must be two numbers, or none"),
     ],
 )
 def test_state_dict_with_numbers_that_make_no_sense_is_refused(name, bad, message):

@@ -1,29 +1,70 @@
-"""Whether training worked: the hidden units, the gradient, its clipping, the loss curves."""
+"""Whether training worked: the scale, the hidden units, the gradient, its clipping, the curves."""
+
+import math
 
 import torch
 
+from sinrnn.evaluation.diagnosis.words import option
 from sinrnn.evaluation.report import Finding, in_steps, times
 from sinrnn.evaluation.results import Results
 
+LEVEL = 100  # times the range: tanh units and float32 have 5 digits left for what changes
 
-def saturation(results: Results) -> Finding:
-    """Hidden units at the ends of tanh, where 1 - h² passes no gradient."""
-    share, radius = results.saturated, results.spectral_radius
-    fact = f"{share:.0%} of the hidden units beyond |h| > 0.99; spectral radius of Whh {radius:.3g}"
-    if share <= 0.5:
+
+def scale(results: Results) -> Finding | None:
+    """Whether the level of what the network reads drowns what changes."""
+    low, high = results.train_range
+    settings = results.settings
+    if settings.standardise or settings.relative:
+        return None
+    if settings.log:
+        low, high = math.log(low), math.log(high)
+    level, width = max(abs(low), abs(high)), high - low
+    fact = f"the network reads values from {low:.4g} to {high:.4g}"
+    if width <= 0 or level < LEVEL * width:
         return fact, ""
-    advice = "standardise the series (--model.standardise true) or start with --model.init linear"
+    ways = [option("model.standardise", "true")]
+    ways += [] if settings.stateful else [option("model.relative", "true")]
     return fact, (
-        f"{share:.0%} of the hidden units are beyond |h| > 0.99, where tanh passes no gradient; "
-        f"Whh has spectral radius {radius:.3g}: {_start(results) if radius > 2 else advice}."
+        f"The network reads values around {(low + high) / 2:.4g} that differ by no more than "
+        f"{width:.2g}: its units hardly see what changes, and float32 keeps "
+        f"{max(7.2 - math.log10(level / width), 0):.0f} digits of it. Take the level off: "
+        f"{' or '.join(ways)}."
     )
 
 
-def gradient_flow(results: Results) -> Finding | None:
+def saturation(results: Results, losing: bool, beyond: bool) -> Finding:
+    """Hidden units at the ends of tanh, where 1 - h² passes no gradient.
+
+    Args:
+        results: Of a run.
+        losing: Whether it needs a cause.
+        beyond: Whether it has to extrapolate, which may be why they saturate.
+    """
+    share, radius, settings = results.saturated, results.spectral_radius, results.settings
+    fact = f"{share:.0%} of the hidden units beyond |h| > 0.99; spectral radius of Whh {radius:.3g}"
+    if share <= 0.5 or not losing or (beyond and radius <= 2):
+        return fact, ""
+    if radius > 2 or settings.standardise or settings.relative:
+        cure = _start(results)
+    else:
+        cure = f"standardise the series ({option('model.standardise', 'true')})"
+    return fact, (
+        f"{share:.0%} of the hidden units are beyond |h| > 0.99, where tanh passes no gradient; "
+        f"Whh has spectral radius {radius:.3g}: {cure}."
+    )
+
+
+def gradient_flow(results: Results, losing: bool, saturated: bool) -> Finding | None:
     """Whether dLoss/dh[t] reaches the start of the window, and in its size.
 
     Each window is compared with its own last step, and the median taken, so that a few windows
     with large errors do not speak for all.
+
+    Args:
+        results: Of a run.
+        losing: Whether it needs a cause.
+        saturated: Whether its hidden units are to be cured first.
     """
     if results.trace is None:
         return None
@@ -31,12 +72,14 @@ def gradient_flow(results: Results) -> Finding | None:
     flows = flows[flows[:, -1] > 0]
     steps = flows.shape[1]
     if len(flows) == 0:
+        if results.settings.linear:
+            return "the readout is zero: the forecast is that of the linear part alone", ""
         dead = "No gradient reaches the hidden states: the readout Who is zero."
         return "no gradient at all", dead * (results.trace.loss.item() > 0)
     flow = (flows / flows[:, -1:]).median(0).values
     reached, growth = int((flow > 1e-3).sum()), flow.max().item()
     fact = f"{reached} of {steps} steps carry gradient; |dLoss/dh[1]| is {flow[0]:.2g} of the last"
-    problem, bptt_steps = "", results.bptt_steps
+    problem, bptt_steps = "", results.settings.bptt_steps
     if bptt_steps is not None and bptt_steps < steps:
         cosine = results.trace.cosine(bptt_steps)
         fact += (
@@ -45,33 +88,56 @@ def gradient_flow(results: Results) -> Finding | None:
         if cosine < 0.7:
             problem = (
                 f"Truncated to {bptt_steps} of {steps} steps, the gradient has a cosine of "
-                f"{cosine:.2f} with the full one: it points elsewhere. Raise --model.bptt_steps."
+                f"{cosine:.2f} with the full one: it points elsewhere. Raise "
+                f"{option('model.bptt_steps')}."
             )
     if growth > 100:
+        clip = option("trainer.gradient_clip_val", 1)
         problem = (
             f"The gradient explodes: on its way back through the window |dLoss/dh[t]| becomes "
-            f"{times(growth)} larger. To cure it, {_start(results)}, or clip it "
-            "(--trainer.gradient_clip_val 1)."
+            f"{times(growth)} larger. To cure it, {_start(results)}"
+            + ("." if results.settings.clip else f", or clip it ({clip}).")
         )
-    elif 2 * reached < steps:
-        problem = (
-            f"The gradient vanishes: only {reached} of {steps} steps carry any (|dLoss/dh[t]| over "
-            "a thousandth of the last), so nothing is learnt from the earlier ones. "
-            + ("" if results.init == "orthogonal" else "Start with --model.init orthogonal. ")
-            + "Read a shorter window (--data.window)."
-        )
-    return fact, problem
+    elif 2 * reached < steps and not results.settings.linear:  # which reads all of the window
+        problem = _vanishing(results, reached, steps, saturated)
+    return fact, problem if losing else ""
+
+
+def _vanishing(results: Results, reached: int, steps: int, saturated: bool) -> str:
+    settings, cures = results.settings, list[str]()
+    if settings.init != "orthogonal":
+        cures.append(f"Start with {option('model.init', 'orthogonal')}.")
+    # A period is worth a window that is longer than it, see `baselines`.
+    if settings.period is None or reached > settings.period:
+        cures.append(f"Read a shorter window ({option('data.window', max(reached, 2))}).")
+    if not cures:
+        return ""
+    wrong = (
+        f"The gradient vanishes: only {reached} of {steps} steps carry any (|dLoss/dh[t]| over "
+        "a thousandth of the last), so little is learnt from the earlier ones."
+    )
+    return " ".join([wrong] if saturated else [wrong, *cures])
 
 
 def _start(results: Results) -> str:
-    if results.init == "orthogonal":
-        return "lower the learning rate (--model.optimizer.lr)"
-    return "start with --model.init orthogonal"
+    if results.settings.init != "orthogonal":
+        return f"start with {option('model.init', 'orthogonal')}"
+    return f"lower the learning rate ({option('model.optimizer.lr')}{now(results.settings.lr)})"
 
 
-def clipping(results: Results) -> Finding | None:
-    """Whether the clip value ever, or always, decides what a step does."""
-    history, clip = results.history, results.clip
+def now(value: float | None) -> str:
+    """What an option is, where that is known."""
+    return "" if value is None else f", now {value:g}"
+
+
+def clipping(results: Results, losing: bool) -> Finding | None:
+    """Whether the clip value ever, or always, decides what a step does.
+
+    Args:
+        results: Of a run.
+        losing: Whether it needs a cause.
+    """
+    history, clip = results.history, results.settings.clip
     if history is None or not history.norm:
         return None
     largest = max([*history.norm_max, *history.norm])
@@ -81,24 +147,17 @@ def clipping(results: Results) -> Finding | None:
         return f"{fact}; nothing is clipped", ""
     share = sum(history.clipped_steps) / len(history.clipped_steps)
     fact += f"; {share:.0%} of the steps clipped at {clip:g}"
-    if share == 0:
-        # By value, entries are compared with it, and their norm may be larger.
-        seen = f" (largest gradient norm {largest:.2g})" if largest <= clip else ""
-        return fact, (
-            f"Clipping was never active: no step came to the clip value of {clip:g}{seen}. It "
-            "guards against nothing here: leave it out, or lower --trainer.gradient_clip_val."
-        )
-    if share < 0.95:
+    if share < 0.95 or not losing:
         return fact, ""
     return fact, (
         f"Clipping was active in {share:.0%} of the steps (gradient norm {typical:.2g} in the "
         f"median, clip {clip:g}): it decides the step, not the gradient. Raise "
-        "--trainer.gradient_clip_val, or cure what makes the gradient so large."
+        f"{option('trainer.gradient_clip_val')}, or cure what makes the gradient so large."
     )
 
 
 def overfitting(results: Results, unlearnt: bool) -> Finding | None:
-    """Whether validation got worse while training got better.
+    """Whether validation got worse while training got better, and those weights were kept.
 
     Args:
         results: Of a run.
@@ -110,15 +169,17 @@ def overfitting(results: Results, unlearnt: bool) -> Finding | None:
     val, train = (torch.tensor(history.losses[name], device="cpu") for name in ("val", "train"))
     best = int(val.argmin())
     epoch, lowest, final = history.epochs[best], val[best].item(), val[-1].item()
+    kept = results.settings.keep == "best"
     fact = f"validation loss lowest after epoch {epoch:g} of {history.epochs[-1]:g}"
+    fact += ", whose weights were kept" if kept else ""
     # A part of the variance, so that rounding in the last digits of a perfect fit is none.
     rise = final - lowest > max(0.2 * lowest, 1e-4 * results.variance["val"])
     # A constant that passes the mean of the validation targets on its way is not one either.
-    if unlearnt or not (rise and train[-1] < 0.9 * train[best]):
+    if kept or unlearnt or not (rise and train[-1] < 0.9 * train[best]):
         return fact, ""
     return fact, (
         f"It overfits: the validation loss was lowest after epoch {epoch:g} ({lowest:.2e}) and has "
         f"risen to {final:.2e}, while the training loss fell from {train[best].item():.2e} to "
-        f"{train[-1].item():.2e}. Stop there (lightning.pytorch.callbacks.EarlyStopping), take "
-        "fewer hidden units, or give it more data."
+        f"{train[-1].item():.2e}. Keep the weights of the best epoch ({option('keep', 'best')}), "
+        "take fewer hidden units, or give it more data."
     )
