@@ -81,7 +81,7 @@ def _written(args: argparse.Namespace) -> str:
 def _series(args: argparse.Namespace, folder: Path, predictor: Predictor) -> Series:
     """The series that the arguments name, or else that of the run in the model's folder."""
     if args.input is not None:
-        return FileSeries(args.input, args.column, HEADER[args.header])
+        return FileSeries(args.input, args.column, header=HEADER[args.header])
     if args.column is not None or args.header is not None:
         option = "--column" if args.column is not None else "--header"
         raise ValueError(f"{option} is for a file: name it with --input")

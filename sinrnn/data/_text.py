@@ -1,164 +1,297 @@
-"""One column of a file of text, .csv and its relatives: separators, names, decimal commas."""
+"""A file of text as columns: its encoding, comments, separator, names and units."""
 
 import csv
 import gzip
-import math
+import io
 import re
 import zlib
-from array import array
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
+from operator import methodcaller
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from sinrnn.data._columns import TIME, Column, Values, beside_time, chosen, too_large, unreadable
+from sinrnn.data import _cells, _dates
+from sinrnn.data._cells import is_name, kind
+from sinrnn.data._columns import OPTION, Options, Values, too_large, unreadable
 
-MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "?"}
+VALUES = ("number", "time", "clock")  # kinds of cells that are no names
+HEAD = 60  # rows that show what a file is like
+KINDS = 20  # of them, those that show what a column holds
 ONE_COMMA = re.compile(r"\s*[+-]?\d*,\d+(e[+-]?\d+)?\s*", re.IGNORECASE)
 
 
-def read(path: Path, column: Column, header: bool | None, most: int) -> Values:
-    """The numbers of a column, (points,), float64; what is not clear is refused.
+@dataclass
+class TextTable:
+    """Rows of cells.
 
     Args:
         path: The file.
-        column: As `readers.read` has it.
-        header: As `readers.read` has it.
-        most: Bytes to unpack of a compressed file.
+        options: How it is read.
+        lines: Its lines, those that hold values and those above.
+        numbers: Where each of them stands in the file, from 1.
+        separator: What stands between cells.
     """
-    if path.suffix.lower() == ".gz":
-        _check_unpacked(path, most)
-    separator = _separator(path, column)
-    head = [cells for _, cells in islice(_rows(path, separator), 2)]
-    if not head:
-        raise ValueError(f"{path} is empty")
-    if header is None and [cell.strip() for cell in head[0]] == [*map(str, range(len(head[0])))]:
-        raise ValueError(
-            f"{path}, row 1: {separator.join(head[0])} may be numbers of columns, as pandas writes "
-            "them, or the first values: say which by header (--data.series.header true or false)"
-        )
-    first, second = ([_number(c, ";") for c in cells] for cells in (head[0], head[-1]))
-    # A name shows by a number below it, or is what only columns of time are called.
-    over = [
-        (math.isnan(a) and not math.isnan(b)) or cell.strip().lower() in TIME
-        if header is None
-        else header
-        for cell, a, b in zip(head[0], first, second, strict=True)
-    ]
-    titles = any(over) or (header is None and any(map(_is_name, head[0])))
-    names = [cell.strip() if titles else str(j) for j, cell in enumerate(head[0])]
-    k = chosen(path, names, column)
-    if k is None:
-        row, cells = (second, head[-1]) if any(over) else (first, head[0])
-        numeric = [j for j, x in enumerate(row) if not math.isnan(x) or _is_missing(cells[j])]
-        k = beside_time(path, names, numeric, lambda j: _column(path, separator, j, any(over)))
-    titled = titles and (header or _is_name(head[0][k]) or column not in (None, k, str(k)))
-    if not titled and any(over[:k] + over[k + 1 :]):
-        raise ValueError(
-            f"{path}, row 1: {head[0][k]!r} may be a name or a value: give column {k} a name with "
-            "letters, or remove the names"
-        )
-    return _column(path, separator, k, titled)
 
+    path: Path
+    options: Options
+    lines: list[str]
+    numbers: list[int]
+    separator: str
 
-def _separator(path: Path, column: Column) -> str:
-    """The one of tab, ; and , that cuts the first two lines into as many cells."""
-    head = list(islice(_lines(path), 2)) or [""]
-    if column in (None, 0, "0") and all(map(ONE_COMMA.fullmatch, head)):
-        raise ValueError(
-            f"{path}, row 1: {head[0].strip()!r} may be two columns or have a decimal comma: name "
-            "the columns in a first row, or write decimal points"
+    def __post_init__(self) -> None:
+        self.notes: list[str] = []
+        self.width = Counter(len(row) for _, row in self._head()[-20:]).most_common(1)[0][0]
+        self._drop(self._title())
+        names = self._names([row for _, row in self._head()])
+        self.names = names or [str(j) for j in range(self.width)]
+        if names:
+            self._drop(1)
+            self._drop(self._units())
+        self.head = [row for _, row in self._head() if len(row) == self.width]
+        self._check_widths()
+
+    def _head(self) -> list[tuple[int, list[str]]]:
+        return list(islice(self.rows(), HEAD))
+
+    def _drop(self, rows: int) -> None:
+        """Leave out the first rows."""
+        if rows:
+            first = self._head()[rows - 1][0] + 1
+            self.lines, self.numbers = self.lines[first:], self.numbers[first:]
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """The cells of each row, and the index of the line that it ends in."""
+        reader = csv.reader(self.lines, delimiter=self.separator, strict=True)
+        try:
+            for row in reader:
+                yield reader.line_num - 1, row
+        except csv.Error as error:
+            line = self.numbers[reader.line_num - 1]
+            raise ValueError(f"{self.path}, row {line}: {error}: check the quotes") from error
+
+    def _title(self) -> int:
+        """Rows above the table: of text, and of fewer cells than the table has columns."""
+        head, top = self._head(), 0
+        while self.width > 1 and len(head[top][1]) != self.width:
+            if any(kind(cell) in VALUES for cell in head[top][1]):
+                return 0
+            top += 1
+        if top:
+            said, last = self.lines[0].strip()[:40], self.numbers[head[top - 1][0]]
+            self.notes.append(f"rows up to {last} are no part of the table ({said!r}): left out")
+        return top
+
+    def _names(self, head: list[list[str]]) -> list[str]:
+        """Names of the columns in the first row; none where it holds values."""
+        first, below = [cell.strip() for cell in head[0]], head[1:]
+        header = self.options.header
+        if header is None and first == [*map(str, range(len(first)))]:
+            raise self._unsure(
+                f"{self.separator.join(head[0])} may be numbers of columns, as pandas writes them, "
+                "or the first values"
+            )
+        if header is None:
+            kinds = [_kind_below(below, j) for j in range(len(first))]
+            typed = [cell for cell, k in zip(first, kinds, strict=True) if k in VALUES and cell]
+            names = any(is_name(cell) or not re.search(r"\w", cell) for cell in typed)
+            values = any(kind(cell) in (*VALUES, "missing") for cell in typed)
+            if names and values and self.options.column not in first:
+                raise self._unsure(f"{self.lines[0][:60]!r} may be names or values")
+            header = names if typed else any(map(is_name, first))
+        return first if header else []
+
+    def _unsure(self, what: str) -> ValueError:
+        return ValueError(
+            f"{self.path}, row {self.numbers[0]}: {what}: say which by header "
+            f"({OPTION}header true or false)"
         )
-    unquoted = [re.sub(r'"[^"]*"', "", line) for line in head]
-    found = [s for s in "\t;," if s in unquoted[0]]
-    alike = [s for s in found if unquoted[0].count(s) == unquoted[-1].count(s)]
-    # Where ; or a tab separates, a comma is a decimal one.
-    cells = [cell for s in alike[:1] for cell in unquoted[0].split(s) if "," in cell]
-    texts = [cell for cell in cells if math.isnan(_number(cell, ";"))]
-    if alike[1:] == [";"] or (len(alike) > 1 and texts):
-        raise ValueError(
-            f"{path}, row 1: {alike[0]!r} or {alike[1]!r} may separate columns: put text that "
-            "holds one of them in quotes"
-        )
-    return (alike or found or [","])[0]
 
+    def _units(self) -> int:
+        """Rows of units below the names: text, where all rows below hold values."""
+        head = self._head()
+        if len(head) < 3 or len(head[0][1]) != self.width:
+            return 0
+        kinds = [_kind_below([row for _, row in head[1:]], j) for j in range(self.width)]
+        typed = [cell for cell, k in zip(head[0][1], kinds, strict=True) if k in VALUES]
+        text = [cell.strip() for cell in typed if kind(cell) == "text"]
+        others = any(kind(cell) != "text" and cell.strip() for cell in typed)
+        bracketed = any(re.fullmatch(r"[\[(].*[\])]", cell) for cell in text)
+        if others or not (bracketed or len(text) > 1):
+            return 0
+        line = self.numbers[head[0][0]]
+        self.notes.append(f"row {line} holds units ({', '.join(text)[:40]}): left out")
+        return 1
 
-def _rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """The cells of each row, and the line it ends in."""
-    blank = width = 0
-    reader = csv.reader(_lines(path), delimiter=separator, strict=True)
-    try:
-        for row in reader:
-            if not row or (len(row) == 1 and row[0].isspace()):
-                blank = blank or reader.line_num
-            elif blank:
-                raise ValueError(f"{path}, row {blank} is blank: fill it in, or remove it")
-            elif len(row) != (width := width or len(row)):
+    def _check_widths(self) -> None:
+        """Refuse a row of more or fewer cells than the others."""
+        quoted = any('"' in line for line in self.lines)
+        found = set(map(methodcaller("count", self.separator), self.lines))
+        if not quoted and found <= {self.width - 1}:
+            return
+        for line, row in self.rows():
+            number = self.numbers[line]
+            if not row and self.width > 1:
+                raise ValueError(f"{self.path}, row {number} is blank: fill it in, or remove it")
+            if len(row) != self.width and (row or self.width > 1):
                 raise ValueError(
-                    f"{path}, row {reader.line_num} has {len(row)} cells and row 1 has {width}, "
-                    f"with {separator!r} between them: give every row as many"
+                    f"{self.path}, row {number} has {len(row)} cells and others have {self.width}, "
+                    f"with {self.separator!r} between them: give every row as many; or say what "
+                    f"stands between them ({OPTION}separator), or how many rows to leave out on "
+                    f"top ({OPTION}skip_rows)"
                 )
-            else:
-                yield reader.line_num, row
-    except csv.Error as error:
-        raise ValueError(f"{path}, row {reader.line_num}: {error}: check the quotes") from error
+
+    @cached_property
+    def frame(self) -> Any:
+        """The cells as pandas reads them: columns of numbers, and of text."""
+        import pandas as pd
+
+        return pd.read_csv(
+            io.StringIO("\n".join(self.lines) + "\n"),
+            sep=self.separator,
+            header=None,
+            na_filter=False,
+            skip_blank_lines=False,
+            low_memory=False,
+        )
+
+    def cells(self, column: int) -> list[str]:
+        """The cells of a column as they stand."""
+        return [row[column] if row else "" for _, row in self.rows()]
+
+    def times(self, columns: list[int]) -> list[tuple[Values, str]]:
+        """The readings of columns of times, side by side; see `_dates.parse`."""
+        first, *others = (self.frame[j].astype(str) for j in columns)
+        return _dates.parse(first.str.cat(others, sep=" ") if others else first)
+
+    def at(self, row: int) -> str:
+        """Where a row stands."""
+        line = row
+        if any('"' in line for line in self.lines):
+            line = next(islice(self.rows(), row, None))[0]
+        return f"{self.path}, row {self.numbers[line]}"
+
+    def kind(self, column: int) -> str:
+        """What the first rows hold: "number", "time", "text" or "missing"."""
+        return _kind_below(self.head, column)
+
+    def numeric(self, column: int) -> Values:
+        """A column's numbers, (rows,); nan where a value is missing.
+
+        Raises:
+            ValueError: A cell is no number, or it is open which.
+        """
+        decimal, thousands = self.options.decimal, self.options.thousands
+        plain = decimal in (None, ".") and thousands is None and self.separator != ";"
+        if plain and self.lines and self.frame[column].dtype.kind in "iuf":
+            values: Values = self.frame[column].to_numpy(dtype="float64")
+            if np.isfinite(values).all():
+                return values
+
+        def refuse(row: int, what: str) -> ValueError:
+            return ValueError(f"{self.at(row)}, column {self.label(column)}: {what}")
+
+        return _cells.numbers(self.cells(column), self.separator, decimal, thousands, refuse)
+
+    def label(self, column: int) -> str:
+        """A column's name in quotes, or its index."""
+        name = self.names[column]
+        return name if name == str(column) else repr(name)
 
 
-def _check_unpacked(path: Path, most: int) -> None:
-    """Refuse a compressed file that unpacks to more than `most` bytes, before it is read."""
-    left = most
+def _kind_below(rows: list[list[str]], column: int) -> str:
+    """What most cells of a column are; "missing" where all are."""
+    kinds = Counter(kind(row[column]) for row in rows[:KINDS] if len(row) > column)
+    kinds.pop("missing", None)
+    return kinds.most_common(1)[0][0] if kinds else "missing"
+
+
+def table(path: Path, options: Options) -> TextTable:
+    """The table of a file of text.
+
+    Raises:
+        ValueError: It is no text, empty, or it is not clear how it is to be read.
+    """
+    lines = _decoded(path, options).split("\n")
+    while lines and not lines[-1].strip(" "):
+        lines.pop()
+    first, separator = options.skip_rows or 0, options.separator
+    if options.skip_rows is None and lines:
+        told = re.fullmatch(r'"?sep=(.)"?', lines[0])
+        first, separator = (1, separator or told[1]) if told else (0, separator)
+    numbers = list(range(first + 1, len(lines) + 1))
+    lines = lines[first:]
+    if any(line.startswith("#") for line in lines):
+        kept = [i for i, line in enumerate(lines) if not line.startswith("#")]
+        lines, numbers = [lines[i] for i in kept], [numbers[i] for i in kept]
+    blank = next((i for i, line in enumerate(lines) if line.strip()), len(lines))
+    lines, numbers = lines[blank:], numbers[blank:]
+    if not lines:
+        raise ValueError(f"{path} is empty")
+    separator = separator or _separator(path, lines[:HEAD], numbers, options)
+    if separator == " ":
+        lines = [" ".join(line.split()) for line in lines]
+    return TextTable(path, options, lines, numbers, separator)
+
+
+def _separator(path: Path, head: list[str], numbers: list[int], options: Options) -> str:
+    """The one of tab, ; , | and space that cuts the lines of a table into as many cells."""
+    body = head[-20:]
+    commas = [i for i, line in enumerate(head) if ONE_COMMA.fullmatch(line)]
+    if options.decimal != "," and commas and len(commas) >= len(head) - 1:
+        raise ValueError(
+            f"{path}, row {numbers[commas[0]]}: {head[commas[0]].strip()!r} may be two columns or "
+            f"have a decimal comma: say which by {OPTION}separator , or {OPTION}decimal ,"
+        )
+    unquoted = [re.sub(r'"[^"]*"', "", line) for line in body]
+    shares = {}
+    for mark in "\t;,|"[: 2 if options.decimal == "," else 4]:
+        count, share = Counter(line.count(mark) for line in unquoted).most_common(1)[0]
+        if count:
+            shares[mark] = share
+    alike = [mark for mark, share in shares.items() if share == len(unquoted)]
+    # Where ; or a tab separates, a comma is a decimal one.
+    cells = [cell for mark in alike[:1] for cell in unquoted[-1].split(mark) if "," in cell]
+    texts = [cell for cell in cells if kind(cell) != "number"]
+    if alike[1:2] == [";"] or (len(alike) > 1 and texts):
+        raise ValueError(
+            f"{path}, row {numbers[0]}: {alike[0]!r} or {alike[1]!r} may separate columns: say "
+            f"which by {OPTION}separator"
+        )
+    if not shares:
+        words = [line.split() for line in unquoted[1:] or unquoted]
+        numeric = all(kind(word) == "number" for line in words for word in line)
+        return " " if numeric and {*map(len, words)} - {1} and len({*map(len, words)}) == 1 else ","
+    return alike[0] if alike else max(shares, key=lambda mark: shares[mark])
+
+
+def _decoded(path: Path, options: Options) -> str:
+    """The text of a file, with one kind of newline.
+
+    Raises:
+        ValueError: It is not of its encoding, or unpacks to more than it may.
+    """
+    packed = path.suffix.lower() == ".gz"
+    most = options.max_megabytes * 10**6
     try:
-        with gzip.open(path) as file:
-            while left >= 0 and (part := file.read(2**20)):
-                left -= len(part)
+        with gzip.open(path) if packed else path.open("rb") as file:
+            data = file.read(most + 1 if packed else -1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise unreadable(path, "as UTF-8 text", error) from error
-    if left < 0:
-        raise too_large(path, f"more than {most // 10**6}")
-
-
-def _lines(path: Path) -> Iterator[str]:
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
+        raise unreadable(path, "as gzip", error) from error
+    if packed and len(data) > most:
+        raise too_large(path, f"more than {options.max_megabytes}")
+    marked = data[:2] in (b"\xff\xfe", b"\xfe\xff")  # which nothing else begins with
     try:
-        with opened(path, "rt", encoding="utf-8-sig") as file:
-            yield from file
-    except (UnicodeDecodeError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise unreadable(path, "as UTF-8 text", error) from error
-
-
-def _column(path: Path, separator: str, k: int, titled: bool) -> Values:
-    rows, found = _rows(path, separator), array("d")
-    label = repr(next(rows)[1][k].strip()) if titled else str(k)
-    points = commas = False
-    for line, row in rows:
-        cell = row[k]
-        value = _number(cell, separator)
-        points, commas = points or "." in cell, commas or "," in cell
-        if not math.isfinite(value) or (points and commas):
-            wrong = "must be a finite number like -1.5e3"
-            if _is_missing(cell):
-                wrong = "fill in the missing value"
-            elif math.isfinite(value):
-                wrong = "must not mix decimal points and decimal commas"
-            raise ValueError(f"{path}, row {line}, column {label}: {wrong}, got {cell[:40]!r}")
-        found.append(value)
-    return np.array(found)
-
-
-def _number(cell: str, separator: str) -> float:
-    """The number in a cell, with a decimal comma where ; separates; nan where there is none."""
-    text = cell.replace(",", ".") if separator == ";" else cell
-    try:
-        return math.nan if "_" in text else float(text)  # Python's 1_000 is none in a file
-    except ValueError:
-        return math.nan
-
-
-def _is_missing(cell: str) -> bool:
-    return cell.strip().lower() in MISSING
-
-
-def _is_name(cell: str) -> bool:
-    letters = any(map(str.isalpha, cell))
-    return letters and math.isnan(_number(cell, ";")) and not _is_missing(cell)
+        text = data.decode(options.encoding or ("utf-16" if marked else "utf-8-sig"))
+    except (UnicodeError, LookupError) as error:
+        told = (
+            "" if options.encoding else f", or give its encoding, often cp1252 ({OPTION}encoding)"
+        )
+        kind = f"as text of {options.encoding}" if options.encoding else "as UTF-8 text"
+        raise unreadable(path, f"{kind}{told}", error) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
