@@ -262,6 +262,9 @@ def fit(
             figures=figures,
             command=lambda folder: f"fit(model, data, resume={str(folder)!r})",
         )
+        if job.trainer.is_global_zero:
+            for note in data.series.notes:
+                print(shown(f"note: {note}"))  # noqa: T201
         try:
             job.train()
         except Interrupted as stopped:

@@ -1,8 +1,10 @@
 """Go on where a series ends: a table, and a picture of it."""
 
 import argparse
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 from sinrnn.cli.arguments import TRUST
 from sinrnn.cli.messages import Parser, program, refuse, say
@@ -11,7 +13,12 @@ from sinrnn.filesystem import check_other, check_target, refuse_links, write
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.run_folder import CONFIG, model_file
 
-HEADER = {None: None, "true": True, "false": False}
+# How a file is read, by the annotations of its options.
+READING = {
+    name: parameter.annotation
+    for name, parameter in inspect.signature(FileSeries).parameters.items()
+    if name != "path"
+}
 MOST_STEPS = 1_000_000  # a minute or more of computing, and a table of 50 MB
 
 
@@ -28,10 +35,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="File whose end is read: .csv, .tsv, .txt, .npy, .parquet; "
         "by default the series of the run.",
     )
-    parser.add_argument("--column", help="Column of that file, by name or index from 0.")
-    parser.add_argument(
-        "--header", choices=("true", "false"), help="Whether its first row holds names."
-    )
+    for name, annotation in READING.items():
+        literals = [
+            str(each)
+            for kind in (annotation, *get_args(annotation))
+            if get_origin(kind) is Literal
+            for each in get_args(kind)
+        ]
+        parser.add_argument(
+            f"--{name}",
+            type=int if annotation in (int, int | None) else str,
+            choices=["true", "false"] if annotation == bool | None else literals or None,
+            help=f"Of that file, as --data.series.{name} of train.py.",
+        )
     parser.add_argument(
         "--output",
         type=Path,
@@ -59,7 +75,7 @@ def _written(args: argparse.Namespace) -> str:
     if isinstance(series, FileSeries):
         check_other("--output", table, series.path, "the input")
     values = series.values()
-    made = predictor.forecast(values, args.steps)
+    made = predictor.forecast(series, args.steps)
 
     from sinrnn.evaluation import picture, plots  # matplotlib is slow to come
 
@@ -70,8 +86,9 @@ def _written(args: argparse.Namespace) -> str:
     write(image, drawn)
     known = int(made.radius.isfinite().sum())
     intervals = "for all of them" if known == args.steps else f"for the first {known}"
+    notes = "".join(f"note: {note}\n" for note in series.notes)
     return (
-        f"forecast   {args.steps:,} steps from sample {made.start} on, "
+        f"{notes}forecast   {args.steps:,} steps from sample {made.start} on, "
         f"after reading the last {len(made.read)}\n"
         f"intervals  {f'90%, {intervals}' if known else 'none: the model has none'}\n"
         f"table      {table}\npicture    {image}"
@@ -80,11 +97,18 @@ def _written(args: argparse.Namespace) -> str:
 
 def _series(args: argparse.Namespace, folder: Path, predictor: Predictor) -> Series:
     """The series that the arguments name, or else that of the run in the model's folder."""
+    given = {name: getattr(args, name) for name in READING if getattr(args, name) is not None}
     if args.input is not None:
-        return FileSeries(args.input, args.column, header=HEADER[args.header])
-    if args.column is not None or args.header is not None:
-        option = "--column" if args.column is not None else "--header"
-        raise ValueError(f"{option} is for a file: name it with --input")
+        if "header" in given:
+            given["header"] = given["header"] == "true"
+        series = FileSeries(args.input, **given)
+        try:
+            series.values()
+        except ValueError as error:
+            raise ValueError(str(error).replace("--data.series.", "--")) from error
+        return series
+    for name in given:
+        raise ValueError(f"--{name} is for a file: name it with --input")
     if not (folder / CONFIG).is_file():
         raise ValueError(
             f"{args.model} lies in no run's folder: name the file of the series with --input"

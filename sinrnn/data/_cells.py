@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,40 +71,60 @@ def numbers(
         decimal, thousands = _marks(cells, separator, refuse)
     elif decimal is None:
         decimal = "," if thousands == "." else "."
-    grouped = re.compile(GROUPED.format(re.escape(thousands)) + r"(?!\d)") if thousands else None
+    if thousands is None:
+        with suppress(ValueError):
+            plain = [cell.replace(",", ".") for cell in cells] if decimal == "," else cells
+            found = np.array(plain, dtype=object).astype(np.float64)
+            clear = decimal == "." or not any("." in cell for cell in cells)
+            if clear and np.isfinite(found).all() and not any("_" in cell for cell in cells):
+                return found
+    grouped = re.compile(GROUPED.format(re.escape(f"{thousands}")))
     found = np.full(len(cells), math.nan)
     for row, cell in enumerate(cells):
         text = cell.strip()
-        if grouped is not None and grouped.match(text):
-            text = text.replace(f"{thousands}", "")
-        if decimal != "." and "." in text:
+        if thousands is not None and grouped.match(text):
+            text = text.replace(thousands, "")
+        if decimal == "," and "." in text and kind(cell) == "number":
             raise refuse(row, f"must not mix decimal points and decimal commas, got {cell[:40]!r}")
-        value = number(text, decimal)
-        if not math.isfinite(value) and not is_missing(cell):
+        found[row] = number(text, decimal)
+        if not math.isfinite(found[row]) and not is_missing(cell):
             raise refuse(row, f"must be a finite number like -1.5e3, got {cell[:40]!r}")
-        found[row] = value
     return found
+
+
+def refuse_one_group(cells: Iterable[str], refuse: Refuse) -> None:
+    """Refuse numbers like 1.004 where all that have a mark may have thousands.
+
+    Raises:
+        ValueError: They all are.
+    """
+    first = None
+    for row, cell in enumerate(cells):
+        if "," in cell or "." in cell:
+            if not ONE_GROUP.fullmatch(cell):
+                return
+            first = first or (row, cell.strip())
+    if first:
+        row, cell = first
+        mark = "," if "," in cell else "."
+        raise refuse(
+            row,
+            f"{cell!r} may have decimals or thousands: say which by --data.series.decimal {mark} "
+            f"or --data.series.thousands {mark}",
+        )
 
 
 def _marks(cells: Sequence[str], separator: str, refuse: Refuse) -> tuple[str, str | None]:
     """The marks of decimals and of thousands, where the cells leave no doubt."""
-    marked = [(row, cell) for row, cell in enumerate(cells) if "," in cell or "." in cell]
-    marked = [(row, cell) for row, cell in marked if kind(cell) == "number"]
-    for _, cell in marked:
-        found = re.sub(r"[^.,]", "", cell)
-        if len(set(found)) == 2:  # 1.234,5: the last of them is the decimal one
-            return found[-1], found[0]
-        if len(found) > 1:  # 1.234.567
-            return ",."[found[0] == ","], found[0]
-    comma = any("," in cell for _, cell in marked)
-    point = any("." in cell for _, cell in marked)
-    one_group = marked and all(ONE_GROUP.fullmatch(cell) for _, cell in marked)
-    if one_group and comma != point and (comma or separator == ";"):
-        row, cell = marked[0]
-        mark = "," if comma else "."
-        raise refuse(
-            row,
-            f"{cell.strip()!r} may have decimals or thousands: say which by --data.series.decimal "
-            f"{mark!r} or --data.series.thousands {mark!r}",
-        )
-    return ("," if comma and not (point and separator == ",") else "."), None
+    for cell in cells:
+        found = cell.count(",") + cell.count(".")
+        if found > 1 and EITHER.fullmatch(cell):
+            marks = re.sub(r"[^.,]", "", cell)
+            if len(set(marks)) == 2:  # 1.234,5: the last of them is the decimal one
+                return marks[-1], marks[0]
+            return ("." if marks[0] == "," else ","), marks[0]  # 1.234.567
+    commas = any("," in cell for cell in cells)
+    points = any("." in cell for cell in cells)
+    if commas != points and (commas or separator == ";"):
+        refuse_one_group((cell for cell in cells), refuse)
+    return ("," if commas and not points else "."), None

@@ -165,7 +165,7 @@ def undecided(
     among = list(range(len(names))) if among is None else among
     listed = [str(j) if names[j] == str(j) else f"{j} ({names[j]})" for j in among]
     some = ", ".join(listed[:20] + ["..."] * (len(listed) > 20))
-    return ValueError(f"{path} has {found}: choose one by {OPTION}{option}, of {some}")
+    return ValueError(f"{path} has {found}: choose one with {OPTION}{option}: {some}")
 
 
 def too_large(path: Path, megabytes: str) -> ValueError:

@@ -1,7 +1,6 @@
 """Times in text: which format they have, as instants without a zone or in one."""
 
 import re
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
@@ -60,7 +59,7 @@ def _spaced(cell: str) -> str:
     return " ".join(re.sub(r"(\d)T(\d)", r"\1 \2", cell).replace(",", " ").split())
 
 
-def parse(cells: Sequence[str]) -> list[tuple[Times, str]]:
+def parse(cells: Any) -> list[tuple[Times, str]]:
     """The readings of a column of times, the likeliest first, each with its zone.
 
     A zone is "" for none, or an offset like "+01:00". Where offsets change, as with daylight
@@ -70,8 +69,10 @@ def parse(cells: Sequence[str]) -> list[tuple[Times, str]]:
     """
     import pandas as pd
 
-    text = pd.Series(cells, dtype=object).str.strip()
-    head = next((cell for cell in text if cell), "")
+    text = cells if isinstance(cells, pd.Series) else pd.Series(cells, dtype=object)
+    head = next((cell for cell in text if cell.strip()), "")
+    if head != head.strip():
+        text, head = text.str.strip(), head.strip()
     if QUARTER.fullmatch(head) or WEEK.fullmatch(head):
         return [(_of_parts(text), "")]
     if re.match(r"\d{4}-\d\d", head):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sinrnn.data.time_index import Step, TimeIndex, by_the_clock, going_on, span, steps
+from sinrnn.data.time_index import Step, TimeIndex, by_the_clock, going_on, indexed, span, steps
 
 Values = NDArray[Any]
 MOST_FILLED = 10  # values for each one that there is
@@ -87,8 +87,7 @@ def settle(
             raise ValueError(f"{rows.at(order[first])}: {told}: {rows.gaps}")
         if gaps == "ignore":
             notes.append(f"gaps are ignored: {told}")
-            step_on = step if count is not None else None
-            return values, TimeIndex(times, step_on, zone), notes
+            return values, indexed(times, zone), notes
         told = f": {told}"
     times, values, filled = _filled(times, step, count, values)
     notes.append(f"{filled:,} of {len(values):,} values are interpolated{told}")

@@ -29,10 +29,9 @@ def series(table: Table, options: Options) -> Found:
         found, filled = _order.fill(values[rows])
         return found, None, table.notes + notes + filled
     times, zone = _times(table, time, rows)
-    cells = table.cells(time[0])
     said = _order.Rows(
         at=lambda i: table.at(rows[i]),
-        time=lambda i: cells[rows[i]].strip(),
+        time=lambda i: table.cells(time[0])[rows[i]].strip(),
         several=lambda i: _several(table, [k, *time], rows, i),
         gaps=f"interpolate with {OPTION}gaps fill, or take the rows as they stand with "
         f"{OPTION}gaps ignore",

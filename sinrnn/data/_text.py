@@ -6,11 +6,11 @@ import io
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ class TextTable:
     path: Path
     options: Options
     lines: list[str]
-    numbers: list[int]
+    numbers: Sequence[int]
     separator: str
 
     def __post_init__(self) -> None:
@@ -130,10 +130,10 @@ class TextTable:
 
     def _check_widths(self) -> None:
         """Refuse a row of more or fewer cells than the others."""
-        quoted = any('"' in line for line in self.lines)
-        found = set(map(methodcaller("count", self.separator), self.lines))
-        if not quoted and found <= {self.width - 1}:
-            return
+        with suppress(csv.Error):
+            widths = set(map(len, csv.reader(self.lines, delimiter=self.separator, strict=True)))
+            if widths <= {self.width, self.width - (self.width == 1)}:
+                return
         for line, row in self.rows():
             number = self.numbers[line]
             if not row and self.width > 1:
@@ -171,9 +171,7 @@ class TextTable:
 
     def at(self, row: int) -> str:
         """Where a row stands."""
-        line = row
-        if any('"' in line for line in self.lines):
-            line = next(islice(self.rows(), row, None))[0]
+        line, _ = next(islice(self.rows(), row, None))
         return f"{self.path}, row {self.numbers[line]}"
 
     def kind(self, column: int) -> str:
@@ -186,17 +184,21 @@ class TextTable:
         Raises:
             ValueError: A cell is no number, or it is open which.
         """
-        decimal, thousands = self.options.decimal, self.options.thousands
-        plain = decimal in (None, ".") and thousands is None and self.separator != ";"
-        if plain and self.lines and self.frame[column].dtype.kind in "iuf":
-            values: Values = self.frame[column].to_numpy(dtype="float64")
-            if np.isfinite(values).all():
-                return values
+        if not self.lines:
+            return np.zeros(0)
+        found, options = self.frame[column], self.options
 
         def refuse(row: int, what: str) -> ValueError:
             return ValueError(f"{self.at(row)}, column {self.label(column)}: {what}")
 
-        return _cells.numbers(self.cells(column), self.separator, decimal, thousands, refuse)
+        read = found.dtype.kind in "iuf" and options.decimal != "," and options.thousands is None
+        if read and np.isfinite(found).all():
+            if self.separator == ";" and options.decimal is None:
+                _cells.refuse_one_group((row[column] for _, row in self.rows()), refuse)
+            values: Values = found.to_numpy(dtype="float64")
+            return values
+        cells = self.cells(column) if found.dtype.kind in "iufb" else found.tolist()
+        return _cells.numbers(cells, self.separator, options.decimal, options.thousands, refuse)
 
     def label(self, column: int) -> str:
         """A column's name in quotes, or its index."""
@@ -217,16 +219,17 @@ def table(path: Path, options: Options) -> TextTable:
     Raises:
         ValueError: It is no text, empty, or it is not clear how it is to be read.
     """
-    lines = _decoded(path, options).split("\n")
+    text = _decoded(path, options)
+    lines = text.split("\n")
     while lines and not lines[-1].strip(" "):
         lines.pop()
     first, separator = options.skip_rows or 0, options.separator
     if options.skip_rows is None and lines:
         told = re.fullmatch(r'"?sep=(.)"?', lines[0])
         first, separator = (1, separator or told[1]) if told else (0, separator)
-    numbers = list(range(first + 1, len(lines) + 1))
+    numbers: Sequence[int] = range(first + 1, len(lines) + 1)
     lines = lines[first:]
-    if any(line.startswith("#") for line in lines):
+    if "#" in text:
         kept = [i for i, line in enumerate(lines) if not line.startswith("#")]
         lines, numbers = [lines[i] for i in kept], [numbers[i] for i in kept]
     blank = next((i for i, line in enumerate(lines) if line.strip()), len(lines))
@@ -239,7 +242,7 @@ def table(path: Path, options: Options) -> TextTable:
     return TextTable(path, options, lines, numbers, separator)
 
 
-def _separator(path: Path, head: list[str], numbers: list[int], options: Options) -> str:
+def _separator(path: Path, head: list[str], numbers: Sequence[int], options: Options) -> str:
     """The one of tab, ; , | and space that cuts the lines of a table into as many cells."""
     body = head[-20:]
     commas = [i for i, line in enumerate(head) if ONE_COMMA.fullmatch(line)]

@@ -16,7 +16,7 @@ from sinrnn.data._columns import Column, Options, Values, find, undecided, unrea
 from sinrnn.data._parquet import ParquetTable
 from sinrnn.data._tables import Found, series
 from sinrnn.data._text import table
-from sinrnn.data.time_index import TimeIndex
+from sinrnn.data.time_index import TIME_FIELD, TimeIndex, indexed
 from sinrnn.filesystem import local, shipped
 
 CHUNK = 2**22  # values that are looked at together, 32 MB
@@ -89,6 +89,10 @@ def _npy(path: Path, options: Options) -> Found:
                 table = np.lib.format.read_array(file)
     except Exception as error:  # a broken header is Python text, and raises whatever it leads to
         raise unreadable(path, "as .npy", error) from error
+    index, fields = None, table.dtype.names or ()
+    if table.ndim == 1 and len(fields) == 2 and fields[0].startswith(TIME_FIELD):
+        index = _index(path, table[fields[0]], fields[0].removeprefix(TIME_FIELD).strip())
+        table = table[fields[1]]
     if table.ndim not in (1, 2) or table.dtype.kind not in "iuf":
         raise ValueError(
             f"{path} must hold real numbers (points,) or (points, columns), got {table.dtype} "
@@ -100,7 +104,19 @@ def _npy(path: Path, options: Options) -> Found:
         raise undecided(path, f"{len(names)} columns", names, "column")
     k = 0 if options.column is None else find(path, names, options.column)
     kept = table.dtype in (np.float32, np.float64)
-    return table[:, k] if kept else table[:, k].astype(np.float64), None, []
+    return table[:, k] if kept else table[:, k].astype(np.float64), index, []
+
+
+def _index(path: Path, times: Values, zone: str) -> TimeIndex:
+    """The times of a run's own series.
+
+    Raises:
+        ValueError: They are none, or do not rise.
+    """
+    known = times.dtype.kind in "iuf" or times.dtype == "datetime64[us]"
+    if not known or np.isnan(times).any() or not (times[1:] > times[:-1]).all():
+        raise ValueError(f"{path} must hold rising times, got {times.dtype}")
+    return indexed(np.ascontiguousarray(times), zone)
 
 
 def _text(path: Path, options: Options) -> Found:

@@ -2,6 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,20 +28,17 @@ class Series(ABC):
         ...         return torch.arange(6.0)
         >>> Windows(Ramp().values(), window=3).targets
         tensor([3., 4., 5.])
+
+    Attributes:
+        index: When the samples were taken; None where that is not known.
+        notes: What a user should know of the samples, in sentences.
     """
+
+    index: "TimeIndex | None" = None
+    notes: Sequence[str] = ()
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, plain(value))  # what a series is made with goes into a config
-
-    @property
-    def index(self) -> "TimeIndex | None":
-        """When the samples were taken; None where that is not known."""
-        return None
-
-    @property
-    def notes(self) -> list[str]:
-        """What a user should know of the series, in sentences."""
-        return []
 
     @abstractmethod
     def values(self) -> Tensor:
@@ -127,6 +125,8 @@ class FileSeries(Series):
         for name, mark in {"separator": separator, "thousands": thousands}.items():
             if mark is not None and (len(mark) != 1 or mark in '"\r\n'):
                 raise ValueError(f"{name} must be one character, got {mark!r}")
+        if decimal not in (None, ".", ","):
+            raise ValueError(f"decimal must be . or , got {decimal!r}")
         if decimal is not None and decimal == thousands:
             raise ValueError(f"decimal and thousands must differ, got {decimal!r} for both")
         self.path, self.column, self.time, self.where, self.gaps = path, column, time, where, gaps
@@ -147,12 +147,12 @@ class FileSeries(Series):
         return values.clone() if self._mapped is None else values
 
     @property
-    def index(self) -> "TimeIndex | None":
+    def index(self) -> "TimeIndex | None":  # type: ignore[override]  # known when the file is read
         """The samples' times, where the file has a column of them; reads the file."""
         return self._found().index
 
     @property
-    def notes(self) -> list[str]:
+    def notes(self) -> Sequence[str]:  # type: ignore[override]
         """What was done to the rows, and what is suspicious, in sentences; reads the file."""
         return self._found().notes
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Times = Any  # a NumPy array: NDArray[Any], but of what comes of its arithmetic
 
 DAY = np.timedelta64(1, "D").astype("timedelta64[us]")
+TIME_FIELD = "time"  # of an array of times and values, and then the zone
 JITTER = 0.1  # of a step: how far one may be off and still be that step
 # How clocks are changed: of all zones that do it alike, one.
 ZONES = (
@@ -100,6 +101,12 @@ class TimeIndex:
         whole = not (times.astype("datetime64[s]") != times).any()
         found = np.datetime_as_string(times, unit="s" if whole else "us")
         return [time.replace("T", " ") + self.zone for time in found.tolist()]
+
+
+def indexed(times: Times, zone: str) -> TimeIndex:
+    """The index of rising times, of which some may be missing."""
+    step, count = steps(times) if len(times) > 1 else (None, None)
+    return TimeIndex(times, None if count is None else step, zone)
 
 
 def going_on(last: Any, step: Step, count: int) -> Times:

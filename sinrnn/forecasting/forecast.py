@@ -2,13 +2,20 @@
 
 import csv
 import io
-import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from numpy.typing import NDArray
 from torch import Tensor
 
+from sinrnn.data.time_index import TimeIndex
 from sinrnn.filesystem import write
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("prediction", "lower", "upper")
 
 
 @dataclass
@@ -21,6 +28,7 @@ class Forecast:
         prediction: In the series' units, (steps,).
         radius: Half-widths of the intervals that hold 90 % of what comes, (steps,); nan where none
             is known: further ahead than they were measured.
+        past: When the samples of the series were taken; None where that is not known.
 
     Example:
         >>> import torch
@@ -35,11 +43,17 @@ class Forecast:
     read: Tensor
     prediction: Tensor
     radius: Tensor
+    past: TimeIndex | None = None
 
     @property
     def index(self) -> range:
         """Indices in the series of the predictions."""
         return range(self.start, self.start + len(self.prediction))
+
+    @property
+    def time(self) -> NDArray[Any] | None:
+        """Times of the predictions, (steps,); None where the series has none in even steps."""
+        return None if self.past is None else self.past.after(len(self.prediction))
 
     @property
     def lower(self) -> Tensor:
@@ -51,8 +65,28 @@ class Forecast:
         """Upper ends of the intervals, (steps,); nan where none is known."""
         return self.prediction + self.radius
 
+    def to_pandas(self) -> "pd.DataFrame":
+        """A table of one row a step: time, or else index, and prediction, lower, upper."""
+        import pandas as pd
+
+        step = {"index": self.index} if self.time is None else {"time": self._pandas_time()}
+        numbers = {name: getattr(self, name).numpy() for name in COLUMNS}
+        return pd.DataFrame(step | numbers)
+
+    def _pandas_time(self) -> Any:
+        """The times as pandas has them, with their zone."""
+        import pandas as pd
+
+        time, zone = self.time, self.past.zone if self.past else ""
+        if not zone:
+            return time
+        from_utc = zone[0] not in "+-"
+        return pd.DatetimeIndex(time).tz_localize("UTC" if from_utc else zone).tz_convert(zone)
+
     def to_csv(self, path: str | Path) -> None:
-        """Write one line a step: index, prediction, lower, upper; the last two empty if not known.
+        """Write one line a step: index, time where it is known, prediction, lower, upper.
+
+        The last two are empty where they are not known.
 
         Args:
             path: The file; what was there is replaced.
@@ -62,8 +96,10 @@ class Forecast:
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["index", "prediction", "lower", "upper"])
-        columns = (self.prediction.tolist(), self.lower.tolist(), self.upper.tolist())
-        for index, y, *ends in zip(self.index, *columns, strict=True):
-            writer.writerow([index, y, *("" if math.isnan(end) else end for end in ends)])
+        columns = {name: getattr(self, name).tolist() for name in COLUMNS}
+        if self.past is not None and self.time is not None:
+            columns = {"time": self.past.text(self.time)} | columns
+        writer.writerow(["index", *columns])
+        for index, *cells in zip(self.index, *columns.values(), strict=True):
+            writer.writerow([index, *("" if cell != cell else cell for cell in cells)])  # nan
         write(path, text.getvalue().encode())

@@ -223,7 +223,7 @@ class Predictor(Units):
         Raises:
             ValueError: As `rollout`; or the values are not like those that were learnt from.
         """
-        values = as_series(series).values()
+        values = (series := as_series(series)).values()
         check_series(values)
         window = self.window or len(values)
         if self.net.input_size != 1:
@@ -242,7 +242,7 @@ class Predictor(Units):
         radius = torch.full_like(made, math.nan)
         known = self.radius[:steps].to(radius)
         radius[: len(known)] = known.where(known.isfinite(), math.nan)
-        return Forecast(len(values), read, made, radius)
+        return Forecast(len(values), read, made, radius, series.index)
 
     def copy(self) -> Self:
         """A predictor of the same values, without hooks and parametrizations; on the CPU."""
