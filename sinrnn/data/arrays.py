@@ -21,8 +21,8 @@ class ArraySeries(Series):
         values: A list, a NumPy array, a tensor, a pandas or polars Series, or a DataFrame of one
             column; one-dimensional numbers. float32 and float64 stay, other numbers become float64.
         index: When they were taken: times of pandas or NumPy, dates as text, or numbers like
-            years; one for each value, in even steps. None takes the index of pandas where it is
-            more than 0, 1, 2, ... or labels; of newest first, the order is turned round.
+            years; one for each value, in even steps. None takes the index of pandas, unless
+            it merely counts or labels the rows. Where the newest comes first, the order is turned.
 
     Raises:
         TypeError: They are not real numbers.
@@ -117,8 +117,8 @@ def _own(values: Any) -> Any:
             f"a series has one time for each value, got an index of {found.nlevels} levels: choose "
             "one series of them"
         )
-    if found is None or isinstance(found, pd.RangeIndex):
-        return None
+    if found is None or (isinstance(found, pd.RangeIndex) and found.name is None):
+        return None  # rows that are merely counted
     if isinstance(found, pd.DatetimeIndex | pd.PeriodIndex) or found.dtype.kind in "iuf":
         return found
     return found if len(found) and _dates.is_time(str(found[0])) else None  # else labels
