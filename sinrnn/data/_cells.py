@@ -84,7 +84,8 @@ def numbers(
         text = cell.strip()
         if thousands is not None and grouped.match(text):
             text = text.replace(thousands, "")
-        if decimal == "," and "." in text and kind(cell) == "number":
+        other = "." if decimal == "," else ","
+        if other in text and kind(cell) == "number":
             raise refuse(row, f"must not mix decimal points and decimal commas, got {cell[:40]!r}")
         found[row] = number(text, decimal)
         if not math.isfinite(found[row]) and not is_missing(cell):
@@ -117,6 +118,8 @@ def refuse_one_group(cells: Iterable[str], refuse: Refuse) -> None:
 def _marks(cells: Sequence[str], separator: str, refuse: Refuse) -> tuple[str, str | None]:
     """The marks of decimals and of thousands, where the cells leave no doubt."""
     for cell in cells:
+        if EITHER.fullmatch(cell) and (space := re.search(r"\d([ '\u00a0\u202f])", cell)):
+            return ("," if "," in cell else "."), space[1]
         found = cell.count(",") + cell.count(".")
         if found > 1 and EITHER.fullmatch(cell):
             marks = re.sub(r"[^.,]", "", cell)
@@ -126,5 +129,6 @@ def _marks(cells: Sequence[str], separator: str, refuse: Refuse) -> tuple[str, s
     commas = any("," in cell for cell in cells)
     points = any("." in cell for cell in cells)
     if commas != points and (commas or separator == ";"):
-        refuse_one_group((cell for cell in cells), refuse)
-    return ("," if commas and not points else "."), None
+        refuse_one_group(cells, refuse)
+    first = next((cell for cell in cells if "," in cell or "." in cell), "")
+    return ("," if "," in first and kind(first) == "number" else "."), None

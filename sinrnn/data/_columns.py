@@ -16,7 +16,7 @@ Values = NDArray[Any]
 OPTION = "--data.series."
 TIME = {"t", "time", "date", "year", "index", "timestamp", "datetime", "ds"}
 PARTS = ("year", "month", "day", "hour", "minute", "second")
-WIDE = 12  # columns, from which on names that are times are looked for
+WIDE = 3  # columns that are times
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Table(Protocol):
     path: Path
     names: list[str]
     notes: list[str]
+    head: list[list[str]]  # the first rows, of text
 
     def kind(self, column: int) -> str:
         """One of "number", "time", "clock", "text", "missing"."""
@@ -129,22 +130,26 @@ def series_of(table: Table, time: list[int], column: Column) -> int:
     if column is not None or len(table.names) == 1:
         return find(table.path, table.names, 0 if column is None else column)
     left = [j for j in range(len(table.names)) if j not in time]
-    series = [j for j in left if table.kind(j) in ("number", "missing")]
+    series = [j for j in left if table.kind(j) == "number"]
+    series += [j for j in left if table.kind(j) == "missing" and table.names[j]]
     if len(series) == 1:
         return series[0]
-    times = sum(bool(re.search(r"\d{4}", n)) and _is_time(n) for n in table.names)
-    if len(table.names) > WIDE and times > len(table.names) / 2:
-        raise ValueError(
-            f"{table.path} is a wide file, with a column for each time ({table.names[-2]}, "
-            f"{table.names[-1]}) and a row for each series: turn it, so that a row is a time"
-        )
+    for row in (table.names, *table.head[:1]):
+        times = [cell.strip() for cell in row if _is_time(cell.strip())]
+        if len(times) >= WIDE and len(times) > len(row) / 2 and len(times) == len(set(times)):
+            raise ValueError(
+                f"{table.path} is a wide file, with a column for each time ({times[0]} to "
+                f"{times[-1]}) and a row for each series: turn it, so that each row is a time"
+            )
     if not series:
-        raise ValueError(f"{table.path} has no column of numbers: {_found(table)}")
+        raise ValueError(
+            f"{table.path} has no column of numbers: {_found(table)}: write numbers like 5.25"
+        )
     raise undecided(table.path, f"{len(series)} columns of numbers", table.names, "column", series)
 
 
 def _is_time(name: str) -> bool:
-    return bool(re.fullmatch(r"\d{4}", name)) or _dates.is_time(name)
+    return bool(re.fullmatch(r"(1[89]|20)\d\d", name)) or _dates.is_time(name)
 
 
 def _found(table: Table) -> str:

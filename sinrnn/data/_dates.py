@@ -35,9 +35,11 @@ def is_time(cell: str) -> bool:
 
 
 def _is_iso(cell: str) -> bool:
+    if not re.match(r"\d{4}-\d", cell):
+        return bool(QUARTER.fullmatch(cell) or WEEK.fullmatch(cell))
     with suppress(ValueError):
-        return bool(re.match(r"\d{4}-\d", cell)) and bool(datetime.fromisoformat(cell))
-    return bool(QUARTER.fullmatch(cell) or WEEK.fullmatch(cell))
+        return bool(datetime.fromisoformat(cell))
+    return False
 
 
 @lru_cache(maxsize=4096)

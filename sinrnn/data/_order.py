@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sinrnn.data.time_index import Step, TimeIndex, by_the_clock, going_on, indexed, span, steps
+from sinrnn.data.time_index import (
+    DAY,
+    Step,
+    TimeIndex,
+    by_the_clock,
+    going_on,
+    indexed,
+    span,
+    steps,
+)
 
 Values = NDArray[Any]
 MOST_FILLED = 10  # values for each one that there is
@@ -41,6 +50,23 @@ def is_regular(times: Values) -> bool:
         return False
     _, count = steps(times)
     return count is not None and bool((count == 1).all())
+
+
+def clearest(readings: list[tuple[Values, str]]) -> tuple[Values, str] | None:
+    """The reading of a column of times that is right; None where that is open.
+
+    Args:
+        readings: As `_dates.parse` gives them, the first without a missing time.
+    """
+    whole = [reading for reading in readings if not np.isnan(reading[0]).any()]
+    regular = [reading for reading in whole if is_regular(reading[0])]
+    (times, zone), *others = whole
+    if zone and others:  # days are those on the wall, hours are UTC's
+        days = len(times) > 1 and abs(np.median(np.diff(times).astype(int))) > 0.9 * DAY.astype(int)
+        return others[0] if days and is_regular(others[0][0]) else (times, zone)
+    if all((times == other).all() for other, _ in others):
+        return times, zone
+    return regular[0] if len(regular) == 1 else None
 
 
 def settle(
@@ -90,7 +116,7 @@ def settle(
             return values, indexed(times, zone), notes
         told = f": {told}"
     times, values, filled = _filled(times, step, count, values)
-    notes.append(f"{filled:,} of {len(values):,} values are interpolated{told}")
+    notes.append(f"values interpolated: {filled:,} of {len(values):,}{told}")
     return values, TimeIndex(times, step, zone), notes
 
 
@@ -159,4 +185,4 @@ def fill(values: Values) -> tuple[Values, list[str]]:
     if not missing:
         return values, []
     filled = np.interp(at, at[found], values[found]).astype(values.dtype)
-    return filled, [f"{missing:,} of {len(values):,} values are interpolated"]
+    return filled, [f"values interpolated: {missing:,} of {len(values):,}"]

@@ -21,7 +21,7 @@ class ParquetTable:
     """
 
     def __init__(self, path: Path, options: Options) -> None:
-        self.path, self.notes = path, list[str]()
+        self.path, self.notes, self.head = path, list[str](), list[list[str]]()
         try:
             import pandas as pd
             import pyarrow.parquet as pq

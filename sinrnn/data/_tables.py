@@ -77,14 +77,14 @@ def _between_missing(
     if options.gaps != "fill" or missing.all():
         raise ValueError(
             f"{table.at(row)}, column {table.label(k)}: fill in the missing value, got "
-            f"{table.cells(k)[row][:40]!r}, one of {int(missing.sum()):,}; or interpolate with "
+            f"{table.cells(k)[row][:40]!r} ({int(missing.sum()):,} in all); or interpolate with "
             f"{OPTION}gaps fill"
         )
     known = np.flatnonzero(~missing)
     kept = rows[known[0] : known[-1] + 1]
     if len(kept) == len(rows):
         return rows, []
-    return kept, [f"{len(rows) - len(kept):,} rows at the ends hold no value: left out"]
+    return kept, [f"rows without a value at the ends: {len(rows) - len(kept):,} left out"]
 
 
 def _times(table: Table, time: list[int], rows: Values) -> tuple[Values, str]:
@@ -97,28 +97,21 @@ def _times(table: Table, time: list[int], rows: Values) -> tuple[Values, str]:
         readings = [(_of_numbers(table, time)[rows], "")]
     else:
         readings = [(times[rows], zone) for times, zone in table.times(time)]
-    for times, _ in readings[:1] or [(np.full(len(rows), np.nan), "")]:
-        wrong = np.isnan(times)
-        if wrong.any():
-            row = rows[wrong.argmax()]
-            raise ValueError(
-                f"{table.at(row)}, column {table.label(time[0])}: must be a time like those above "
-                f"or 2000-12-31, got {table.cells(time[0])[row][:40]!r}"
-            )
-    whole = (
-        [reading for reading in readings if not np.isnat(reading[0]).any()]
-        if (readings[0][0].dtype.kind == "M")
-        else readings
-    )
-    regular = [reading for reading in whole if _order.is_regular(reading[0])]
-    same = all((times == whole[0][0]).all() for times, _ in whole)
-    if len(regular) == 1 or same or whole[0][1]:
-        return (regular or whole)[0]
-    cell = table.cells(time[0])[rows[0]]
-    raise ValueError(
-        f"{table.at(rows[0])}, column {table.label(time[0])}: {cell!r} may begin with the day or "
-        "the month: write times as 2000-12-31"
-    )
+    first = readings[0][0] if readings else np.full(len(rows), np.nan)
+    if (wrong := np.isnan(first)).any():
+        row = rows[wrong.argmax()]
+        raise ValueError(
+            f"{table.at(row)}, column {table.label(time[0])}: must be a time like those above or "
+            f"2000-12-31, got {table.cells(time[0])[row][:40]!r}: correct it, or remove the row"
+        )
+    found = _order.clearest(readings)
+    if found is None:
+        cell = table.cells(time[0])[rows[0]]
+        raise ValueError(
+            f"{table.at(rows[0])}, column {table.label(time[0])}: {cell!r} may begin with the day "
+            "or the month: write times as 2000-12-31"
+        )
+    return found
 
 
 def _of_numbers(table: Table, time: list[int]) -> Values:
@@ -158,4 +151,4 @@ def _several(table: Table, taken: list[int], rows: Values, row: int) -> str:
                 f"where several series are mixed, choose one, as by "
                 f"{OPTION}where {table.names[j]}={before}"
             )
-    return f"put the rows in order, or read no times with {OPTION}time none"
+    return f"put the rows in order, one for each time, or read no times with {OPTION}time none"

@@ -46,15 +46,17 @@ class TextTable:
 
     def __post_init__(self) -> None:
         self.notes: list[str] = []
+        while self.lines and not self.lines[-1].strip(f" {self.separator}"):
+            self.lines = self.lines[:-1]  # as spreadsheets write them
         self.width = Counter(len(row) for _, row in self._head()[-20:]).most_common(1)[0][0]
         self._drop(self._title())
+        self._check_widths()
         names = self._names([row for _, row in self._head()])
         self.names = names or [str(j) for j in range(self.width)]
         if names:
             self._drop(1)
             self._drop(self._units())
-        self.head = [row for _, row in self._head() if len(row) == self.width]
-        self._check_widths()
+        self.head = [row for _, row in self._head() if row]
 
     def _head(self) -> list[tuple[int, list[str]]]:
         return list(islice(self.rows(), HEAD))
@@ -245,8 +247,9 @@ def table(path: Path, options: Options) -> TextTable:
 def _separator(path: Path, head: list[str], numbers: Sequence[int], options: Options) -> str:
     """The one of tab, ; , | and space that cuts the lines of a table into as many cells."""
     body = head[-20:]
-    commas = [i for i, line in enumerate(head) if ONE_COMMA.fullmatch(line)]
-    if options.decimal != "," and commas and len(commas) >= len(head) - 1:
+    commas = [i for i, line in enumerate(head) if "," in line]
+    unclear = all(ONE_COMMA.fullmatch(head[i]) for i in commas)
+    if options.decimal != "," and commas and unclear and len(commas) >= len(head) - 1:
         raise ValueError(
             f"{path}, row {numbers[commas[0]]}: {head[commas[0]].strip()!r} may be two columns or "
             f"have a decimal comma: say which by {OPTION}separator , or {OPTION}decimal ,"
@@ -292,9 +295,8 @@ def _decoded(path: Path, options: Options) -> str:
     try:
         text = data.decode(options.encoding or ("utf-16" if marked else "utf-8-sig"))
     except (UnicodeError, LookupError) as error:
-        told = (
-            "" if options.encoding else f", or give its encoding, often cp1252 ({OPTION}encoding)"
-        )
-        kind = f"as text of {options.encoding}" if options.encoding else "as UTF-8 text"
-        raise unreadable(path, f"{kind}{told}", error) from error
+        cure = f"give its encoding, often cp1252, with {OPTION}encoding"
+        raise ValueError(
+            f"{path} cannot be read as {options.encoding or 'UTF-8'} text ({error}): {cure}"
+        ) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -144,11 +144,16 @@ def _times(index: Any) -> tuple[Any, str]:
         readings = _dates.parse(found.to_series().astype(str))
     else:
         raise TypeError(f"index must hold times or numbers, got {found.dtype}")
-    times, zone = next((r for r in readings if _order.is_regular(r[0])), readings[0])
-    if np.isnan(times).any():
-        row = int(np.isnan(times).argmax())
-        raise ValueError(f"index, row {row} (counted from 0): must be a time, got {index[row]!r}")
-    return times, zone
+    wrong = np.isnan(readings[0][0]) if readings else np.ones(len(found), dtype=bool)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(
+            f"index, row {row} (counted from 0): must be a time like 2000-12-31, got {found[row]!r}"
+        )
+    clear = _order.clearest(readings)
+    if clear is None:
+        raise ValueError(f"index must hold times like 2000-12-31: {found[0]!r} may be two")
+    return clear
 
 
 def _kind(array: np.ndarray[Any, Any]) -> str:

@@ -211,7 +211,8 @@ def _weekdays(times: Times) -> tuple[Step, Times] | None:
     if not np.is_busday(days).all() or (np.diff(times) % DAY).astype(int).any():
         return None
     count: Times = np.busday_count(days[:-1], days[1:])
-    return (Step(1, "weekday"), count) if (count < np.diff(days).astype(int)).any() else None
+    weekends = (count == 1) & (np.diff(days).astype(int) == 3)
+    return (Step(1, "weekday"), count) if weekends.any() else None
 
 
 def by_the_clock(times: Times) -> tuple[Times, str] | None:
