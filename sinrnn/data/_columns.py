@@ -99,17 +99,13 @@ def times_of(table: Table, options: Options) -> list[int]:
     if dates:
         raise undecided(table.path, f"{len(dates)} columns of times", table.names, "time")
     named = [j for j in others if table.kind(j) == "number" and table.names[j].lower() in TIME]
-    if len(named) == 1:
-        return named
     numeric = [j for j in range(len(table.names)) if table.kind(j) in ("number", "missing")]
-    even = (
-        not named
-        and numeric[:1] == [0]
-        and series != 0
-        and (len(numeric) == 2 or table.names[0] in ("", "Unnamed: 0"))
-        and _is_even(table)
-    )
-    return [0] if even else []
+    first = numeric[:1] == [0] != named and series != 0
+    alone = len(numeric) == 2 or table.names[0] in ("", "Unnamed: 0")
+    even = bool(first and alone and _is_even(table))
+    if even and named and series is None:  # laps, and the time of each
+        raise undecided(table.path, "2 columns of numbers", table.names, "column")
+    return named if len(named) == 1 else [0] * even
 
 
 def _is_even(table: Table) -> bool:

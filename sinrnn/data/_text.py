@@ -93,7 +93,8 @@ class TextTable:
         """Names of the columns in the first row; none where it holds values."""
         first, below = [cell.strip() for cell in head[0]], head[1:]
         header = self.options.header
-        if header is None and first == [*map(str, range(len(first)))]:
+        counted = first[0 if first[0] else 1 :]  # beside an index without a name
+        if header is None and counted and counted == [*map(str, range(len(counted)))]:
             raise self._unsure(
                 f"{self.separator.join(head[0])} may be numbers of columns, as pandas writes them, "
                 "or the first values"
@@ -105,7 +106,8 @@ class TextTable:
             values = any(kind(cell) in (*VALUES, "missing") for cell in typed)
             if names and values and self.options.column not in first:
                 raise self._unsure(f"{self.lines[0][:60]!r} may be names or values")
-            header = names if typed else any(map(is_name, first))
+            numeric = any(kind(cell) == "number" for cell in first)
+            header = names if typed else any(map(is_name, first)) and not numeric
         return first if header else []
 
     def _unsure(self, what: str) -> ValueError:
@@ -249,7 +251,8 @@ def _separator(path: Path, head: list[str], numbers: Sequence[int], options: Opt
     body = head[-20:]
     commas = [i for i, line in enumerate(head) if "," in line]
     unclear = all(ONE_COMMA.fullmatch(head[i]) for i in commas)
-    if options.decimal != "," and commas and unclear and len(commas) >= len(head) - 1:
+    one = options.decimal != "," and options.column in (None, 0, "0")  # else there are two
+    if one and commas and unclear and len(commas) >= len(head) - 1:
         raise ValueError(
             f"{path}, row {numbers[commas[0]]}: {head[commas[0]].strip()!r} may be two columns or "
             f"have a decimal comma: say which by {OPTION}separator , or {OPTION}decimal ,"
@@ -262,7 +265,8 @@ def _separator(path: Path, head: list[str], numbers: Sequence[int], options: Opt
             shares[mark] = share
     alike = [mark for mark, share in shares.items() if share == len(unquoted)]
     # Where ; or a tab separates, a comma is a decimal one.
-    cells = [cell for mark in alike[:1] for cell in unquoted[-1].split(mark) if "," in cell]
+    ends = [re.sub(r'"[^"]*"', "", head[0]), unquoted[-1]]
+    cells = [cell for m in alike[:1] for line in ends for cell in line.split(m) if "," in cell]
     texts = [cell for cell in cells if kind(cell) != "number"]
     if alike[1:2] == [";"] or (len(alike) > 1 and texts):
         raise ValueError(
