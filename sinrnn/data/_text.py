@@ -1,14 +1,11 @@
-"""A file of text as columns: its encoding, comments, separator, names and units."""
+"""A file of text as columns: its title, names and units, and the cells below."""
 
 import csv
-import gzip
 import io
 import re
-import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -16,38 +13,30 @@ from typing import Any
 
 import numpy as np
 
-from sinrnn.data import _cells, _dates
+from sinrnn.data import _cells, _dates, _lines
 from sinrnn.data._cells import is_name, kind
-from sinrnn.data._columns import OPTION, Options, Values, too_large, unreadable
+from sinrnn.data._columns import OPTION, Options, Values
 
 VALUES = ("number", "time", "clock")  # kinds of cells that are no names
 HEAD = 60  # rows that show what a file is like
 KINDS = 20  # of them, those that show what a column holds
-ONE_COMMA = re.compile(r"\s*[+-]?\d*,\d+(e[+-]?\d+)?\s*", re.IGNORECASE)
 
 
-@dataclass
 class TextTable:
-    """Rows of cells.
+    """The columns of a file of text.
 
     Args:
         path: The file.
         options: How it is read.
-        lines: Its lines, those that hold values and those above.
-        numbers: Where each of them stands in the file, from 1.
-        separator: What stands between cells.
+
+    Raises:
+        ValueError: It is no text, empty, or it is not clear how it is to be read.
     """
 
-    path: Path
-    options: Options
-    lines: list[str]
-    numbers: Sequence[int]
-    separator: str
-
-    def __post_init__(self) -> None:
-        self.notes: list[str] = []
-        while self.lines and not self.lines[-1].strip(f" {self.separator}"):
-            self.lines = self.lines[:-1]  # as spreadsheets write them
+    def __init__(self, path: Path, options: Options) -> None:
+        self.path, self.options, self.notes = path, options, list[str]()
+        found = _lines.read(path, options)
+        self.lines, self.numbers, self.separator = found.lines, found.numbers, found.separator
         self.width = Counter(len(row) for _, row in self._head()[-20:]).most_common(1)[0][0]
         self._drop(self._title())
         self._check_widths()
@@ -215,92 +204,3 @@ def _kind_below(rows: list[list[str]], column: int) -> str:
     kinds = Counter(kind(row[column]) for row in rows[:KINDS] if len(row) > column)
     kinds.pop("missing", None)
     return kinds.most_common(1)[0][0] if kinds else "missing"
-
-
-def table(path: Path, options: Options) -> TextTable:
-    """The table of a file of text.
-
-    Raises:
-        ValueError: It is no text, empty, or it is not clear how it is to be read.
-    """
-    text = _decoded(path, options)
-    lines = text.split("\n")
-    while lines and not lines[-1].strip(" "):
-        lines.pop()
-    first, separator = options.skip_rows or 0, options.separator
-    if options.skip_rows is None and lines:
-        told = re.fullmatch(r'"?sep=(.)"?', lines[0])
-        first, separator = (1, separator or told[1]) if told else (0, separator)
-    numbers: Sequence[int] = range(first + 1, len(lines) + 1)
-    lines = lines[first:]
-    if "#" in text:
-        kept = [i for i, line in enumerate(lines) if not line.startswith("#")]
-        lines, numbers = [lines[i] for i in kept], [numbers[i] for i in kept]
-    blank = next((i for i, line in enumerate(lines) if line.strip()), len(lines))
-    lines, numbers = lines[blank:], numbers[blank:]
-    if not lines:
-        raise ValueError(f"{path} is empty")
-    separator = separator or _separator(path, lines[:HEAD], numbers, options)
-    if separator == " ":
-        lines = [" ".join(line.split()) for line in lines]
-    return TextTable(path, options, lines, numbers, separator)
-
-
-def _separator(path: Path, head: list[str], numbers: Sequence[int], options: Options) -> str:
-    """The one of tab, ; , | and space that cuts the lines of a table into as many cells."""
-    body = head[-20:]
-    commas = [i for i, line in enumerate(head) if "," in line]
-    unclear = all(ONE_COMMA.fullmatch(head[i]) for i in commas)
-    one = options.decimal != "," and options.column in (None, 0, "0")  # else there are two
-    if one and commas and unclear and len(commas) >= len(head) - 1:
-        raise ValueError(
-            f"{path}, row {numbers[commas[0]]}: {head[commas[0]].strip()!r} may be two columns or "
-            f"have a decimal comma: say which by {OPTION}separator , or {OPTION}decimal ,"
-        )
-    unquoted = [re.sub(r'"[^"]*"', "", line) for line in body]
-    shares = {}
-    for mark in "\t;,|"[: 2 if options.decimal == "," else 4]:
-        count, share = Counter(line.count(mark) for line in unquoted).most_common(1)[0]
-        if count:
-            shares[mark] = share
-    alike = [mark for mark, share in shares.items() if share == len(unquoted)]
-    # Where ; or a tab separates, a comma is a decimal one.
-    ends = [re.sub(r'"[^"]*"', "", head[0]), unquoted[-1]]
-    cells = [cell for m in alike[:1] for line in ends for cell in line.split(m) if "," in cell]
-    texts = [cell for cell in cells if kind(cell) != "number"]
-    if alike[1:2] == [";"] or (len(alike) > 1 and texts):
-        raise ValueError(
-            f"{path}, row {numbers[0]}: {alike[0]!r} or {alike[1]!r} may separate columns: say "
-            f"which by {OPTION}separator"
-        )
-    if not shares:
-        words = [line.split() for line in unquoted[1:] or unquoted]
-        numeric = all(kind(word) == "number" for line in words for word in line)
-        return " " if numeric and {*map(len, words)} - {1} and len({*map(len, words)}) == 1 else ","
-    return alike[0] if alike else max(shares, key=lambda mark: shares[mark])
-
-
-def _decoded(path: Path, options: Options) -> str:
-    """The text of a file, with one kind of newline.
-
-    Raises:
-        ValueError: It is not of its encoding, or unpacks to more than it may.
-    """
-    packed = path.suffix.lower() == ".gz"
-    most = options.max_megabytes * 10**6
-    try:
-        with gzip.open(path) if packed else path.open("rb") as file:
-            data = file.read(most + 1 if packed else -1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise unreadable(path, "as gzip", error) from error
-    if packed and len(data) > most:
-        raise too_large(path, f"more than {options.max_megabytes}")
-    marked = data[:2] in (b"\xff\xfe", b"\xfe\xff")  # which nothing else begins with
-    try:
-        text = data.decode(options.encoding or ("utf-16" if marked else "utf-8-sig"))
-    except (UnicodeError, LookupError) as error:
-        cure = f"give its encoding, often cp1252, with {OPTION}encoding"
-        raise ValueError(
-            f"{path} cannot be read as {options.encoding or 'UTF-8'} text ({error}): {cure}"
-        ) from error
-    return text.replace("\r\n", "\n").replace("\r", "\n")

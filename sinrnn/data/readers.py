@@ -15,7 +15,7 @@ from torch import Tensor
 from sinrnn.data._columns import Column, Options, Values, find, undecided, unreadable
 from sinrnn.data._parquet import ParquetTable
 from sinrnn.data._tables import Found, series
-from sinrnn.data._text import table
+from sinrnn.data._text import TextTable
 from sinrnn.data.time_index import TIME_FIELD, TimeIndex, indexed
 from sinrnn.filesystem import local, shipped
 
@@ -120,7 +120,7 @@ def _index(path: Path, times: Values, zone: str) -> TimeIndex:
 
 
 def _text(path: Path, options: Options) -> Found:
-    return series(table(path, options), options)
+    return series(TextTable(path, options), options)
 
 
 def _parquet(path: Path, options: Options) -> Found:

@@ -237,13 +237,15 @@ COLUMNS = {
     "a column for each time": (
         "country,1990,1991,1992\nA,5,6,8\nB,1,1,2\n",
         None,
-        " is a wide file, with a column for each time (1990 to 1992) and a row for each series: turn "
+        " is a wide file, with a column for each time (1990 to 1992) and a row for each "
+        "series: turn "
         "it, so that each row is a time",
     ),
     "text alone": (
         "a,b\nx,y\nz,w\n",
         None,
-        " has no column of numbers: column 'a' has 'x' in row 2, column 'b' has 'y' in row 2: write "
+        " has no column of numbers: column 'a' has 'x' in row 2, column 'b' has 'y' in row "
+        "2: write "
         "numbers like 5.25",
     ),
     "many": (
