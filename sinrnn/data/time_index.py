@@ -161,11 +161,9 @@ def steps(times: Times) -> tuple[Step, Times | None]:
         The step, and (points - 1,) whole numbers; None where times lie between the steps.
     """
     gaps = np.diff(times)
+    size = np.sort(gaps)[(len(gaps) - 1) // 2]  # the median, and one of them
     if times.dtype.kind != "M":
-        size = np.median(gaps)
-        size = size.astype(gaps.dtype) if gaps.dtype.kind == "i" and size % 1 == 0 else size
         return Step(size), _whole(gaps / size)
-    size = np.sort(gaps)[(len(gaps) - 1) // 2]
     if size >= 28 * DAY and (found := _months(times)) is not None:
         return found
     if size == DAY and (found := _weekdays(times)) is not None:
