@@ -16,6 +16,7 @@ Values = NDArray[Any]
 OPTION = "--data.series."
 TIME = {"t", "time", "date", "year", "index", "timestamp", "datetime", "ds"}
 PARTS = ("year", "month", "day", "hour", "minute", "second")
+COUNT = ("", "Unnamed: 0")  # what pandas and R call a column that counts the rows
 WIDE = 3  # columns that are times
 
 
@@ -90,8 +91,11 @@ def times_of(table: Table, options: Options) -> list[int]:
     others = [j for j in range(len(table.names)) if j != series]
     names = {table.names[j].strip().lower(): j for j in others}
     parts = [names[part] for part in PARTS if part in names]
-    if "year" in names and "month" in names and all(table.kind(j) == "number" for j in parts):
-        return parts
+    if "year" in names and "month" in names:
+        if all(table.kind(j) == "number" for j in parts):
+            return parts
+        if any(_dates.is_time(f"2000 {row[names['month']]}") for row in table.head[:1]):
+            return [names["year"], names["month"]]  # by its name
     dates = [j for j in others if table.kind(j) == "time"]
     clocks = [j for j in others if table.kind(j) == "clock"]
     if len(dates) == 1:
@@ -101,7 +105,7 @@ def times_of(table: Table, options: Options) -> list[int]:
     named = [j for j in others if table.kind(j) == "number" and table.names[j].lower() in TIME]
     numeric = [j for j in range(len(table.names)) if table.kind(j) in ("number", "missing")]
     first = numeric[:1] == [0] != named and series != 0
-    alone = len(numeric) == 2 or table.names[0] in ("", "Unnamed: 0")
+    alone = len(numeric) == 2 or table.names[0] in COUNT
     even = bool(first and alone and _is_even(table))
     if even and named and series is None:  # laps, and the time of each
         raise undecided(table.path, "2 columns of numbers", table.names, "column")
@@ -128,6 +132,8 @@ def series_of(table: Table, time: list[int], column: Column) -> int:
     left = [j for j in range(len(table.names)) if j not in time]
     series = [j for j in left if table.kind(j) == "number"]
     series += [j for j in left if table.kind(j) == "missing" and table.names[j]]
+    if len(series) > 1 and series[0] == 0 and table.names[0] in COUNT:
+        del series[0]
     if len(series) == 1:
         return series[0]
     for row in (table.names, *table.head[:1]):
@@ -141,7 +147,10 @@ def series_of(table: Table, time: list[int], column: Column) -> int:
         raise ValueError(
             f"{table.path} has no column of numbers: {_found(table)}: write numbers like 5.25"
         )
-    raise undecided(table.path, f"{len(series)} columns of numbers", table.names, "column", series)
+    found = f"{len(series)} columns of numbers"
+    if len(series) > len(table.head) > 0:
+        found += f" and rows: {len(table.head)} (turn it, if each row is a series)"
+    raise undecided(table.path, found, table.names, "column", series)
 
 
 def _is_time(name: str) -> bool:

@@ -182,7 +182,9 @@ class TextTable:
         found, options = self.frame[column], self.options
 
         def refuse(row: int, what: str) -> ValueError:
-            return ValueError(f"{self.at(row)}, column {self.label(column)}: {what}")
+            words = self.width == 1 and " " in self.frame[0].astype(str)[row].strip()
+            cure = f"; or say what stands between columns ({OPTION}separator)" if words else ""
+            return ValueError(f"{self.at(row)}, column {self.label(column)}: {what}{cure}")
 
         read = found.dtype.kind in "iuf" and options.decimal != "," and options.thousands is None
         if read and np.isfinite(found).all():

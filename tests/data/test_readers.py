@@ -251,7 +251,7 @@ COLUMNS = {
     "many": (
         ",".join(["5.5"] * 21),
         None,
-        f" has 21 columns of numbers: {CHOOSE} {', '.join(map(str, range(20)))}, ...",
+        f" has 21 columns of numbers and rows: 1 (turn it, if each row is a series): {CHOOSE} {', '.join(map(str, range(20)))}, ...",
     ),
     **{
         f"number as a name, {case}": (

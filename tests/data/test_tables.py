@@ -148,6 +148,12 @@ TIMES = {
         "2024-02-28 23:00:00",
         ["2024-02-29 01:00:00", "2024-02-29 02:00:00"],
     ),
+    "a year and the name of a month": (
+        "Year,Month,v\n1999,Nov,5\n1999,Dec,6\n2000,Jan,8\n",
+        "1999-11-01",
+        ["2000-02-01", "2000-03-01"],
+    ),
+    "a count of the rows beside": ('"","time","v"\n"1",0,5\n"2",0.5,6\n', "0", ["1", "1.5"]),
     "pandas' index": (",v\n0,5\n1,9\n2,7\n", "0", ["3", "4"]),
 }
 
@@ -393,6 +399,18 @@ REFUSED = {
         "a,b,v\n2024-01-01,2024-01-02,5\n2024-01-02,2024-01-03,6\n",
         {},
         " has 2 columns of times: choose one with --data.series.time: 0 (a), 1 (b), 2 (v)",
+    ),
+    "words": (
+        "day v\n2024-01-01 5\n2024-01-02 6\n",
+        {},
+        ", row 2, column 'day v': must be a finite number like -1.5e3, got '2024-01-01 5'; or say "
+        "what stands between columns (--data.series.separator)",
+    ),
+    "rows that are series": (
+        "V1,V2,V3,V4\nA,5,6,8\nB,1,1,2\n",
+        {},
+        " has 3 columns of numbers and rows: 2 (turn it, if each row is a series): choose one with "
+        "--data.series.column: 1 (V2), 2 (V3), 3 (V4)",
     ),
     "laps": (
         "lap,time\n1,8\n2,9\n3,7\n",
