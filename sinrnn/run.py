@@ -268,6 +268,9 @@ def fit(
             command=lambda folder: f"fit(model, data, resume={str(folder)!r})",
             command_line=False,
         )
+        if job.trainer.is_global_zero:
+            for note in data.series.notes:
+                print(shown(f"note: {note}"))  # noqa: T201
         try:
             job.train()
         except Interrupted as stopped:

@@ -49,12 +49,14 @@ HEAVY = {
     ),
     "torchmetrics": ("training/",),
     "matplotlib": tuple(f"evaluation/{name}.py" for name in ("plots", "figures", "picture")),
+    "pandas": ("data/", "forecasting/forecast.py"),
+    "pyarrow": ("data/_parquet.py",),
     "jsonargparse": ("_private.py", "config/", "cli/"),
     "tensorboard": ("callbacks/", "training/loggers.py"),
     "torch.utils.tensorboard": ("callbacks/", "training/loggers.py"),
 }
 # These are imported where a file or an object of theirs is read, within the function.
-AT_USE = ("pandas", "polars", "onnx", "safetensors")
+AT_USE = ("pandas", "pyarrow", "onnx", "safetensors")
 
 MOST = 300  # lines of a file
 

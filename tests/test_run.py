@@ -9,6 +9,7 @@ import sys
 import warnings
 from functools import partial
 
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -250,6 +251,27 @@ def test_run_on_values_has_them_in_its_folder(tmp_path, monkeypatch):
         fit(small()[0], WindowDataModule(values), seed=3, max_epochs=5, resume=moved, **QUIET)
 
 
+def test_run_on_a_series_of_pandas_goes_on_in_its_time():
+    values = Sine(points=120).values().numpy()
+    months = pd.Series(values, index=pd.date_range("2000-01-31", periods=120, freq="ME"))
+    run = fit(small()[0], WindowDataModule(months), seed=3, max_epochs=1, **QUIET)
+    made = Run(run.folder).forecast(2)
+    assert [str(time.date()) for time in made.to_pandas()["time"]] == ["2010-01-31", "2010-02-28"]
+    assert torch.equal(made.prediction, run.forecast(2, values).prediction)
+
+
+def test_notes_of_a_series_are_printed(capsys):
+    days = pd.date_range("2000-01-01", periods=120)[::-1]
+    fit(
+        small()[0],
+        WindowDataModule(pd.Series(Sine(points=120).values().numpy(), index=days)),
+        max_epochs=1,
+        **QUIET,
+    )
+    said = "note: the newest row comes first: the series is turned round\n"
+    assert capsys.readouterr().out.startswith(said)
+
+
 GIVEN = {"points": 77, "noise": 0.25, "seed": 3}
 SERIES = [
     Sine(divisor=3.0, stop=7.0, **GIVEN),
@@ -259,6 +281,7 @@ SERIES = [
     sinrnn.Square(period=13.0, **GIVEN),
     sinrnn.MackeyGlass(tau=18, **GIVEN),
     FileSeries("configs/sunspots.csv", column=1, header=True, max_megabytes=7),
+    FileSeries("configs/sunspots.csv", time="t", gaps="fill", decimal=".", separator=","),
 ]
 
 

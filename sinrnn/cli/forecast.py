@@ -1,8 +1,10 @@
 """Go on where a series ends: a table, and a picture of it."""
 
 import argparse
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 from sinrnn.cli.arguments import TRUST
 from sinrnn.cli.messages import Parser, program, refuse, say
@@ -14,7 +16,12 @@ from sinrnn.forecasting.forecast import Forecast
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.run_folder import CONFIG, model_file
 
-HEADER = {None: None, "true": True, "false": False}
+# How a file is read, by the annotations of its options.
+READING = {
+    name: parameter.annotation
+    for name, parameter in inspect.signature(FileSeries).parameters.items()
+    if name != "path"
+}
 MOST_STEPS = 1_000_000  # a minute or more of computing, and a table of 50 MB
 
 
@@ -31,10 +38,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="File whose end is read: .csv, .tsv, .txt, .npy, .parquet; "
         "by default the series of the run.",
     )
-    parser.add_argument("--column", help="Column of that file, by name or index from 0.")
-    parser.add_argument(
-        "--header", choices=("true", "false"), help="Whether its first row holds names."
-    )
+    for name, annotation in READING.items():
+        literals = [
+            str(each)
+            for kind in (annotation, *get_args(annotation))
+            if get_origin(kind) is Literal
+            for each in get_args(kind)
+        ]
+        parser.add_argument(
+            f"--{name}",
+            type=int if annotation in (int, int | None) else str,
+            choices=["true", "false"] if annotation == bool | None else literals or None,
+            help=f"Of that file, as --data.series.{name} of train.py.",
+        )
     parser.add_argument(
         "--output",
         type=Path,
@@ -62,7 +78,7 @@ def _written(args: argparse.Namespace) -> str:
     if isinstance(series, FileSeries):
         check_other("--output", table, series.path, "the input")
     values = series.values()
-    made = predictor.forecast(values, args.steps)
+    made = predictor.forecast(series, args.steps)
 
     from sinrnn.evaluation import picture, plots  # matplotlib is slow to come
 
@@ -78,7 +94,8 @@ def _written(args: argparse.Namespace) -> str:
         f"tested     {_tested(predictor)}",
         f"table      {table}\npicture    {image}",
     ]
-    return "\n".join(lines + [f"warning    {caution}" for caution in made.cautions])
+    notes = [f"note: {note}" for note in series.notes]
+    return "\n".join(notes + lines + [f"warning    {caution}" for caution in made.cautions])
 
 
 def _intervals(made: Forecast) -> str:
@@ -101,11 +118,18 @@ def _tested(predictor: Predictor) -> str:
 
 def _series(args: argparse.Namespace, folder: Path, predictor: Predictor) -> Series:
     """The series that the arguments name, or else that of the run in the model's folder."""
+    given = {name: getattr(args, name) for name in READING if getattr(args, name) is not None}
     if args.input is not None:
-        return FileSeries(args.input, args.column, HEADER[args.header])
-    if args.column is not None or args.header is not None:
-        option = "--column" if args.column is not None else "--header"
-        raise ValueError(f"{option} is for a file: name it with --input")
+        if "header" in given:
+            given["header"] = given["header"] == "true"
+        series = FileSeries(args.input, **given)
+        try:
+            series.values()
+        except ValueError as error:
+            raise ValueError(str(error).replace("--data.series.", "--")) from error
+        return series
+    for name in given:
+        raise ValueError(f"--{name} is for a file: name it with --input")
     if not (folder / CONFIG).is_file():
         raise ValueError(
             f"{args.model} lies in no run's folder: name the file of the series with --input"

@@ -221,6 +221,8 @@ def main(argv: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()) 
 def _train(job: Job) -> int:
     """Train, and say how it ended; returns the exit status."""
     if job.loggers:
+        for note in job.data.series.notes:
+            say(f"note: {note}")
         say(f"TensorBoard: {job.final_report.tensorboard}")
     try:
         text = job.train()

@@ -1,58 +1,188 @@
-"""Which column of a file is the series, and what is said where that cannot be known."""
+"""Which columns of a file are the series and its time, and what is said where that is open."""
 
-from collections.abc import Callable
-from contextlib import suppress
+import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sinrnn.data import _dates
+
 Column = str | int | None
 Values = NDArray[Any]
 
-TIME = {"t", "time", "date", "year", "index"}  # names of columns that are not the series
+OPTION = "--data.series."
+TIME = {"t", "time", "date", "year", "index", "timestamp", "datetime", "ds"}
+PARTS = ("year", "month", "day", "hour", "minute", "second")
+COUNT = ("", "Unnamed: 0")  # what pandas and R call a column that counts the rows
+WIDE = 3  # columns that are times
 
 
-def chosen(path: Path, names: list[str], column: Column) -> int | None:
-    """Index of the column that is asked for, or of the only one; None where that is open."""
-    if column is None:
-        return 0 if len(names) == 1 else None
+@dataclass(frozen=True)
+class Options:
+    """How a file is read; see `FileSeries`."""
+
+    column: Column = None
+    time: Column = None
+    where: str | None = None
+    gaps: Literal["refuse", "fill", "ignore"] = "refuse"
+    header: bool | None = None
+    decimal: Literal[".", ","] | None = None
+    thousands: str | None = None
+    separator: str | None = None
+    skip_rows: int | None = None
+    encoding: str | None = None
+    max_megabytes: int = 200
+
+
+class Table(Protocol):
+    """Columns of a file."""
+
+    path: Path
+    names: list[str]
+    notes: list[str]
+    head: list[list[str]]  # the first rows, of text
+
+    def kind(self, column: int) -> str:
+        """One of "number", "time", "clock", "text", "missing"."""
+
+    def numeric(self, column: int) -> Values:
+        """A column's numbers, nan where one is missing."""
+
+    def cells(self, column: int) -> list[str]:
+        """A column as text."""
+
+    def times(self, columns: list[int]) -> list[tuple[Values, str]]:
+        """The readings of columns of times, side by side; see `_dates.parse`."""
+
+    def at(self, row: int) -> str:
+        """Where a row stands."""
+
+    def label(self, column: int) -> str:
+        """A column's name in quotes, or its index."""
+
+
+def find(path: Path, names: list[str], column: Column, option: str = "column") -> int:
+    """Index of the column of a name or an index.
+
+    Raises:
+        ValueError: There is none, or more than one.
+    """
     found = [j for j, name in enumerate(names) if str(column) in (name, str(j))]
     if len(found) != 1:
         count = f"{len(found)} columns" if found else "no column"
-        raise undecided(path, f"{count} {column!r}", names)
+        raise undecided(path, f"{count} {column!r}", names, option)
     return found[0]
 
 
-def beside_time(
-    path: Path, names: list[str], numeric: list[int], column: Callable[[int], Values]
-) -> int:
-    """Index of the one column of numbers beside time, which its name tells, or even steps."""
-    time = {j for j in numeric if names[j].lower() in TIME}
-    if len(numeric) == 2 and numeric[0] == 0 and 0 not in time:
-        with suppress(ValueError):  # a column with gaps is not time
-            steps = np.diff(column(0))
-            if len(steps) > 1 and steps.min() > 0 and np.ptp(steps) <= 1e-6 * steps.mean():
-                time.add(0)
-    series = [j for j in numeric if j not in time]
-    if len(series) != 1:
-        raise undecided(path, f"{len(names)} columns", names)
-    return series[0]
+def times_of(table: Table, options: Options) -> list[int]:
+    """The columns that hold the time: none, one, several parts, or a date and the clock.
+
+    Raises:
+        ValueError: It is open which.
+    """
+    if options.time == "none":
+        return []
+    if options.time is not None:
+        return [find(table.path, table.names, options.time, "time")]
+    series = None if options.column is None else find(table.path, table.names, options.column)
+    others = [j for j in range(len(table.names)) if j != series]
+    names = {table.names[j].strip().lower(): j for j in others}
+    parts = [names[part] for part in PARTS if part in names]
+    if "year" in names and "month" in names:
+        if all(table.kind(j) == "number" for j in parts):
+            return parts
+        if any(_dates.is_time(f"2000 {row[names['month']]}") for row in table.head[:1]):
+            return [names["year"], names["month"]]  # by its name
+    dates = [j for j in others if table.kind(j) == "time"]
+    clocks = [j for j in others if table.kind(j) == "clock"]
+    if len(dates) == 1:
+        return dates + clocks[:1]
+    if dates:
+        raise undecided(table.path, f"{len(dates)} columns of times", table.names, "time")
+    named = [j for j in others if table.kind(j) == "number" and table.names[j].lower() in TIME]
+    numeric = [j for j in range(len(table.names)) if table.kind(j) in ("number", "missing")]
+    first = numeric[:1] == [0] != named and series != 0
+    alone = len(numeric) == 2 or table.names[0] in COUNT
+    even = bool(first and alone and _is_even(table))
+    if even and named and series is None:  # laps, and the time of each
+        raise undecided(table.path, "2 columns of numbers", table.names, "column")
+    return named if len(named) == 1 else [0] * even
 
 
-def undecided(path: Path, found: str, names: list[str]) -> ValueError:
+def _is_even(table: Table) -> bool:
+    """Whether the first column rises in even steps."""
+    try:
+        steps = np.diff(table.numeric(0))
+    except ValueError:
+        return False
+    return len(steps) > 1 and steps.min() > 0 and bool(np.ptp(steps) <= 1e-6 * steps.mean())
+
+
+def series_of(table: Table, time: list[int], column: Column) -> int:
+    """The column that is the series: the one asked for, or the only one of numbers.
+
+    Raises:
+        ValueError: It is open which, or none holds numbers.
+    """
+    if column is not None or len(table.names) == 1:
+        return find(table.path, table.names, 0 if column is None else column)
+    left = [j for j in range(len(table.names)) if j not in time]
+    series = [j for j in left if table.kind(j) == "number"]
+    series += [j for j in left if table.kind(j) == "missing" and table.names[j]]
+    if len(series) > 1 and series[0] == 0 and table.names[0] in COUNT:
+        del series[0]
+    if len(series) == 1:
+        return series[0]
+    for row in (table.names, *table.head[:1]):
+        times = [cell.strip() for cell in row if _is_time(cell.strip())]
+        if len(times) >= WIDE and len(times) > len(row) / 2 and len(times) == len(set(times)):
+            raise ValueError(
+                f"{table.path} is a wide file, with a column for each time ({times[0]} to "
+                f"{times[-1]}) and a row for each series: turn it, so that each row is a time"
+            )
+    if not series:
+        raise ValueError(
+            f"{table.path} has no column of numbers: {_found(table)}: write numbers like 5.25"
+        )
+    found = f"{len(series)} columns of numbers"
+    if len(series) > len(table.head) > 0:
+        found += f" and rows: {len(table.head)} (turn it, if each row is a series)"
+    raise undecided(table.path, found, table.names, "column", series)
+
+
+def _is_time(name: str) -> bool:
+    return bool(re.fullmatch(r"(1[89]|20)\d\d", name)) or _dates.is_time(name)
+
+
+def _found(table: Table) -> str:
+    """What the first columns hold, each by its first cell that is not missing."""
+    told = []
+    for j in range(min(len(table.names), 5)):
+        cells = table.cells(j)
+        row = next((i for i, cell in enumerate(cells) if cell.strip()), 0)
+        where = table.at(row).rpartition(", ")[2]
+        told.append(f"column {table.label(j)} has {cells[row][:40]!r} in {where}")
+    return ", ".join(told)
+
+
+def undecided(
+    path: Path, found: str, names: list[str], option: str, among: list[int] | None = None
+) -> ValueError:
     """What is said where the file has no such column, or more than one."""
-    all_of_them = [str(j) if name == str(j) else f"{j} ({name})" for j, name in enumerate(names)]
-    listed = ", ".join(all_of_them[:20] + ["..."] * (len(names) > 20))
-    return ValueError(f"{path} has {found}: choose column {listed}")
+    among = list(range(len(names))) if among is None else among
+    listed = [str(j) if names[j] == str(j) else f"{j} ({names[j]})" for j in among]
+    some = ", ".join(listed[:20] + ["..."] * (len(listed) > 20))
+    return ValueError(f"{path} has {found}: choose one with {OPTION}{option}: {some}")
 
 
 def too_large(path: Path, megabytes: str) -> ValueError:
     """What is said where a compressed file unpacks to more than it may."""
     return ValueError(
         f"{path} unpacks to {megabytes} MB: if that is right, raise max_megabytes "
-        "(--data.series.max_megabytes)"
+        f"({OPTION}max_megabytes)"
     )
 
 

@@ -1,164 +1,208 @@
-"""One column of a file of text, .csv and its relatives: separators, names, decimal commas."""
+"""A file of text as columns: its title, names and units, and the cells below."""
 
 import csv
-import gzip
-import math
+import io
 import re
-import zlib
-from array import array
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from sinrnn.data._columns import TIME, Column, Values, beside_time, chosen, too_large, unreadable
+from sinrnn.data import _cells, _dates, _lines
+from sinrnn.data._cells import is_name, kind
+from sinrnn.data._columns import OPTION, Options, Values
 
-MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "?"}
-ONE_COMMA = re.compile(r"\s*[+-]?\d*,\d+(e[+-]?\d+)?\s*", re.IGNORECASE)
+VALUES = ("number", "time", "clock")  # kinds of cells that are no names
+HEAD = 60  # rows that show what a file is like
+KINDS = 20  # of them, those that show what a column holds
 
 
-def read(path: Path, column: Column, header: bool | None, most: int) -> Values:
-    """The numbers of a column, (points,), float64; what is not clear is refused.
+class TextTable:
+    """The columns of a file of text.
 
     Args:
         path: The file.
-        column: As `readers.read` has it.
-        header: As `readers.read` has it.
-        most: Bytes to unpack of a compressed file.
+        options: How it is read.
+
+    Raises:
+        ValueError: It is no text, empty, or it is not clear how it is to be read.
     """
-    if path.suffix.lower() == ".gz":
-        _check_unpacked(path, most)
-    separator = _separator(path, column)
-    head = [cells for _, cells in islice(_rows(path, separator), 2)]
-    if not head:
-        raise ValueError(f"{path} is empty")
-    if header is None and [cell.strip() for cell in head[0]] == [*map(str, range(len(head[0])))]:
-        raise ValueError(
-            f"{path}, row 1: {separator.join(head[0])} may be numbers of columns, as pandas writes "
-            "them, or the first values: say which by header (--data.series.header true or false)"
-        )
-    first, second = ([_number(c, ";") for c in cells] for cells in (head[0], head[-1]))
-    # A name shows by a number below it, or is what only columns of time are called.
-    over = [
-        (math.isnan(a) and not math.isnan(b)) or cell.strip().lower() in TIME
-        if header is None
-        else header
-        for cell, a, b in zip(head[0], first, second, strict=True)
-    ]
-    titles = any(over) or (header is None and any(map(_is_name, head[0])))
-    names = [cell.strip() if titles else str(j) for j, cell in enumerate(head[0])]
-    k = chosen(path, names, column)
-    if k is None:
-        row, cells = (second, head[-1]) if any(over) else (first, head[0])
-        numeric = [j for j, x in enumerate(row) if not math.isnan(x) or _is_missing(cells[j])]
-        k = beside_time(path, names, numeric, lambda j: _column(path, separator, j, any(over)))
-    titled = titles and (header or _is_name(head[0][k]) or column not in (None, k, str(k)))
-    if not titled and any(over[:k] + over[k + 1 :]):
-        raise ValueError(
-            f"{path}, row 1: {head[0][k]!r} may be a name or a value: give column {k} a name with "
-            "letters, or remove the names"
-        )
-    return _column(path, separator, k, titled)
 
+    def __init__(self, path: Path, options: Options) -> None:
+        self.path, self.options, self.notes = path, options, list[str]()
+        found = _lines.read(path, options)
+        self.lines, self.numbers, self.separator = found.lines, found.numbers, found.separator
+        self.width = Counter(len(row) for _, row in self._head()[-20:]).most_common(1)[0][0]
+        self._drop(self._title())
+        self._check_widths()
+        names = self._names([row for _, row in self._head()])
+        self.names = names or [str(j) for j in range(self.width)]
+        if names:
+            self._drop(1)
+            self._drop(self._units())
+        self.head = [row for _, row in self._head() if row]
 
-def _separator(path: Path, column: Column) -> str:
-    """The one of tab, ; and , that cuts the first two lines into as many cells."""
-    head = list(islice(_lines(path), 2)) or [""]
-    if column in (None, 0, "0") and all(map(ONE_COMMA.fullmatch, head)):
-        raise ValueError(
-            f"{path}, row 1: {head[0].strip()!r} may be two columns or have a decimal comma: name "
-            "the columns in a first row, or write decimal points"
+    def _head(self) -> list[tuple[int, list[str]]]:
+        return list(islice(self.rows(), HEAD))
+
+    def _drop(self, rows: int) -> None:
+        """Leave out the first rows."""
+        if rows:
+            first = self._head()[rows - 1][0] + 1
+            self.lines, self.numbers = self.lines[first:], self.numbers[first:]
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """The cells of each row, and the index of the line that it ends in."""
+        reader = csv.reader(self.lines, delimiter=self.separator, strict=True)
+        try:
+            for row in reader:
+                yield reader.line_num - 1, row
+        except csv.Error as error:
+            line = self.numbers[reader.line_num - 1]
+            raise ValueError(f"{self.path}, row {line}: {error}: check the quotes") from error
+
+    def _title(self) -> int:
+        """Rows above the table: of text, and of fewer cells than the table has columns."""
+        head, top = self._head(), 0
+        while self.width > 1 and len(head[top][1]) != self.width:
+            if any(kind(cell) in VALUES for cell in head[top][1]):
+                return 0
+            top += 1
+        if top:
+            said, last = self.lines[0].strip()[:40], self.numbers[head[top - 1][0]]
+            self.notes.append(f"rows up to {last} are no part of the table ({said!r}): left out")
+        return top
+
+    def _names(self, head: list[list[str]]) -> list[str]:
+        """Names of the columns in the first row; none where it holds values."""
+        first, below = [cell.strip() for cell in head[0]], head[1:]
+        header = self.options.header
+        counted = first[0 if first[0] else 1 :]  # beside an index without a name
+        if header is None and counted and counted == [*map(str, range(len(counted)))]:
+            raise self._unsure(
+                f"{self.separator.join(head[0])} may be numbers of columns, as pandas writes them, "
+                "or the first values"
+            )
+        if header is None:
+            kinds = [_kind_below(below, j) for j in range(len(first))]
+            typed = [cell for cell, k in zip(first, kinds, strict=True) if k in VALUES and cell]
+            names = any(is_name(cell) or not re.search(r"\w", cell) for cell in typed)
+            values = any(kind(cell) in (*VALUES, "missing") for cell in typed)
+            if names and values and self.options.column not in first:
+                raise self._unsure(f"{self.lines[0][:60]!r} may be names or values")
+            numeric = any(kind(cell) == "number" for cell in first)
+            header = names if typed else any(map(is_name, first)) and not numeric
+        return first if header else []
+
+    def _unsure(self, what: str) -> ValueError:
+        return ValueError(
+            f"{self.path}, row {self.numbers[0]}: {what}: say which by header "
+            f"({OPTION}header true or false)"
         )
-    unquoted = [re.sub(r'"[^"]*"', "", line) for line in head]
-    found = [s for s in "\t;," if s in unquoted[0]]
-    alike = [s for s in found if unquoted[0].count(s) == unquoted[-1].count(s)]
-    # Where ; or a tab separates, a comma is a decimal one.
-    cells = [cell for s in alike[:1] for cell in unquoted[0].split(s) if "," in cell]
-    texts = [cell for cell in cells if math.isnan(_number(cell, ";"))]
-    if alike[1:] == [";"] or (len(alike) > 1 and texts):
-        raise ValueError(
-            f"{path}, row 1: {alike[0]!r} or {alike[1]!r} may separate columns: put text that "
-            "holds one of them in quotes"
-        )
-    return (alike or found or [","])[0]
 
+    def _units(self) -> int:
+        """Rows of units below the names: text, where all rows below hold values."""
+        head = self._head()
+        if len(head) < 3 or len(head[0][1]) != self.width:
+            return 0
+        kinds = [_kind_below([row for _, row in head[1:]], j) for j in range(self.width)]
+        typed = [cell for cell, k in zip(head[0][1], kinds, strict=True) if k in VALUES]
+        text = [cell.strip() for cell in typed if kind(cell) == "text"]
+        others = any(kind(cell) != "text" and cell.strip() for cell in typed)
+        bracketed = any(re.fullmatch(r"[\[(].*[\])]", cell) for cell in text)
+        if others or not (bracketed or len(text) > 1):
+            return 0
+        line = self.numbers[head[0][0]]
+        self.notes.append(f"row {line} holds units ({', '.join(text)[:40]}): left out")
+        return 1
 
-def _rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """The cells of each row, and the line it ends in."""
-    blank = width = 0
-    reader = csv.reader(_lines(path), delimiter=separator, strict=True)
-    try:
-        for row in reader:
-            if not row or (len(row) == 1 and row[0].isspace()):
-                blank = blank or reader.line_num
-            elif blank:
-                raise ValueError(f"{path}, row {blank} is blank: fill it in, or remove it")
-            elif len(row) != (width := width or len(row)):
+    def _check_widths(self) -> None:
+        """Refuse a row of more or fewer cells than the others."""
+        with suppress(csv.Error):
+            widths = set(map(len, csv.reader(self.lines, delimiter=self.separator, strict=True)))
+            if widths <= {self.width, self.width - (self.width == 1)}:
+                return
+        for line, row in self.rows():
+            number = self.numbers[line]
+            if not row and self.width > 1:
+                raise ValueError(f"{self.path}, row {number} is blank: fill it in, or remove it")
+            if len(row) != self.width and (row or self.width > 1):
                 raise ValueError(
-                    f"{path}, row {reader.line_num} has {len(row)} cells and row 1 has {width}, "
-                    f"with {separator!r} between them: give every row as many"
+                    f"{self.path}, row {number} has {len(row)} cells and others have {self.width}, "
+                    f"with {self.separator!r} between them: give every row as many; or say what "
+                    f"stands between them ({OPTION}separator), or how many rows to leave out on "
+                    f"top ({OPTION}skip_rows)"
                 )
-            else:
-                yield reader.line_num, row
-    except csv.Error as error:
-        raise ValueError(f"{path}, row {reader.line_num}: {error}: check the quotes") from error
+
+    @cached_property
+    def frame(self) -> Any:
+        """The cells as pandas reads them: columns of numbers, and of text."""
+        import pandas as pd
+
+        return pd.read_csv(
+            io.StringIO("\n".join(self.lines) + "\n"),
+            sep=self.separator,
+            header=None,
+            na_filter=False,
+            skip_blank_lines=False,
+            low_memory=False,
+        )
+
+    def cells(self, column: int) -> list[str]:
+        """The cells of a column as they stand."""
+        return [row[column] if row else "" for _, row in self.rows()]
+
+    def times(self, columns: list[int]) -> list[tuple[Values, str]]:
+        """The readings of columns of times, side by side; see `_dates.parse`."""
+        first, *others = (self.frame[j].astype(str) for j in columns)
+        return _dates.parse(first.str.cat(others, sep=" ") if others else first)
+
+    def at(self, row: int) -> str:
+        """Where a row stands."""
+        line, _ = next(islice(self.rows(), row, None))
+        return f"{self.path}, row {self.numbers[line]}"
+
+    def kind(self, column: int) -> str:
+        """What the first rows hold: "number", "time", "text" or "missing"."""
+        return _kind_below(self.head, column)
+
+    def numeric(self, column: int) -> Values:
+        """A column's numbers, (rows,); nan where a value is missing.
+
+        Raises:
+            ValueError: A cell is no number, or it is open which.
+        """
+        if not self.lines:
+            return np.zeros(0)
+        found, options = self.frame[column], self.options
+
+        def refuse(row: int, what: str) -> ValueError:
+            words = self.width == 1 and " " in self.frame[0].astype(str)[row].strip()
+            cure = f"; or say what stands between columns ({OPTION}separator)" if words else ""
+            return ValueError(f"{self.at(row)}, column {self.label(column)}: {what}{cure}")
+
+        read = found.dtype.kind in "iuf" and options.decimal != "," and options.thousands is None
+        if read and np.isfinite(found).all():
+            if self.separator == ";" and options.decimal is None:
+                _cells.refuse_one_group((row[column] for _, row in self.rows()), refuse)
+            values: Values = found.to_numpy(dtype="float64")
+            return values
+        cells = self.cells(column) if found.dtype.kind in "iufb" else found.tolist()
+        return _cells.numbers(cells, self.separator, options.decimal, options.thousands, refuse)
+
+    def label(self, column: int) -> str:
+        """A column's name in quotes, or its index."""
+        name = self.names[column]
+        return name if name == str(column) else repr(name)
 
 
-def _check_unpacked(path: Path, most: int) -> None:
-    """Refuse a compressed file that unpacks to more than `most` bytes, before it is read."""
-    left = most
-    try:
-        with gzip.open(path) as file:
-            while left >= 0 and (part := file.read(2**20)):
-                left -= len(part)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise unreadable(path, "as UTF-8 text", error) from error
-    if left < 0:
-        raise too_large(path, f"more than {most // 10**6}")
-
-
-def _lines(path: Path) -> Iterator[str]:
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
-    try:
-        with opened(path, "rt", encoding="utf-8-sig") as file:
-            yield from file
-    except (UnicodeDecodeError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise unreadable(path, "as UTF-8 text", error) from error
-
-
-def _column(path: Path, separator: str, k: int, titled: bool) -> Values:
-    rows, found = _rows(path, separator), array("d")
-    label = repr(next(rows)[1][k].strip()) if titled else str(k)
-    points = commas = False
-    for line, row in rows:
-        cell = row[k]
-        value = _number(cell, separator)
-        points, commas = points or "." in cell, commas or "," in cell
-        if not math.isfinite(value) or (points and commas):
-            wrong = "must be a finite number like -1.5e3"
-            if _is_missing(cell):
-                wrong = "fill in the missing value"
-            elif math.isfinite(value):
-                wrong = "must not mix decimal points and decimal commas"
-            raise ValueError(f"{path}, row {line}, column {label}: {wrong}, got {cell[:40]!r}")
-        found.append(value)
-    return np.array(found)
-
-
-def _number(cell: str, separator: str) -> float:
-    """The number in a cell, with a decimal comma where ; separates; nan where there is none."""
-    text = cell.replace(",", ".") if separator == ";" else cell
-    try:
-        return math.nan if "_" in text else float(text)  # Python's 1_000 is none in a file
-    except ValueError:
-        return math.nan
-
-
-def _is_missing(cell: str) -> bool:
-    return cell.strip().lower() in MISSING
-
-
-def _is_name(cell: str) -> bool:
-    letters = any(map(str.isalpha, cell))
-    return letters and math.isnan(_number(cell, ";")) and not _is_missing(cell)
+def _kind_below(rows: list[list[str]], column: int) -> str:
+    """What most cells of a column are; "missing" where all are."""
+    kinds = Counter(kind(row[column]) for row in rows[:KINDS] if len(row) > column)
+    kinds.pop("missing", None)
+    return kinds.most_common(1)[0][0] if kinds else "missing"

@@ -8,7 +8,9 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from sinrnn.data import _dates, _order
 from sinrnn.data.series import Series
+from sinrnn.data.time_index import TIME_FIELD, TimeIndex
 from sinrnn.data.windows import check_series
 
 
@@ -18,17 +20,23 @@ class ArraySeries(Series):
     Args:
         values: A list, a NumPy array, a tensor, a pandas or polars Series, or a DataFrame of one
             column; one-dimensional numbers. float32 and float64 stay, other numbers become float64.
+        index: When they were taken: times of pandas or NumPy, dates as text, or numbers like
+            years; one for each value, in even steps. None takes the index of pandas, unless
+            it merely counts or labels the rows. Where the newest comes first, the order is turned.
 
     Raises:
         TypeError: They are not real numbers.
-        ValueError: They are not one-dimensional, or one is missing or not finite.
+        ValueError: They are not one-dimensional, or one is missing or not finite; or their times
+            have gaps, come twice or go back.
 
     Example:
         >>> ArraySeries([1, 2.5, 4]).values()
         tensor([1.0000, 2.5000, 4.0000], dtype=torch.float64)
     """
 
-    def __init__(self, values: ArrayLike | Tensor) -> None:
+    def __init__(self, values: ArrayLike | Tensor, index: Any = None) -> None:
+        if index is None and type(values).__module__.startswith("pandas"):
+            index = _own(values)
         names = [str(name) for name in getattr(values, "columns", ())]
         if len(names) > 1:
             raise ValueError(
@@ -58,16 +66,94 @@ class ArraySeries(Series):
                 f"a series has a number for each step, got {array[bad[0]]} at index {bad[0]} and "
                 f"{len(bad)} such in all: fill them or choose a part without them"
             )
+        if index is not None:
+            self._take(index)
+
+    def _take(self, index: Any) -> None:
+        """Check the times, and put the values in their order."""
+        times, zone = _times(index)
+        array = self._values.numpy()
+        if len(times) != len(array):
+            raise ValueError(
+                f"index must have a time for each value, got {len(times)} and {len(array)}"
+            )
+        rows = _order.Rows(
+            at=lambda i: f"index, row {i} (counted from 0)",
+            time=lambda i: str(times[i]),
+            several=lambda _: "sort the values, or choose one series of them",
+            gaps="fill them, as by series.asfreq('D').interpolate(), or give the values alone, as "
+            "by series.to_numpy()",
+        )
+        array, self.index, self.notes = _order.settle(times, zone, array, "refuse", rows)
+        self._values = torch.from_numpy(array)
 
     def values(self) -> Tensor:
         """All samples, (points,), float32 or float64: a copy."""
         return self._values.clone()
 
     def npy(self) -> bytes:
-        """The samples as the content of a .npy file."""
+        """The samples as the content of a .npy file: with times, two fields of each."""
+        table = array = self._values.numpy()
+        if self.index is not None:
+            fields = [
+                (f"{TIME_FIELD} {self.index.zone}".strip(), self.index.values.dtype),
+                ("value", array.dtype),
+            ]
+            table = np.empty(len(array), dtype=fields)
+            for (name, _), part in zip(fields, (self.index.values, array), strict=True):
+                table[name] = part
         content = io.BytesIO()
-        np.save(content, self._values.numpy())
+        np.save(content, table)
         return content.getvalue()
+
+
+def _own(values: Any) -> Any:
+    """The index of a pandas Series or DataFrame, where it tells times."""
+    import pandas as pd
+
+    found = getattr(values, "index", None)
+    if isinstance(found, pd.MultiIndex):
+        raise ValueError(
+            f"a series has one time for each value, got an index of {found.nlevels} levels: choose "
+            "one series of them"
+        )
+    if found is None or (isinstance(found, pd.RangeIndex) and found.name is None):
+        return None  # rows that are merely counted
+    if isinstance(found, pd.DatetimeIndex | pd.PeriodIndex) or found.dtype.kind in "iuf":
+        return found
+    return found if len(found) and _dates.is_time(str(found[0])) else None  # else labels
+
+
+def _times(index: Any) -> tuple[Any, str]:
+    """Times as `TimeIndex` has them, and their zone.
+
+    Raises:
+        TypeError: They are neither times nor numbers.
+        ValueError: One is missing, or may be two.
+    """
+    import pandas as pd
+
+    if isinstance(index, TimeIndex):
+        return index.values, index.zone
+    found = index.to_timestamp() if isinstance(index, pd.PeriodIndex) else pd.Index(index)
+    if found.dtype.kind in "iuf":
+        readings = [(found.to_numpy(), "")]
+    elif isinstance(found, pd.DatetimeIndex):
+        readings = _dates.of_pandas(found.to_series())
+    elif found.dtype.kind == "O" and len(found):
+        readings = _dates.parse(found.to_series().astype(str))
+    else:
+        raise TypeError(f"index must hold times or numbers, got {found.dtype}")
+    wrong = np.isnan(readings[0][0]) if readings else np.ones(len(found), dtype=bool)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(
+            f"index, row {row} (counted from 0): must be a time like 2000-12-31, got {found[row]!r}"
+        )
+    clear = _order.clearest(readings)
+    if clear is None:
+        raise ValueError(f"index must hold times like 2000-12-31: {found[0]!r} may be two")
+    return clear
 
 
 def _kind(array: np.ndarray[Any, Any]) -> str:

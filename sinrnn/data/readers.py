@@ -1,64 +1,68 @@
-"""One column of a local file, as numbers: CSV, .npy, Parquet.
+"""One column of a local file, as numbers, and when they were taken: text, .npy, Parquet.
 
-A row is one time step, so a row that holds no number is refused: left out, it would shift time.
+A row is one time step. No row is left out, filled in or moved without a word.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sinrnn.data import _text
-from sinrnn.data._columns import (
-    Column,
-    Values,
-    beside_time,
-    chosen,
-    too_large,
-    undecided,
-    unreadable,
-)
+from sinrnn.data._columns import Column, Options, Values, find, undecided, unreadable
+from sinrnn.data._parquet import ParquetTable
+from sinrnn.data._tables import Found, series
+from sinrnn.data._text import TextTable
+from sinrnn.data.time_index import TIME_FIELD, TimeIndex, indexed
 from sinrnn.filesystem import local, shipped
 
 CHUNK = 2**22  # values that are looked at together, 32 MB
 COPIED = 2**30  # bytes of a .npy file that are read into memory; a larger one is mapped
-UNPACKED = 200  # megabytes that a compressed file may unpack to
 
 
-def read(
-    path: str | Path,
-    column: Column = None,
-    *,
-    header: bool | None = None,
-    max_megabytes: int = UNPACKED,
-) -> Tensor:
+@dataclass
+class Read:
+    """What a file holds.
+
+    Args:
+        values: (points,), at least 2; float32 or float64 as a .npy file has them, float32 of
+            Parquet, and else float64.
+        index: Their times, where there is a column of them.
+        notes: What was done to the rows, and what is suspicious, in sentences.
+    """
+
+    values: Tensor
+    index: TimeIndex | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def read(path: str | Path, column: Column = None, **options: Any) -> Read:
     """A column of a file.
 
     Args:
         path: A local file, of the kind that its ending says, or `shipped`.
         column: The column's name, or its index from 0.
-        header: Of text, whether the first row holds names; None finds out, or asks.
-        max_megabytes: What a compressed file may unpack to.
-
-    Returns:
-        The values, (points,), at least 2; float32 or float64 as a .npy file has them, float32 of
-        Parquet, and else float64.
+        **options: The other options of `FileSeries`, by name.
 
     Raises:
-        ValueError: The file is not one finite number a row, or it is not clear which.
+        ValueError: The file is not one finite number a row, its times are not in even steps, or it
+            is not clear how it is to be read.
         OSError: There is no such file, or it may not be read.
     """
-    path = local(shipped(str(path)))
-    reader = next((r for ending, r in READERS.items() if path.name.lower().endswith(ending)), None)
-    if reader is None:
+    path, asked = local(shipped(str(path))), Options(column=column, **options)
+    ending = next((e for e in READERS if path.name.lower().endswith(e)), None)
+    if ending is None:
         raise ValueError(f"{path} must end in one of {' '.join(READERS)}")
     with path.open("rb") as file:
         if not file.read(1):
             raise ValueError(f"{path} is empty")
-    if header is not None and not path.name.lower().endswith(tuple(TEXT)):
-        raise ValueError(f"header is for files of text, got {path}: leave it out")
-    values = reader(path, column, header, max_megabytes * 10**6)
+    for f in fields(Options):
+        if f.name not in TAKEN.get(ending, f.name) and getattr(asked, f.name) != f.default:
+            raise ValueError(f"{f.name} is for files of text, got {path}: leave it out")
+    values, index, notes = READERS[ending](path, asked)
     if len(values) < 2:
         raise ValueError(f"{path} must hold at least 2 points, got {len(values)}")
     for start in range(0, len(values), CHUNK):
@@ -68,7 +72,7 @@ def read(
             raise ValueError(
                 f"{path}, row {row} (counted from 0): must be finite, got {values[row]}"
             )
-    return torch.from_numpy(values)
+    return Read(torch.from_numpy(values), index, notes)
 
 
 def mapped(path: Path) -> bool:
@@ -76,7 +80,7 @@ def mapped(path: Path) -> bool:
     return path.suffix.lower() == ".npy" and path.stat().st_size > COPIED
 
 
-def _npy(path: Path, column: Column, header: bool | None, most: int) -> Values:
+def _npy(path: Path, options: Options) -> Found:
     try:
         # Copy on write: a tensor must be writable, and the file stays as it is.
         table: Values = np.lib.format.open_memmap(path, mode="c")
@@ -85,6 +89,10 @@ def _npy(path: Path, column: Column, header: bool | None, most: int) -> Values:
                 table = np.lib.format.read_array(file)
     except Exception as error:  # a broken header is Python text, and raises whatever it leads to
         raise unreadable(path, "as .npy", error) from error
+    index, fields = None, table.dtype.names or ()
+    if table.ndim == 1 and len(fields) == 2 and fields[0].startswith(TIME_FIELD):
+        index = _index(path, table[fields[0]], fields[0].removeprefix(TIME_FIELD).strip())
+        table = table[fields[1]]
     if table.ndim not in (1, 2) or table.dtype.kind not in "iuf":
         raise ValueError(
             f"{path} must hold real numbers (points,) or (points, columns), got {table.dtype} "
@@ -92,47 +100,36 @@ def _npy(path: Path, column: Column, header: bool | None, most: int) -> Values:
         )
     table = table[:, None] if table.ndim == 1 else table
     names = [str(j) for j in range(table.shape[1])]
-    k = chosen(path, names, column)
-    if k is None:
-        raise undecided(path, f"{len(names)} columns", names)
+    if options.column is None and len(names) != 1:
+        raise undecided(path, f"{len(names)} columns", names, "column")
+    k = 0 if options.column is None else find(path, names, options.column)
     kept = table.dtype in (np.float32, np.float64)
-    return table[:, k] if kept else table[:, k].astype(np.float64)
+    return table[:, k] if kept else table[:, k].astype(np.float64), index, []
 
 
-def _parquet(path: Path, column: Column, header: bool | None, most: int) -> Values:
-    try:
-        import polars as pl
-    except ImportError as error:
-        raise ValueError(f"{path} needs polars: pip install polars") from error
+def _index(path: Path, times: Values, zone: str) -> TimeIndex:
+    """The times of a run's own series.
 
-    def load(k: int) -> Values:
-        with path.open("rb") as file:
-            found = pl.read_parquet(file, columns=[k]).to_series()
-        if found.null_count():
-            row = found.is_null().arg_max()
-            raise ValueError(f"{path}, row {row} (counted from 0): fill in the missing value")
-        kept = found if found.dtype == pl.Float32 else found.cast(pl.Float64)
-        values: Values = kept.to_numpy(writable=True)
-        return values
+    Raises:
+        ValueError: They are none, or do not rise.
+    """
+    known = times.dtype.kind in "iuf" or times.dtype == "datetime64[us]"
+    if not known or np.isnan(times).any() or not (times[1:] > times[:-1]).all():
+        raise ValueError(f"{path} must hold rising times, got {times.dtype}")
+    return indexed(np.ascontiguousarray(times), zone)
 
-    try:
-        with path.open("rb") as file:  # a path would be taken for a pattern of paths
-            schema = pl.read_parquet_schema(file)
-            points = pl.scan_parquet(file).select(pl.len()).collect().item()
-        if 8 * points > most:
-            raise too_large(path, f"{8 * points // 10**6}")
-        names = list(schema)
-        numeric = [j for j, kind in enumerate(schema.values()) if kind.is_numeric()]
-        k = chosen(path, names, column)
-        if k is None:
-            k = beside_time(path, names, numeric, load)
-        if k not in numeric:
-            kind = schema[names[k]]
-            raise ValueError(f"{path}, column {names[k]!r} must hold numbers, got {kind}")
-        return load(k)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise unreadable(path, "as Parquet", error) from error
+
+def _text(path: Path, options: Options) -> Found:
+    return series(TextTable(path, options), options)
+
+
+def _parquet(path: Path, options: Options) -> Found:
+    return series(ParquetTable(path, options), options)
 
 
 TEXT = [f"{ending}{gz}" for ending in (".csv", ".tsv", ".txt") for gz in ("", ".gz")]
-READERS = dict.fromkeys(TEXT, _text.read) | {".npy": _npy, ".parquet": _parquet}
+READERS: dict[str, Callable[[Path, Options], Found]] = dict.fromkeys(TEXT, _text)
+READERS |= {".npy": _npy, ".parquet": _parquet}
+# The options of files that are no text.
+TAKEN = {".npy": {"column", "max_megabytes"}}
+TAKEN[".parquet"] = TAKEN[".npy"] | {"time", "where", "gaps"}

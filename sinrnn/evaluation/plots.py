@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sinrnn.evaluation.picture import Picture
@@ -250,11 +252,13 @@ def forecast(before: Tensor, made: "Forecast") -> Figure:
         made: What comes after them.
     """
     figure, (axis,) = _figure(1, 1, 4)
-    past = np.arange(made.start - len(before), made.start)
+    past: NDArray[Any] = np.arange(made.start - len(before), made.start)
+    steps: NDArray[Any] = np.asarray(made.index)
+    if made.past is not None and made.time is not None:
+        past, steps = made.past.values[made.start - len(before) :], made.time
     axis.plot(past, before.numpy(), color=TRUTH, lw=1.3, label="series")
     read = past[-len(made.read) :]
     axis.plot(read, made.read.numpy(), ".", color=SECOND, ms=6, label="read")
-    steps = made.start + np.arange(len(made.prediction))
     y, ends = made.prediction.numpy(), (made.lower.numpy(), made.upper.numpy())
     if np.isfinite(ends[0]).any():
         label = "90 % interval"
@@ -262,7 +266,10 @@ def forecast(before: Tensor, made: "Forecast") -> Figure:
             label += f" ({100 * made.held:.0f} % held on the test split)"
         axis.fill_between(steps, *ends, color=NETWORK, alpha=0.2, lw=0, label=label)
     axis.plot(steps, y, color=NETWORK, lw=1.3, label="forecast")
-    axis.set(xlabel="sample of the series", ylabel="value")
+    axis.set(xlabel="sample of the series" if made.time is None else "time", ylabel="value")
+    if steps.dtype.kind == "M":
+        concise = ConciseDateFormatter(axis.xaxis.get_major_locator())  # type: ignore[no-untyped-call]
+        axis.xaxis.set_major_formatter(concise)
     figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=9)
     return figure
 

@@ -5,11 +5,19 @@ import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from sinrnn.data.time_index import TimeIndex
 from sinrnn.filesystem import write
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("prediction", "lower", "upper")
 
 
 @dataclass
@@ -26,6 +34,7 @@ class Forecast:
         coverage: Share of the test split's samples that such intervals held, (steps,); nan where
             that is not known.
         cautions: A sentence for each reason not to believe it.
+        past: When the samples of the series were taken; None where that is not known.
 
     Example:
         >>> import torch
@@ -42,11 +51,17 @@ class Forecast:
     upper: Tensor
     coverage: Tensor | None = None
     cautions: tuple[str, ...] = ()
+    past: TimeIndex | None = None
 
     @property
     def index(self) -> range:
         """Indices in the series of the predictions."""
         return range(self.start, self.start + len(self.prediction))
+
+    @property
+    def time(self) -> NDArray[Any] | None:
+        """Times of the predictions, (steps,); None where the series has none in even steps."""
+        return None if self.past is None else self.past.after(len(self.prediction))
 
     @property
     def held(self) -> float | None:
@@ -57,8 +72,28 @@ class Forecast:
         known = torch.zeros(0) if self.coverage is None else self.coverage[self.lower.isfinite()]
         return known.mean().item() if len(known) and known.isfinite().all() else None
 
+    def to_pandas(self) -> "pd.DataFrame":
+        """A table of one row a step: time, or else index, and prediction, lower, upper."""
+        import pandas as pd
+
+        step = {"index": self.index} if self.time is None else {"time": self._pandas_time()}
+        numbers = {name: getattr(self, name).numpy() for name in COLUMNS}
+        return pd.DataFrame(step | numbers)
+
+    def _pandas_time(self) -> Any:
+        """The times as pandas has them, with their zone."""
+        import pandas as pd
+
+        time, zone = self.time, self.past.zone if self.past else ""
+        if not zone:
+            return time
+        from_utc = zone[0] not in "+-"
+        return pd.DatetimeIndex(time).tz_localize("UTC" if from_utc else zone).tz_convert(zone)
+
     def to_csv(self, path: str | Path) -> None:
-        """Write one line a step: index, prediction, lower, upper; the last two empty if not known.
+        """Write one line a step: index, time where it is known, prediction, lower, upper.
+
+        The last two are empty where they are not known.
 
         Args:
             path: The file; what was there is replaced.
@@ -68,10 +103,12 @@ class Forecast:
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["index", "prediction", "lower", "upper"])
-        columns = (self.prediction.tolist(), self.lower.tolist(), self.upper.tolist())
-        for index, y, *ends in zip(self.index, *columns, strict=True):
-            writer.writerow([index, y, *("" if math.isnan(end) else end for end in ends)])
+        columns = {name: getattr(self, name).tolist() for name in COLUMNS}
+        if self.past is not None and self.time is not None:
+            columns = {"time": self.past.text(self.time)} | columns
+        writer.writerow(["index", *columns])
+        for index, *cells in zip(self.index, *columns.values(), strict=True):
+            writer.writerow([index, *("" if cell != cell else cell for cell in cells)])  # nan
         write(path, text.getvalue().encode())
 
 

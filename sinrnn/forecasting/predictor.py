@@ -233,7 +233,7 @@ class Predictor(Units):
         Raises:
             ValueError: As `rollout`; or the values are not like those that were learnt from.
         """
-        values = as_series(series).values()
+        values = (series := as_series(series)).values()
         check_series(values)
         window = self.window or len(values)
         read = values[-window:].to(torch.float64, copy=True)
@@ -241,7 +241,7 @@ class Predictor(Units):
         made = self.rollout(values if len(values) < window else read, steps)
         ends = self.interval(made, stretched(self.radius, made))
         held = stretched(self.coverage, made)
-        return Forecast(len(values), read, made, *ends, held, cautions(self, read))
+        return Forecast(len(values), read, made, *ends, held, cautions(self, read), series.index)
 
     def copy(self) -> Self:
         """A predictor of the same values, without hooks and parametrizations; on the CPU."""

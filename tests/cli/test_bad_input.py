@@ -6,6 +6,7 @@ below, which is indented, is what the program says.
 
 import csv
 import io
+import math
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -52,6 +53,14 @@ def attempt(what):
         return None, str(error)
 
 
+def number(cell):
+    """The number in a cell, nan where there is none."""
+    try:
+        return float(cell.replace(",", "."))
+    except ValueError:
+        return math.nan
+
+
 numbers = st.floats(-1e6, 1e6, width=32).map(str)
 cells = numbers | st.sampled_from(["", " ", "nan", "inf", "1e999", "x", "1;2", '"', "1,5", "NA"])
 
@@ -68,8 +77,12 @@ def test_csv_gives_each_number_of_each_row_or_a_sentence(tmp_path_factory, rows,
         assert str(path) in said
         assert "\n" not in said
         return
-    expected = torch.tensor([float(row[0]) for row in rows], dtype=torch.float64)
-    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    expected = [number(row[0]) for row in rows]
+    while math.isnan(expected[0]):  # a name, a title, or a blank line
+        expected.pop(0)
+    while math.isnan(expected[-1]):  # rows of empty cells
+        expected.pop()
+    assert found.tolist() == expected
 
 
 @QUICK

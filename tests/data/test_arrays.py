@@ -1,9 +1,14 @@
+import datetime
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from cases import BITS, refuses
 from ramp import same
 
-from sinrnn import ArraySeries, Sine, WindowDataModule
+from sinrnn import ArraySeries, FileSeries, Sine, WindowDataModule
+from sinrnn.data.series import digest
 
 
 class Frame:
@@ -24,6 +29,9 @@ TAKEN = {
     "array": np.array([1.0, 2.5, 4.0]),
     "reversed array": np.array([4.0, 2.5, 1.0])[::-1],
     "tensor": torch.tensor([1.0, 2.5, 4.0], dtype=torch.float64, requires_grad=True),
+    "pandas": pd.Series([1.0, 2.5, 4.0]),
+    "pandas' numbers that may be missing": pd.Series([1, 2.5, 4], dtype="Float64"),
+    "column of pandas": pd.DataFrame({"a": [1.0, 2.5, 4.0]}),
     "column of a frame": Frame(a=[1.0, 2.5, 4.0]),
     "array of other bytes": np.array([1, 2.5, 4], dtype=">f8"),
     "array of half precision": np.array([1, 2.5, 4], dtype=np.float16),
@@ -53,6 +61,9 @@ REFUSED = [
     (2.0, ValueError, r"one number for each step, got \(\)"),
     (torch.ones(3, 2), ValueError, r"one number for each step, got \(3, 2\)"),
     (torch.ones(3).to_sparse(), TypeError, "dense tensor of real numbers, got torch.sparse_coo"),
+    (pd.Series([1.0, None]), ValueError, "nan at index 1 and 1 such"),
+    (pd.Series(["1", "2"]), TypeError, "real numbers, got str '1'"),
+    (pd.DataFrame({"a": [1], "b": [2]}), ValueError, r"one column, got 2 \(a, b\)"),
     (Frame(a=[1.0], b=[2.0]), ValueError, r"one column, got 2 \(a, b\)"),
     ([1.0, float("nan"), float("inf")], ValueError, "nan at index 1 and 2 such in all"),
     (MASKED, ValueError, "nan at index 1 and 1 such"),
@@ -70,6 +81,126 @@ REFUSED = [
 def test_what_is_no_series_is_refused(values, error, said):
     with pytest.raises(error, match=said):
         WindowDataModule(values)
+
+
+Y = [1.0, 2.5, 4.0]
+DAYS = ["2024-02-28", "2024-02-29", "2024-03-01"]
+# what is given, and the times of the values and after them
+TIMES = {
+    "pandas' own count": (pd.Series(Y), None),
+    "rows of a part": (pd.Series([9, *Y])[1:], None),
+    "labels": (pd.Series(Y, index=["a", "b", "c"]), None),
+    "days": (pd.Series(Y, index=pd.to_datetime(DAYS)), [*DAYS, "2024-03-02"]),
+    "newest first": (pd.Series(Y[::-1], index=pd.to_datetime(DAYS[::-1])), [*DAYS, "2024-03-02"]),
+    "days as text": (pd.Series(Y, index=DAYS), [*DAYS, "2024-03-02"]),
+    "one column": (pd.DataFrame({"v": Y}, index=pd.to_datetime(DAYS)), [*DAYS, "2024-03-02"]),
+    "months": (
+        pd.Series(Y, index=pd.period_range("2024-01", periods=3, freq="M")),
+        ["2024-01-01", "2024-02-01", "2024-03-01", "2024-04-01"],
+    ),
+    "years": (pd.Series(Y, index=[1998, 1999, 2000]), ["1998", "1999", "2000", "2001"]),
+    "years that pandas counts": (
+        pd.Series(Y, index=pd.RangeIndex(1998, 2001, name="year")),
+        ["1998", "1999", "2000", "2001"],
+    ),
+    "numbers": (pd.Series(Y, index=[0, 0.5, 1]), ["0", "0.5", "1", "1.5"]),
+    "a zone": (
+        pd.Series(Y, index=pd.date_range("2024-03-31", periods=3, freq="h", tz="Europe/Berlin")),
+        [f"2024-03-31 0{hour}:00:00+0{zone}:00" for hour, zone in ((0, 1), (1, 1), (3, 2), (4, 2))],
+    ),
+    "days of a zone": (
+        pd.Series(Y, index=pd.date_range("2024-03-30", periods=3, tz="Europe/Berlin")),
+        ["2024-03-30", "2024-03-31", "2024-04-01", "2024-04-02"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_pandas_brings_its_times(name):
+    given, times = TIMES[name]
+    series = ArraySeries(given)
+    same(series.values(), torch.tensor(Y))
+    if times is None:
+        assert series.index is None
+    else:
+        assert series.index.text(np.append(series.index.values, series.index.after(1))) == times
+
+
+INDEXES = {
+    "text": DAYS,
+    "days": [datetime.date(2024, 2, 28), datetime.date(2024, 2, 29), datetime.date(2024, 3, 1)],
+    "NumPy": np.array(DAYS, dtype="datetime64[D]"),
+    "an index": ArraySeries(Y, index=DAYS).index,
+}
+
+
+@pytest.mark.parametrize("name", INDEXES)
+def test_index_is_given_beside_the_values(name):
+    index = ArraySeries(Y, index=INDEXES[name]).index
+    assert index.text(index.after(2)) == ["2024-03-02", "2024-03-03"]
+
+
+WAYS = (
+    "fill them, as by series.asfreq('D').interpolate(), or give the values alone, as by "
+    "series.to_numpy()"
+)
+WRONG = {
+    "gap": (
+        [1, 2, 4],
+        ValueError,
+        "index, row 2 (counted from 0): 4 comes 2 after 2, where the step is 1, the only gap (1 "
+        f"missing in all): {WAYS}",
+    ),
+    "twice": (
+        [1, 2, 2],
+        ValueError,
+        "index, row 2 (counted from 0): the time 2 comes again: sort the values, or choose one "
+        "series of them",
+    ),
+    "too few": ([1, 2], ValueError, "index must have a time for each value, got 2 and 3"),
+    "no times": (
+        ["a", "b", "c"],
+        ValueError,
+        "index, row 0 (counted from 0): must be a time like 2000-12-31, got 'a'",
+    ),
+    "a missing one": (
+        ["2024-01-01", "2024-01-02", "x"],
+        ValueError,
+        "index, row 2 (counted from 0): must be a time like 2000-12-31, got 'x'",
+    ),
+    "truth": ([True, False, True], TypeError, "index must hold times or numbers, got bool"),
+    "day or month": (
+        ["1/1/2024", "2/1/2024", "3/1/2024"],
+        ValueError,
+        "index must hold times like 2000-12-31: '1/1/2024' may be two",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_index_is_refused(name):
+    index, error, said = WRONG[name]
+    with refuses(error, said):
+        ArraySeries(Y, index=index)
+
+
+def test_index_of_levels_is_refused():
+    levels = pd.MultiIndex.from_product([["a"], [1, 2, 3]])
+    with pytest.raises(ValueError, match="an index of 2 levels"):
+        ArraySeries(pd.Series(Y, index=levels))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", [name for name, (_, times) in TIMES.items() if times])
+def test_stored_series_has_its_bits_and_times_again(tmp_path, name, dtype):
+    series = ArraySeries(TIMES[name][0].astype(dtype))
+    (tmp_path / "a.npy").write_bytes(series.npy())
+    found = FileSeries(tmp_path / "a.npy")
+    torch.testing.assert_close(found.values(), series.values(), **BITS)
+    assert digest(found.values()) == digest(series.values())
+    assert found.index.text(found.index.values) == series.index.text(series.index.values)
+    assert (found.index.step, found.index.zone) == (series.index.step, series.index.zone)
+    np.load(tmp_path / "a.npy", allow_pickle=False)
 
 
 def test_values_are_copied():

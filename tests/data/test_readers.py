@@ -7,12 +7,17 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from cases import BITS, refuses
 
 from sinrnn.data import readers
-from sinrnn.data.readers import read
+
+
+def read(path, column=None, **options):
+    """The values alone."""
+    return readers.read(path, column, **options).values
 
 
 def given(folder, name, content):
@@ -48,6 +53,7 @@ GOOD = {
     "windows": ("a.csv", "t,wave\r\n0,5\r\n1,6\r\n", None, [5, 6]),
     "old mac": ("a.csv", "wave\r5\r6\r", None, [5, 6]),
     "byte order mark": ("a.csv", b"\xef\xbb\xbfwave\n5\n6\n", "wave", [5, 6]),
+    "UTF-16, as it is marked": ("a.csv", "wave\n5\n6\n".encode("utf-16"), None, [5, 6]),
     "byte order mark, no header": ("a.csv", b"\xef\xbb\xbf5\n6\n", None, [5, 6]),
     "not ascii": ("a.csv", "höhe\n5\n6\n", "höhe", [5, 6]),
     "spaces": ("a.csv", "t, wave \n 0, 5 \n 1, 6\n", "wave", [5, 6]),
@@ -69,6 +75,8 @@ GOOD = {
     "by index": ("a.csv", "a,b,c\n0,5,1\n4,6,2\n", 1, [5, 6]),
     "by index as text": ("a.csv", "a,b,c\n0,5,1\n4,6,2\n", "2", [1, 2]),
     "by name": ("a.csv", "a,b,c\n0,5,1\n4,6,2\n", "c", [1, 2]),
+    "comma between tabs": ("a.tsv", "t\twave\n0\t1,5\n1\t2,5\n", None, [1.5, 2.5]),
+    "comma in quotes": ("a.csv", '"1,5"\n2\n', None, [1.5, 2]),
     "index, no header": ("a.csv", "3,5\n4,6\n5,6\n", 1, [5, 6, 6]),
     "one of two of a name, by index": ("a.csv", "x,x\n0,5\n4,6\n", 1, [5, 6]),
     "dates": ("a.csv", "Date,wave\n2020-01-01,5\n2020-01-02,6\n", None, [5, 6]),
@@ -82,7 +90,7 @@ GOOD = {
     "unnamed index": ("a.csv", ",wave\n0,5\n1,6\n2,9\n", None, [5, 6, 9]),
     "space is no separator": ("a.csv", "my wave\n5\n6\n", "my wave", [5, 6]),
     **{
-        f"time by its name, {name}": ("a.csv", f"{name},wave\n3,5\n0,6\n7,8\n", None, [5, 6, 8])
+        f"time by its name, {name}": ("a.csv", f"{name},wave\n3,5\n4,6\n5,8\n", None, [5, 6, 8])
         for name in ("t", "Time", "DATE", "year", "index")
     },
     "npy": ("a.npy", npy([5.0, 6.0]), None, [5, 6]),
@@ -104,35 +112,41 @@ def test_file_is_read_as(tmp_path, case):
     torch.testing.assert_close(found, torch.tensor(values, dtype=torch.float64), **BITS)
 
 
-MISSING = "fill in the missing value"
+def missing(cell, count=1):
+    """What is said of a cell without a value."""
+    cure = "or interpolate with --data.series.gaps fill"
+    return f"fill in the missing value, got {cell!r} ({count} in all); {cure}"
+
+
 NUMBER = "must be a finite number like -1.5e3"
 MIXED = "must not mix decimal points and decimal commas"
 
 # text of the file, row, column, what is said of that cell
 CELLS = {
-    "missing": ("t,wave\n0,5\n1,\n", 3, "'wave'", f"{MISSING}, got ''"),
-    "missing in quotes": ('5\n""\n6\n', 2, 0, f"{MISSING}, got ''"),
-    "missing first": ("2020-01-01,\n2020-01-02,5\n", 1, 1, f"{MISSING}, got ''"),
-    "NA": ("wave\n5\nNA\n", 3, "'wave'", f"{MISSING}, got 'NA'"),
-    "NA first": ("NA\n5\n6\n", 1, 0, f"{MISSING}, got 'NA'"),
-    "nan": ("wave\n5\nNaN\n", 3, "'wave'", f"{MISSING}, got 'NaN'"),
-    "nan first": ("nan\n5\n6\n", 1, 0, f"{MISSING}, got 'nan'"),
-    "null": ("5\n6\n null\n", 3, 0, f"{MISSING}, got ' null'"),
+    "missing": ("t,wave\n0,5\n1,\n", 3, "'wave'", missing("")),
+    "missing in quotes": ('5\n""\n6\n', 2, 0, missing("")),
+    "missing first": ("2020-01-01,\n2020-01-02,5\n", 1, 1, missing("")),
+    "NA": ("wave\n5\nNA\n", 3, "'wave'", missing("NA")),
+    "NA first": ("NA\n5\n6\n", 1, 0, missing("NA")),
+    "nan": ("wave\n5\nNaN\n", 3, "'wave'", missing("NaN")),
+    "nan first": ("nan\n5\n6\n", 1, 0, missing("nan")),
+    "null": ("5\n6\n null\n", 3, 0, missing(" null")),
     "text": ("wave\n5\nhigh\n", 3, "'wave'", f"{NUMBER}, got 'high'"),
-    "text under a number": ("low,5\nhigh,x\n", 2, 1, f"{NUMBER}, got 'x'"),
+    "text under a number": ("low,5\nhigh,x\nlow,6\n", 2, 1, f"{NUMBER}, got 'x'"),
     "spaces around a name": ("t, wave \n0,5\n1,x\n", 3, "'wave'", f"{NUMBER}, got 'x'"),
     "text alone": ("wave\nhigh\nlow\n", 2, "'wave'", f"{NUMBER}, got 'high'"),
     "long text": (f"5\n{'x' * 99}\n", 2, 0, f"{NUMBER}, got '{'x' * 40}'"),
-    "after a number over lines": ('"wa\nve"\n"5\n"\nx\n', 5, r"'wa\nve'", f"{NUMBER}, got 'x'"),
+    "after a number over lines": (
+        '"wa\nve"\n"5"\n"\n6"\nx\n',
+        6,
+        "'wave'",
+        f"{NUMBER}, got 'x'",
+    ),
     "inf": ("t,wave\n0,5\n1,-inf\n", 3, "'wave'", f"{NUMBER}, got '-inf'"),
     "inf first": ("inf\n5\n6\n", 1, 0, f"{NUMBER}, got 'inf'"),
     "overflow": ("5\n1e400\n", 2, 0, f"{NUMBER}, got '1e400'"),
     "Python's digits": ("5\n1_000\n", 2, 0, f"{NUMBER}, got '1_000'"),
     "unit": ("5%\n6\n7\n", 1, 0, f"{NUMBER}, got '5%'"),
-    "spaces between": ("1 2\n3 4\n", 1, 0, f"{NUMBER}, got '1 2'"),
-    "comma between tabs": ("t\twave\n0\t1,5\n1\t2,5\n", 2, "'wave'", f"{NUMBER}, got '1,5'"),
-    "comma in quotes": ('"1,5"\n2\n', 1, 0, f"{NUMBER}, got '1,5'"),
-    "thousands": ("t;wave\n0;1,5\n1;1.234,5\n", 3, "'wave'", f"{NUMBER}, got '1.234,5'"),
     "points and commas": ("t;wave\n0;1,5\n1;2\n2;2.5\n", 4, "'wave'", f"{MIXED}, got '2.5'"),
 }
 
@@ -145,22 +159,28 @@ def test_cell_is_refused_by_row_and_column(tmp_path, case):
         read(path)
 
 
-AS_MANY = "between them: give every row as many"
-QUOTE = "may separate columns: put text that holds one of them in quotes"
+AS_MANY = (
+    "between them: give every row as many; or say what stands between them "
+    "(--data.series.separator), or how many rows to leave out on top (--data.series.skip_rows)"
+)
+QUOTE = "may separate columns: say which by --data.series.separator"
 COMMA = (
-    "may be two columns or have a decimal comma: name the columns in a first row, or write "
-    "decimal points"
+    "may be two columns or have a decimal comma: say which by --data.series.separator , or "
+    "--data.series.decimal ,"
 )
 
 # text of the file, the row, what is said of it
 ROWS = {
-    "blank": ("wave\n5\n\n6\n", 3, " is blank: fill it in, or remove it"),
-    "blank twice": ("5\n \n\n6\n", 2, " is blank: fill it in, or remove it"),
-    "blank first": ("\n5\n6\n", 1, " is blank: fill it in, or remove it"),
-    "long": ("t;v\n0;5\n1;6;7\n", 3, f" has 3 cells and row 1 has 2, with ';' {AS_MANY}"),
-    "short": ("t\tv\n0\n1\t6\n", 2, rf" has 1 cells and row 1 has 2, with '\t' {AS_MANY}"),
-    "one decimal comma": ("1,5\n2\n3\n", 2, f" has 1 cells and row 1 has 2, with ',' {AS_MANY}"),
-    "comma, header": ("v\n1,5\n2,5\n", 2, f" has 2 cells and row 1 has 1, with ',' {AS_MANY}"),
+    "blank": ("t,wave\n0,5\n\n1,6\n", 3, " is blank: fill it in, or remove it"),
+    "blank twice": (
+        "t,wave\n0,5\n \n\n1,6\n",
+        3,
+        f" has 1 cells and others have 2, with ',' {AS_MANY}",
+    ),
+    "long": ("t;v\n0;5\n1;6;7\n", 3, f" has 3 cells and others have 2, with ';' {AS_MANY}"),
+    "short": ("t\tv\n0\n1\t6\n", 2, rf" has 1 cells and others have 2, with '\t' {AS_MANY}"),
+    "one decimal comma": ("1,5\n2\n3\n", 1, f" has 2 cells and others have 1, with ',' {AS_MANY}"),
+    "comma, header": ("v\n1,5\n2,5\n", 2, f": '1,5' {COMMA}"),
     "decimal commas": ("1,5\n2,5\n3,5\n", 1, f": '1,5' {COMMA}"),
     "decimal commas, once": ("1,5", 1, f": '1,5' {COMMA}"),
     "decimal commas, signs": (" -1,5E-3\r\n +,25\r\n", 1, f": '-1,5E-3' {COMMA}"),
@@ -182,45 +202,67 @@ def test_row_is_refused(tmp_path, case):
 
 
 TWO = "0 (a), 1 (b)"
-HAS_2, HAS_3 = (f" has {count} columns: choose column" for count in (2, 3))
-NAME_OR_VALUE = "may be a name or a value: give column {} a name with letters, or remove the names"
+CHOOSE = "choose one with --data.series.column:"
+HAS_2, HAS_3 = (f" has {count} columns of numbers: {CHOOSE}" for count in (2, 3))
+SAY = "say which by header (--data.series.header true or false)"
 
 # text of the file, the column asked for, what is said
 COLUMNS = {
-    "no such name": ("a,b\n0,5\n1,6\n", "c", f" has no column 'c': choose column {TWO}"),
-    "other case": ("a,b\n0,5\n1,6\n", "B", f" has no column 'B': choose column {TWO}"),
-    "no such index": ("a,b\n0,5\n1,6\n", 2, f" has no column 2: choose column {TWO}"),
-    "negative index": ("a,b\n0,5\n1,6\n", -1, f" has no column -1: choose column {TWO}"),
-    "name, no header": ("0,5.5\n1,6\n", "b", " has no column 'b': choose column 0, 1"),
-    "name, one column": ("a\n5\n6\n", "b", " has no column 'b': choose column 0 (a)"),
-    "twice": ("a,b,b\n0,5,1\n1,6,1\n", "b", f" has 2 columns 'b': choose column {TWO}, 2 (b)"),
-    "name or index": ("a,0\n0,5\n1,6\n", "0", " has 2 columns '0': choose column 0 (a), 1 (0)"),
+    "no such name": ("a,b\n0,5\n1,6\n", "c", f" has no column 'c': {CHOOSE} {TWO}"),
+    "other case": ("a,b\n0,5\n1,6\n", "B", f" has no column 'B': {CHOOSE} {TWO}"),
+    "no such index": ("a,b\n0,5\n1,6\n", 2, f" has no column 2: {CHOOSE} {TWO}"),
+    "negative index": ("a,b\n0,5\n1,6\n", -1, f" has no column -1: {CHOOSE} {TWO}"),
+    "name, no header": ("0,5.5\n1,6\n", "b", f" has no column 'b': {CHOOSE} 0, 1"),
+    "name, one column": ("a\n5\n6\n", "b", f" has no column 'b': {CHOOSE} 0 (a)"),
+    "twice": ("a,b,b\n0,5,1\n1,6,1\n", "b", f" has 2 columns 'b': {CHOOSE} {TWO}, 2 (b)"),
+    "name or index": ("a,0\n0,5\n1,6\n", "0", f" has 2 columns '0': {CHOOSE} 0 (a), 1 (0)"),
     "two": ("a,b\n3,5\n0,6\n9,7\n", None, f"{HAS_2} {TWO}"),
     "two rows": ("a,b\n0,5\n1,6\n", None, f"{HAS_2} {TWO}"),
     "uneven": ("a,b\n0,5\n1,6\n2.00001,7\n", None, f"{HAS_2} {TWO}"),
     "falling": ("a,b\n2,5\n1,6\n0,7\n", None, f"{HAS_2} {TWO}"),
     "constant": ("a,b\n2,5\n2,6\n2,7\n", None, f"{HAS_2} {TWO}"),
     "gap": ("a,b\n0,5\n1,6\n,7\n3,8\n", None, f"{HAS_2} {TWO}"),
-    "gap first": ("a,b,c\nx,5,\ny,6,2\n", None, f"{HAS_3} {TWO}, 2 (c)"),
+    "gap first": ("a,b,c\nx,5,\ny,6,2\n", None, f"{HAS_2} 1 (b), 2 (c)"),
     "even last": ("a,b\n5,0\n9,1\n6,2\n", None, f"{HAS_2} {TWO}"),
-    "even second": ("a,b,c\nx,0,5\ny,1,9\nz,2,6\n", None, f"{HAS_3} {TWO}, 2 (c)"),
+    "even second": ("a,b,c\nx,0,5\ny,1,9\nz,2,6\n", None, f"{HAS_2} 1 (b), 2 (c)"),
     "even and time": ("lap,time\n1,8\n2,9\n3,7\n", None, f"{HAS_2} 0 (lap), 1 (time)"),
-    "time, two more": ("t,a,b\n0,5,1\n1,6,2\n", None, f"{HAS_3} 0 (t), 1 (a), 2 (b)"),
+    "time, two more": ("t,a,b\n0,5,1\n1,6,2\n", None, f"{HAS_2} 1 (a), 2 (b)"),
     "even, two more": ("0.5,5,1\n1.5,6,2\n2.5,7,3\n", None, f"{HAS_3} 0, 1, 2"),
-    "time alone": ("t,a\n0,x\n1,y\n", None, f"{HAS_2} 0 (t), 1 (a)"),
-    "text alone": ("a,b\nx,y\nz,w\n", None, f"{HAS_2} {TWO}"),
+    "time alone": (
+        "t,price\n0,$5\n1,$6\n",
+        None,
+        " has no column of numbers: column 't' has '0' in row 2, column 'price' has '$5' in row 2: "
+        "write numbers like 5.25",
+    ),
+    "a column for each time": (
+        "country,1990,1991,1992\nA,5,6,8\nB,1,1,2\n",
+        None,
+        " is a wide file, with a column for each time (1990 to 1992) and a row for each "
+        "series: turn "
+        "it, so that each row is a time",
+    ),
+    "text alone": (
+        "a,b\nx,y\nz,w\n",
+        None,
+        " has no column of numbers: column 'a' has 'x' in row 2, column 'b' has 'y' in row "
+        "2: write "
+        "numbers like 5.25",
+    ),
     "many": (
         ",".join(["5.5"] * 21),
         None,
-        f" has 21 columns: choose column {', '.join(map(str, range(20)))}, ...",
+        f" has 21 columns of numbers and rows: 1 (turn it, if each row is a series): {CHOOSE} {', '.join(map(str, range(20)))}, ...",
     ),
     **{
-        f"number as a name, {case}": (text, column, f", row 1: {name} {NAME_OR_VALUE.format(k)}")
-        for case, (text, column, name, k) in {
-            "time first": ("t,0\n0,5\n1,6\n", None, "'0'", 1),
-            "time last": ("0,t\n5,0\n6,1\n", None, "'0'", 0),
-            "index": (",0\n0,5\n1,6\n", 1, "'0'", 1),
-            "dates": ("Date,7\n2020-01,5\n2020-02,6\n", "1", "'7'", 1),
+        f"number as a name, {case}": (
+            text,
+            column,
+            f", row 1: {first!r} may be names or values: {SAY}",
+        )
+        for case, (text, column, first) in {
+            "time first": ("t,1\n0,5\n1,6\n", None, "t,1"),
+            "time last": ("1,t\n5,0\n6,1\n", None, "1,t"),
+            "dates": ("Date,7\n2020-01,5\n2020-02,6\n", "1", "Date,7"),
         }.items()
     },
     "decimal comma, index": ("1,5\n2,5\n", 0, f", row 1: '1,5' {COMMA}"),
@@ -237,8 +279,9 @@ def test_column_is_refused_with_those_there_are(tmp_path, case):
 
 
 ENDINGS = ".csv .csv.gz .tsv .tsv.gz .txt .txt.gz .npy .parquet"
-DECODE = "cannot be read as UTF-8 text, write it again:"
-BYTE = f"{DECODE} 'utf-8' codec can't decode byte"
+DECODE = "cannot be read as gzip, write it again:"
+BYTE = "cannot be read as UTF-8 text ('utf-8' codec can't decode byte"
+ENCODING = "give its encoding, often cp1252, with --data.series.encoding"
 REAL = "must hold real numbers (points,) or (points, columns), got"
 NPY = "cannot be read as .npy, write it again:"
 SHORT = "mmap length is greater than file size"
@@ -256,8 +299,12 @@ BAD = {
     "other ending": ("a.xlsx", "5\n6\n", None, f" must end in one of {ENDINGS}"),
     "no ending": ("csv", "5\n6\n", None, f" must end in one of {ENDINGS}"),
     "npy in gzip": ("a.npy.gz", b"5", None, f" must end in one of {ENDINGS}"),
-    "latin-1": ("a.csv", b"h\xf6he\n5\n", None, f" {BYTE} 0xf6 in position 1: invalid start byte"),
-    "UTF-16": ("a.csv", b"\xff\xfe5\0", None, f" {BYTE} 0xff in position 0: invalid start byte"),
+    "latin-1": (
+        "a.csv",
+        b"h\xf6he\n5\n",
+        None,
+        f" {BYTE} 0xf6 in position 1: invalid start byte): {ENCODING}",
+    ),
     "no gzip": ("a.csv.gz", b"5\n6\n", None, rf" {DECODE} Not a gzipped file (b'5\n')"),
     "half a gzip": (
         "a.csv.gz",
@@ -274,9 +321,9 @@ BAD = {
     "npy, nan": ("a.npy", npy([5.0, 6.0, np.nan, np.inf]), None, f", row 2 {FINITE} nan"),
     "npy, inf": ("a.npy", npy(np.array([5, -np.inf], np.float32)), 0, f", row 1 {FINITE} -inf"),
     "npy, no point": ("a.npy", npy(np.zeros(0)), None, " must hold at least 2 points, got 0"),
-    "npy, columns": ("a.npy", npy(np.zeros((4, 3))), None, " has 3 columns: choose column 0, 1, 2"),
-    "npy, no such": ("a.npy", npy(np.zeros((4, 2))), 2, " has no column 2: choose column 0, 1"),
-    "npy, name": ("a.npy", npy(np.zeros(4)), "v", " has no column 'v': choose column 0"),
+    "npy, columns": ("a.npy", npy(np.zeros((4, 3))), None, f" has 3 columns: {CHOOSE} 0, 1, 2"),
+    "npy, no such": ("a.npy", npy(np.zeros((4, 2))), 2, f" has no column 2: {CHOOSE} 0, 1"),
+    "npy, name": ("a.npy", npy(np.zeros(4)), "v", f" has no column 'v': {CHOOSE} 0"),
     "npy, 0-D": ("a.npy", npy(5.0), None, f" {REAL} float64 ()"),
     "npy, 3-D": ("a.npy", npy(np.zeros((4, 3, 2))), None, f" {REAL} float64 (4, 3, 2)"),
     "npy, complex": ("a.npy", npy([5.0, 6j]), None, f" {REAL} complex128 (2,)"),
@@ -390,10 +437,9 @@ def test_formats_agree_to_the_bit(tmp_path):
 
 def parquet(folder, **columns):
     """A Parquet file with these columns."""
-    polars = pytest.importorskip("polars", reason="Parquet needs polars: sinrnn[data]")
-    frame = polars.DataFrame(columns)
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow: sinrnn[data]")
     path = folder / "[a]*.parquet"  # which a pattern of names would not match
-    frame.write_parquet(path)
+    pd.DataFrame(columns).to_parquet(path)
     return path
 
 
@@ -415,15 +461,23 @@ def test_parquet_is_read_in_its_floats(tmp_path, column, beside, dtype, kept):
 
 # the columns, the one asked for, what is said
 FRAMES = {
-    "missing": ({"a": [5.0, 6.0, None]}, None, f", row 2 (counted from 0): {MISSING}"),
-    "nan": ({"a": [5.0, np.nan, 6.0]}, None, f", row 1 {FINITE} nan"),
-    "text": ({"a": ["5", "6"]}, None, ", column 'a' must hold numbers, got String"),
-    "bool": ({"a": [True, False]}, None, ", column 'a' must hold numbers, got Boolean"),
-    "text asked for": ({"a": [5], "b": ["x"]}, "b", ", column 'b' must hold numbers, got String"),
+    "missing": (
+        {"a": [5.0, 6.0, None]},
+        None,
+        f", row 2 (counted from 0), column 'a': {missing('')}",
+    ),
+    "inf": (
+        {"a": [5.0, np.inf]},
+        None,
+        ", row 1 (counted from 0), column 'a': must be finite, got inf",
+    ),
+    "text": ({"a": ["5", "6"]}, None, ", column 'a' must hold numbers, got str"),
+    "bool": ({"a": [True, False]}, None, ", column 'a' must hold numbers, got bool"),
+    "text asked for": ({"a": [5], "b": ["x"]}, "b", ", column 'b' must hold numbers, got str"),
     "short": ({"a": [5.0]}, None, " must hold at least 2 points, got 1"),
-    "no such": ({"a": [5.0], "b": [6]}, "c", f" has no column 'c': choose column {TWO}"),
+    "no such": ({"a": [5.0], "b": [6]}, "c", f" has no column 'c': {CHOOSE} {TWO}"),
     "two": ({"a": [5, 1], "b": [6, 7]}, None, f"{HAS_2} {TWO}"),
-    "text and two": ({"a": ["x"], "b": [5], "c": [6]}, None, f"{HAS_3} {TWO}, 2 (c)"),
+    "text and two": ({"a": ["x"], "b": [5], "c": [6]}, None, f"{HAS_2} 1 (b), 2 (c)"),
     "gap": ({"a": [0, 1, None, 3], "b": [6] * 4}, None, f"{HAS_2} {TWO}"),
 }
 
@@ -446,17 +500,17 @@ def test_damaged_parquet_is_refused_in_one_sentence(tmp_path, damage):
     assert said.startswith("cannot be read as Parquet, write it again: ")
 
 
-def test_parquet_without_polars_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "polars", None)
+def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     path = given(tmp_path, "a.parquet", "PAR1")
-    with refuses(ValueError, f"{path} needs polars: pip install polars"):
+    with refuses(ValueError, f"{path} needs pyarrow: pip install pyarrow"):
         read(path)
 
 
 # Numbers in the first row, as pandas writes them for columns without names
 
 
-@pytest.mark.parametrize("first", ["0", "0,1", " 0 , 1 ,2"])
+@pytest.mark.parametrize("first", ["0", "0,1", " 0 , 1 ,2", ",0"])
 def test_first_row_that_may_be_numbers_of_columns_is_asked_about(tmp_path, first):
     rows = "".join(f"{','.join(['2.5'] * (first.count(',') + 1))}\n" for _ in range(3))
     path = given(tmp_path, "a.csv", f"{first}\n{rows}")
@@ -488,15 +542,15 @@ def test_first_row_of_other_integers_is_data(tmp_path):
 @pytest.mark.parametrize("header", [None, True])
 def test_gap_at_the_start_does_not_make_the_other_column_the_series(tmp_path, header):
     path = given(tmp_path, "a.csv", "hour,wave\n0,NA\n1,2\n2,3\n")
-    said = f"{path}, row 2, column 'wave': fill in the missing value, got 'NA'"
-    with refuses(ValueError, said):
+    with refuses(ValueError, f"{path}, row 2, column 'wave': {missing('NA')}"):
         read(path, header=header)
 
 
 def test_header_of_a_file_without_text_is_refused(tmp_path):
     path = given(tmp_path, "a.npy", npy(np.arange(3.0)))
-    with refuses(ValueError, f"header is for files of text, got {path}: leave it out"):
-        read(path, header=True)
+    for name, value in {"header": True, "time": "t", "decimal": ",", "skip_rows": 1}.items():
+        with refuses(ValueError, f"{name} is for files of text, got {path}: leave it out"):
+            read(path, **{name: value})
 
 
 # Files that unpack to more than they are

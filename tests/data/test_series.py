@@ -1,6 +1,7 @@
 """Series against NumPy: formulas, their noise, what follows their end; a file as a series."""
 
 import hashlib
+import inspect
 import math
 import os
 import subprocess
@@ -195,6 +196,17 @@ USER_ERRORS = [
     (MackeyGlass, {"n": math.nan}, "n must be above 0 and at most 50, got nan"),
     (FileSeries, {"path": ""}, "path must name a file, got ''"),
     *(
+        (FileSeries, {"path": "a.csv", name: value}, message)
+        for name, value, message in [
+            ("max_megabytes", 0, "max_megabytes must be at least 1, got 0"),
+            ("skip_rows", -1, "skip_rows must be at least 0, got -1"),
+            ("gaps", "skip", "gaps must be refuse, fill or ignore, got 'skip'"),
+            ("separator", ", ", "separator must be one character, got ', '"),
+            ("thousands", "", "thousands must be one character, got ''"),
+            ("decimal", "'", 'decimal must be . or , got "\'"'),
+        ]
+    ),
+    *(
         (Sine, {name: value}, f"{name} must be a finite number other than 0, got {value}")
         for name in ("stop", "divisor")
         for value in (0.0, math.nan, math.inf, -math.inf)
@@ -230,17 +242,20 @@ def test_file_is_read_once_and_not_before_it_is_needed(tmp_path):
     assert series.continued(9).tolist() == series.noise_free(9).tolist() == [5, 6, 8]
 
 
-def test_series_of_a_file_needs_no_more_than_numpy_and_torch(tmp_path):
+def test_series_of_a_file_needs_pandas_for_text_alone(tmp_path):
     (tmp_path / "wave.csv").write_text("5\n6\n")
+    np.save(tmp_path / "wave.npy", [5.0, 6.0])
     code = """
 import sys, sinrnn
-assert sinrnn.FileSeries("wave.csv").values().tolist() == [5, 6]
-print([name for name in ("polars", "pandas", "lightning", "jsonargparse") if name in sys.modules])
+heavy = ("pandas", "lightning", "jsonargparse", "matplotlib")
+for name in ("wave.npy", "wave.csv"):
+    assert sinrnn.FileSeries(name).values().tolist() == [5, 6]
+    print([name for name in heavy if name in sys.modules])
 """
     command = [sys.executable, "-c", code]
     env = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[2])}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("[]\n", "")
+    assert (done.stdout, done.stderr) == ("[]\n['pandas']\n", "")
 
 
 @pytest.fixture
@@ -265,7 +280,8 @@ def train(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("name", ["FileSeries", "sinrnn.FileSeries"])
 def test_network_trains_on_a_file_that_the_command_line_names(train, name):
     file = ["--data.series.path", "wave.csv", "--data.series.column", "wave"]
-    init_args = {"path": "wave.csv", "column": "wave", "header": None, "max_megabytes": 200}
+    init_args = dict.fromkeys(inspect.signature(FileSeries).parameters)
+    init_args |= {"path": "wave.csv", "column": "wave", "gaps": "refuse", "max_megabytes": 200}
     saved = {"class_path": "sinrnn.FileSeries", "init_args": init_args}
     assert train("--data.series", name, *file) == (0, "", [saved])
 
@@ -281,8 +297,16 @@ def test_network_trains_on_a_generated_series_that_the_command_line_names(train)
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("gap.csv", "gap.csv, row 3, column 'wave': fill in the missing value, got 'NA'"),
-        ("wave.csv", "wave.csv has 3 columns: choose column 0 (t), 1 (wave), 2 (x)"),
+        (
+            "gap.csv",
+            "gap.csv, row 3, column 'wave': fill in the missing value, got 'NA' (1 in all); or "
+            "interpolate with --data.series.gaps fill",
+        ),
+        (
+            "wave.csv",
+            "wave.csv has 2 columns of numbers: choose one with --data.series.column: 1 "
+            "(wave), 2 (x)",
+        ),
         ("none.csv", "none.csv does not exist"),
         ("", "path must name a file, got ''"),
         (".", ". is a folder: name a file in it"),

@@ -10,6 +10,7 @@ from cases import assert_close
 from matplotlib.colors import to_rgb
 
 from sinrnn import SinRNN
+from sinrnn.data.time_index import Step, TimeIndex
 from sinrnn.evaluation import plots
 from sinrnn.evaluation.backtest import Backtest, BacktestReport
 from sinrnn.evaluation.picture import png
@@ -233,6 +234,24 @@ def test_forecast_carries_the_series_what_was_read_what_comes_and_intervals_if_k
     without = plots.forecast(BEFORE, ahead(np.nan, np.nan, np.nan))
     assert not without.axes[0].collections
     assert legend(without) == ["series", "read", "forecast"]
+
+
+def test_forecast_has_an_axis_of_time_where_the_series_has_times():
+    days = np.datetime64("2024-01-01", "us") + np.arange(20) * np.timedelta64(1, "D")
+    made = ahead(0.5, 0.25, np.nan)
+    made.past = TimeIndex(days, Step(86_400_000_000, "us"))
+    (axis,) = plots.forecast(BEFORE, made).axes
+    past, read, following = (line.get_xdata() for line in axis.lines)
+    assert (past == days[14:]).all()
+    assert (read == days[18:]).all()
+    assert following.astype("datetime64[D]").astype(str).tolist()[::2] == [
+        "2024-01-21",
+        "2024-01-23",
+    ]
+    assert names(axis) == [("time", "value")]
+    made.past = TimeIndex(days, None)
+    (axis,) = plots.forecast(BEFORE, made).axes
+    assert names(axis) == [(SAMPLE, "value")]
 
 
 # Sample windows

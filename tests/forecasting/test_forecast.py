@@ -10,13 +10,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from cases import BITS, TOLERANCE, assert_close, predictor, refuses
 
-from sinrnn import Predictor, SinRNN
+from sinrnn import ArraySeries, Predictor, SinRNN
 from sinrnn.cli import train as cli
 from sinrnn.cli.forecast import main
+from sinrnn.data.time_index import TimeIndex
 from sinrnn.evaluation import picture, plots
 from sinrnn.filesystem import CONFIGS
 from sinrnn.forecasting.forecast import Forecast
@@ -163,6 +165,39 @@ def test_csv_word_for_word(tmp_path):
     )
 
 
+MONTHS = ArraySeries(VALUES, index=pd.date_range("2024-01-31", periods=len(VALUES), freq="ME"))
+CLOCK = ArraySeries(
+    VALUES, index=pd.date_range("2024-03-30", periods=len(VALUES), freq="6h", tz="CET")
+)
+
+
+def test_table_has_times_where_the_series_has_them(tmp_path):
+    """Here and in pandas; and indices where it has none, or no regular step."""
+    made = forecast(network(), MONTHS, 2)
+    made.to_csv(tmp_path / "a.csv")
+    ends = [str(day.date()) for day in pd.date_range(MONTHS.index.values[-1], periods=3, freq="ME")]
+    assert table(tmp_path / "a.csv", "time") == ends[1:]
+    frame = made.to_pandas()
+    assert [*frame.columns] == ["time", "prediction", "lower", "upper"]
+    assert [str(time.date()) for time in frame["time"]] == ends[1:]
+    assert frame["prediction"].tolist() == made.prediction.tolist()
+    for index in (None, TimeIndex(MONTHS.index.values, None)):
+        without = forecast(network(), ArraySeries(VALUES, index=None), 2)
+        without.past = index
+        assert without.time is None
+        assert without.to_pandas()["index"].tolist() == [*without.index]
+        without.to_csv(tmp_path / "a.csv")
+        assert (tmp_path / "a.csv").read_text().startswith("index,prediction,")
+
+
+def test_times_of_a_zone_are_those_of_its_clocks(tmp_path):
+    made = forecast(network(), CLOCK, 1)
+    made.to_csv(tmp_path / "a.csv")
+    (time,) = made.to_pandas()["time"]
+    assert table(tmp_path / "a.csv", "time") == [str(time)]
+    assert time == pd.Timestamp("2024-03-30", tz="CET") + len(VALUES) * pd.Timedelta("6h")
+
+
 def test_csv_keeps_every_bit(tmp_path):
     y, radius = torch.randn(40) * torch.logspace(-300, 300, 40), torch.rand(40)
     Forecast(3, VALUES, y, y - radius, y + radius).to_csv(tmp_path / "a.csv")
@@ -189,6 +224,8 @@ def trained(tmp_path_factory):
         shutil.rmtree("runs")
         Path("alone").mkdir()
         shutil.copy("run/model.safetensors", "alone")
+        spots = "".join(f"{t + (t > 11)},{t % 7}\n" for t in range(20))
+        Path("gaps.csv").write_text(f"t,v\n{spots}")
     return home
 
 
@@ -217,10 +254,12 @@ def files(folder):
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def table(path):
-    """A forecast's columns; nan where a cell is empty."""
+def table(path, column=None):
+    """A forecast's columns, nan where a cell is empty; or one as text."""
     with Path(path).open() as file:
         rows = list(csv.DictReader(file))
+    if column:
+        return [row[column] for row in rows]
     names = ["index", "prediction", "lower", "upper"]
     return [torch.tensor([float(row[name] or NAN) for row in rows]) for name in names]
 
@@ -251,6 +290,7 @@ def test_process_goes_on_where_the_series_ends(place):
     radius = torch.full((50,), NAN)
     radius[:34] = net.radius
     assert net.radius.shape == (34,)
+    assert table("run/forecast.csv", "time") == [*map(str, range(2009, 2059))]
     index, prediction, lower, upper = table("run/forecast.csv")
     assert index.tolist() == list(range(309, 359))
     found, wanted = (prediction, lower, upper), (expected, expected - radius, expected + radius)
@@ -278,6 +318,13 @@ def test_named_file_is_forecast_as_that_of_the_run(call, place, model, column):
     after = files(place)
     for name in ("forecast.csv", "forecast.png"):
         assert after[f"alone/{name}"] == after[f"run/{name}"]
+
+
+def test_file_is_read_as_its_options_say_and_its_notes_are_printed(call):
+    status, out, err = call("alone --steps 2 --input gaps.csv --gaps fill --header true --time 0")
+    assert (status, err) == (0, "")
+    assert out.startswith("note: values interpolated: 1 of 21: 13 comes 2 after 11, where the step")
+    assert table("alone/forecast.csv", "time") == ["21", "22"]
 
 
 def test_output_lies_where_it_is_asked_for_and_replaces_what_was_there(call, place):
@@ -332,13 +379,17 @@ BAD = {
     "run/config.yaml --steps 5": "run/config.yaml is not a Predictor file: ",
     "alone --steps 5": "alone lies in no run's folder: name the file of the series with --input",
     "run --steps 5 --column value": "--column is for a file: name it with --input",
+    "run --steps 5 --gaps fill": "--gaps is for a file: name it with --input",
+    "alone --steps 5 --input gaps.csv": "gaps.csv, row 14: 13 comes 2 after 11, where the step is "
+    "1, the only gap (1 missing in all): interpolate with --gaps fill, or take the rows as they "
+    "stand with --gaps ignore",
     "run --steps 5 --input gone.csv": "gone.csv does not exist",
     "run --steps 5 --input http://a.b/c.csv": "http://a.b/c.csv is a URL, and only local files "
     "are read: download it first",
     "http://a.b/run --steps 5": "http://a.b/run is a URL, and only local files are read: "
     "download it first",
     "run --steps 5 --input sunspots.csv --column spots": "sunspots.csv has no column 'spots': "
-    "choose column 0 (t), 1 (value)",
+    "choose one with --column: 0 (t), 1 (value)",
     "run --steps 5 --input sunspots.csv --column t": "the network has learnt from values around ",
 }
 

@@ -1,0 +1,134 @@
+"""What a cell of text holds: a number, a time, nothing or a name; and a column of numbers."""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sinrnn.data import _dates
+
+MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "?", "-", "."}
+GROUPED = r"[+-]?\d{{1,3}}(?:{0}\d{{3}})+"  # 1.234.567, with a mark of thousands
+ONE_GROUP = re.compile(r"\s*[+-]?[1-9]\d{0,2}[.,]\d{3}\s*")  # 1.004: which of both is the mark?
+EITHER = re.compile(r"\s*[+-]?\d{1,3}([., '\u00a0\u202f]\d{3})+([.,]\d+)?\s*")
+
+Refuse = Callable[[int, str], ValueError]  # (row, what is wrong there)
+
+
+def is_missing(cell: str) -> bool:
+    """Whether a cell says that there is no value."""
+    return cell.strip().lower() in MISSING
+
+
+def number(cell: str, decimal: str = ".") -> float:
+    """The number in a cell; nan where there is none."""
+    try:
+        return math.nan if "_" in cell else float(cell.replace(decimal, "."))  # no 1_000
+    except ValueError:
+        return math.nan
+
+
+def kind(cell: str) -> str:
+    """One of "missing", "number", "clock", "time", "text"."""
+    if is_missing(cell):
+        return "missing"
+    numeric = not math.isnan(number(cell)) or not math.isnan(number(cell, ","))
+    if numeric or EITHER.fullmatch(cell):
+        return "number"
+    if _dates.CLOCK.fullmatch(cell.strip()):
+        return "clock"
+    return "time" if _dates.is_time(cell) else "text"
+
+
+def is_name(cell: str) -> bool:
+    """Whether a cell can be a column's name, and nothing else."""
+    return kind(cell) == "text" and not re.match(r"\W*\d", cell)
+
+
+def numbers(
+    cells: Sequence[str],
+    separator: str,
+    decimal: str | None,
+    thousands: str | None,
+    refuse: Refuse,
+) -> NDArray[np.float64]:
+    """A column's numbers, (rows,); nan where a value is missing.
+
+    Args:
+        cells: Its cells.
+        separator: What stands between cells in that file.
+        decimal: The mark before the decimals; None finds out.
+        thousands: The mark between thousands; None finds out.
+        refuse: Makes the error.
+
+    Raises:
+        ValueError: A cell is no finite number, or it is open which number.
+    """
+    if decimal is None and thousands is None:
+        decimal, thousands = _marks(cells, separator, refuse)
+    elif decimal is None:
+        decimal = "," if thousands == "." else "."
+    if thousands is None:
+        with suppress(ValueError):
+            plain = [cell.replace(",", ".") for cell in cells] if decimal == "," else cells
+            found = np.array(plain, dtype=object).astype(np.float64)
+            clear = decimal == "." or not any("." in cell for cell in cells)
+            if clear and np.isfinite(found).all() and not any("_" in cell for cell in cells):
+                return found
+    grouped = re.compile(GROUPED.format(re.escape(f"{thousands}")))
+    found = np.full(len(cells), math.nan)
+    for row, cell in enumerate(cells):
+        text = cell.strip()
+        if thousands is not None and grouped.match(text):
+            text = text.replace(thousands, "")
+        other = "." if decimal == "," else ","
+        if other in text and kind(cell) == "number":
+            raise refuse(row, f"must not mix decimal points and decimal commas, got {cell[:40]!r}")
+        found[row] = number(text, decimal)
+        if not math.isfinite(found[row]) and not is_missing(cell):
+            raise refuse(row, f"must be a finite number like -1.5e3, got {cell[:40]!r}")
+    return found
+
+
+def refuse_one_group(cells: Iterable[str], refuse: Refuse) -> None:
+    """Refuse numbers like 1.004 where all that have a mark may have thousands.
+
+    Raises:
+        ValueError: They all are.
+    """
+    first = None
+    for row, cell in enumerate(cells):
+        if "," in cell or "." in cell:
+            if not ONE_GROUP.fullmatch(cell):
+                return
+            first = first or (row, cell.strip())
+    if first:
+        row, cell = first
+        mark = "," if "," in cell else "."
+        raise refuse(
+            row,
+            f"{cell!r} may have decimals or thousands: say which by --data.series.decimal {mark} "
+            f"or --data.series.thousands {mark}",
+        )
+
+
+def _marks(cells: Sequence[str], separator: str, refuse: Refuse) -> tuple[str, str | None]:
+    """The marks of decimals and of thousands, where the cells leave no doubt."""
+    for cell in cells:
+        if EITHER.fullmatch(cell) and (space := re.search(r"\d([ '\u00a0\u202f])", cell)):
+            return ("," if "," in cell else "."), space[1]
+        found = cell.count(",") + cell.count(".")
+        if found > 1 and EITHER.fullmatch(cell):
+            marks = re.sub(r"[^.,]", "", cell)
+            if len(set(marks)) == 2:  # 1.234,5: the last of them is the decimal one
+                return marks[-1], marks[0]
+            return ("." if marks[0] == "," else ","), marks[0]  # 1.234.567
+    commas = any("," in cell for cell in cells)
+    points = any("." in cell for cell in cells)
+    if commas != points and (commas or separator == ";"):
+        refuse_one_group(cells, refuse)
+    first = next((cell for cell in cells if "," in cell or "." in cell), "")
+    return ("," if "," in first and kind(first) == "number" else "."), None
