@@ -15,6 +15,7 @@ from sinrnn.evaluation.backtest import evaluate_backtest
 from sinrnn.evaluation.diagnosis import checks
 from sinrnn.evaluation.evaluate import evaluate, predictions
 from sinrnn.evaluation.figures import pictures
+from sinrnn.evaluation.gain import kept
 from sinrnn.evaluation.picture import png
 from sinrnn.evaluation.results import History, Settings
 from sinrnn.filesystem import escaped, write
@@ -63,10 +64,13 @@ class FinalReport(pl.Callback):
         best = self.folder / run_folder.BEST
         if best.exists() and self.keep == "best":
             pl_module.load_state_dict(checkpoint_io.read(best)["state_dict"])
-        predictor = pl_module.predictor.copy()
+        predictor, left_out = pl_module.predictor.copy(), ""
+        if self.keep == "best":
+            predictor, left_out = kept(predictor, data.windows["val"])
         found = evaluate_backtest(predictor.copy().double(), data)
         if found is not None:
             predictor.radius, predictor.coverage = found.radius.double(), found.coverage
+            predictor.typical_error = found.typical_error
         predictor.seen = torch.stack(data.values.aminmax()).double()
         predictor.save(self.folder / run_folder.MODEL)
         # What is reported is what was saved.
@@ -77,7 +81,12 @@ class FinalReport(pl.Callback):
             evaluate(predictor, data, predicted, history, _settings(trainer, pl_module, self.keep)),
             backtest_report=found,
             seconds=seconds,
-            where={"run": f"{self.folder}", "TensorBoard": self.tensorboard},
+            where={
+                **({"units": f"{pl_module.choice}"} if pl_module.choice else {}),
+                **({"network": left_out} if left_out else {}),
+                "run": f"{self.folder}",
+                "TensorBoard": self.tensorboard,
+            },
         )
         against, ours = results.best_baseline("test"), results.half_mse["network"]["test"]
         if against and isfinite(ours):

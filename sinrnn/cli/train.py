@@ -223,6 +223,8 @@ def _train(job: Job) -> int:
     if job.loggers:
         for note in job.data.series.notes:
             say(f"note: {note}")
+        if job.model.choice:
+            say(f"units: {job.model.choice}")
         say(f"TensorBoard: {job.final_report.tensorboard}")
     try:
         text = job.train()

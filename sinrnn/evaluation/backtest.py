@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sinrnn.evaluation.metrics import conformal, phase_drift
+from sinrnn.forecasting.intervals import recent_error, typical_error
 from sinrnn.forecasting.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class BacktestReport:
         test: Forecasts of the test split, measured against the series without its noise.
         radius: Half-widths of the intervals, from the validation split, (K,), as `Predictor` has
             them.
+        typical_error: Root mean squared one-step error on the training split.
         coverage: The share of the test split's samples that the intervals hold, by horizon, (K,).
         tolerance: What an error may be for a forecast to be valid.
         spread: Standard deviation of the training split.
@@ -96,6 +98,7 @@ class BacktestReport:
 
     test: Backtest
     radius: Tensor
+    typical_error: Tensor
     coverage: Tensor
     tolerance: float
     spread: float
@@ -106,10 +109,13 @@ def evaluate_backtest(
 ) -> BacktestReport | None:
     """Backtest a network on the test split, with intervals from the validation split.
 
+    An interval's half-width is a quantile of the validation split's errors, each divided by how
+    wrong the network was just before, times how wrong it has been of late; see `recent_error`.
+
     Args:
-        predictor: What was trained.
+        predictor: What was trained; it gets the typical error.
         data: Set up.
-        steps: K, at most half of either split.
+        steps: K, at most a quarter of either split, so that few forecasts of it overlap much.
 
     Returns:
         None where there is no closed loop: the horizon is not 1.
@@ -118,14 +124,27 @@ def evaluate_backtest(
         return None
     values = data.values.double()
     truth = data.series.noise_free(len(values)).double()
-    steps = min(steps, *((last - first) // 2 for first, last in map(data.edges, ("val", "test"))))
-    calibration = backtest(predictor, values, *data.edges("val"), steps)
-    test = backtest(predictor, values, *data.edges("test"), steps)
-    radius = conformal(predictor.error(calibration.prediction, calibration.truth))
-    held = (predictor.error(test.prediction, test.truth) <= radius).double().mean(0)
+    lengths = {name: last - first for name, (first, last) in _edges(data).items()}
+    steps = max(1, min(steps, *(points // 4 for points in lengths.values())))
+    predictor.typical_error.fill_(typical_error(predictor, data.windows["train"]))
+    scores, forecasts = {}, {}
+    for name, (first, last) in _edges(data).items():
+        forecasts[name] = made = backtest(predictor, values, first, last, steps)
+        recent = recent_error(predictor, values, made.origins)
+        scores[name] = predictor.error(made.prediction, made.truth) / recent[:, None]
+    # Errors h steps ahead overlap; of random walks' squared ones, 3 in 2 h are independent.
+    ahead = torch.arange(1, steps + 1, dtype=torch.float64, device="cpu")
+    radius = conformal(scores["val"], independent=1.5 * lengths["val"] / ahead)
+    held = (scores["test"] <= radius).double().mean(0)
     spread = values[slice(*data.edges("train"))].std(correction=0).item()
+    test = forecasts["test"]
     test.truth = truth[test.origins[:, None] + torch.arange(steps, device="cpu")]
-    return BacktestReport(test, radius, held, TOLERANCE * spread, spread)
+    typical = predictor.typical_error.clone()
+    return BacktestReport(test, radius, typical, held, TOLERANCE * spread, spread)
+
+
+def _edges(data: "WindowDataModule") -> dict[str, tuple[int, int]]:
+    return {name: data.edges(name) for name in ("val", "test")}
 
 
 @torch.no_grad()

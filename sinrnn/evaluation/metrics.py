@@ -18,28 +18,31 @@ def skill(mse: float, mse_baseline: float) -> float:
     return 1 - mse / mse_baseline
 
 
-def conformal(errors: Tensor, coverage: float = 0.9) -> Tensor:
+def conformal(errors: Tensor, coverage: float = 0.9, independent: Tensor | None = None) -> Tensor:
     """Half-widths of intervals that hold `coverage` of what comes, by horizon (K,).
 
     Split conformal prediction: of N errors on data that the network has not learnt from, the
     (N + 1) coverage-th smallest, interpolated between the two beside it. It holds where those
-    errors are like the ones to come; infinite where N is too small to say.
+    errors are like the ones to come; infinite where N is too small to say. Where fewer of them
+    are independent, n, it is the N (1 + 1 / n) coverage-th, at most the largest.
 
     Args:
         errors: |prediction - truth|, (N, K).
         coverage: Between 0 and 1.
+        independent: n by horizon, (K,); None is N.
 
     Source:
         Vovk, Gammerman, Shafer (2005), "Algorithmic Learning in a Random World"; Lei et al. (2018),
         "Distribution-free predictive inference for regression", JASA 113(523).
     """
-    place = (len(errors) + 1) * coverage
-    if place > len(errors):
+    count = len(errors)
+    if (count + 1) * coverage > count:
         return torch.full_like(errors[0], math.inf)
-    below, above = max(math.floor(place), 1), max(math.ceil(place), 1)
+    n = torch.full_like(errors[0], count) if independent is None else independent.clamp_max(count)
+    place = (coverage * (count + count / n)).clamp(1, count)
     ordered = errors.nan_to_num(math.inf, math.inf).sort(0).values
-    low, high = ordered[below - 1], ordered[above - 1]
-    return torch.where(high.isinf(), high, low + (place - below) * (high - low))
+    low, high = (ordered.gather(0, at.long()[None] - 1)[0] for at in (place.floor(), place.ceil()))
+    return torch.where(high.isinf(), high, low + (place - place.floor()) * (high - low))
 
 
 def phase_drift(prediction: Tensor, truth: Tensor) -> tuple[float, float] | None:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 # The buffers, and how many dimensions each has.
 NUMBERS = {"mean": 0, "scale": 0, "intercept": 0, "coefficients": 1, "radius": 1, "coverage": 1}
+NUMBERS["typical_error"] = 0
 NUMBERS |= dict.fromkeys(("learnt", "seen", "tested"), 1)
 LONGEST = 100  # characters of a name
 
@@ -23,6 +24,8 @@ def check_numbers(predictor: Any) -> None:
             raise ValueError(f"its {name} is {number.dtype} {tuple(number.shape)}")
     if not (predictor.scale > 0 and (predictor.radius >= 0).all()):
         raise ValueError("its scale and radius must be above 0")
+    if not predictor.typical_error >= 0:
+        raise ValueError("its typical_error must be at least 0")
     if not ((predictor.coverage >= 0) & (predictor.coverage <= 1)).all():
         raise ValueError("its coverage must be from 0 to 1")
     if len(predictor.coverage) not in (0, len(predictor.radius)):

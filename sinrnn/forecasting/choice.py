@@ -1,5 +1,6 @@
-"""Units and window of a series, chosen by how well a linear forecast does in them."""
+"""Units, window and linear part of a forecast, chosen by their error on the validation split."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -13,7 +14,7 @@ from sinrnn.forecasting.units import FITTED, Units
 # Windows to try: a year of months or eleven of sunspots, the same and one more, two years and one.
 WINDOWS = (11, 13, 25)
 LONGEST = 1000  # more samples in a window would only take time
-COMPARED = 5  # validation windows that a choice needs at least
+COMPARED = 5  # windows that a split needs at least
 
 
 @dataclass(frozen=True)
@@ -21,71 +22,90 @@ class UnitsChoice:
     """What was chosen for a series, and why.
 
     Attributes:
-        log: Whether the network works on logarithms.
-        relative: Whether it works on differences from a window's last value.
-        window: Samples that it reads.
+        units: Fitted to the training split, with the linear part.
+        window: Samples that the network reads.
         period: The strongest period of the training split in steps, or None.
+        linear: What the linear part is: "ridge", "persistence" or "seasonal naive".
         error: Root mean squared error of the linear forecast on the validation split.
-        plain: The same in the series' own units, with the shortest window.
+        plain: The same of a ridge regression in the series' own units, with the shortest window.
         tried: Combinations that were compared.
     """
 
-    log: bool
-    relative: bool
+    units: Units
     window: int
     period: int | None
+    linear: str
     error: float
     plain: float
     tried: int
 
     def __str__(self) -> str:
-        names = [name for name in ("log", "relative") if getattr(self, name)] or ["as they are"]
+        names = [name for name in ("log", "relative") if getattr(self.units, name)]
         period = f", a period of {self.period} and one" if self.period == self.window - 1 else ""
+        start = "" if self.linear == "ridge" else f", start {self.linear}"
         gain = f"{self.error / self.plain:.2f} times that of plain values" if self.plain else "0"
         return (
-            f"{' and '.join(names)}, window {self.window}{period}: a linear forecast's validation "
-            f"error is {gain}, the least of {self.tried} combinations"
+            f"{' and '.join(names) or 'as they are'}, window {self.window}{period}{start}: "
+            f"a linear forecast's validation error is {gain}, the least of {self.tried} "
+            "combinations"
         )
 
 
 @torch.no_grad()
 def choose_units(
-    splits: dict[str, Tensor], horizon: int = 1, window: int | None = None
+    values: Tensor,
+    edges: dict[str, tuple[int, int]],
+    horizon: int = 1,
+    window: int | None = None,
 ) -> UnitsChoice:
-    """The units and the window in which a linear forecast has the least validation error.
+    """The units, window and linear part with the least error on the validation split.
+
+    Each is fitted to the training split; validation windows may begin before their split.
 
     Args:
-        splits: Values of "train", "val" and "test", (points,) each; of the test split, whether
-            they are above 0 and how many there are.
+        values: The series, (points,).
+        edges: First index of each split, "train", "val" and "test", and the first after it.
         horizon: Steps from a window's end to what is predicted.
         window: The window, where that is given.
 
     Raises:
         ValueError: A split is too short, or the training split is constant.
     """
-    train, val = splits["train"], splits["val"]
+    train = values[slice(*edges["train"])]
     period = strongest_period(train)
-    windows = [window] if window is not None else _windows(splits, horizon, period)
-    positive = all(bool((values > 0).all()) for values in splits.values())
-    logs = (False, True) if positive else (False,)
-    found = {}
+    lengths = {name: last - first for name, (first, last) in edges.items()}
+    windows = [window] if window is not None else _windows(lengths, horizon, period)
+    # A forecast in logarithms could not go on over a value that has none.
+    logs = (False, True) if bool((values > 0).all()) else (False,)
+    found: list[tuple[float, int, str, Units, int]] = []
     for log, relative, length in product(logs, (False, True), windows):
-        units = Units(True, log, relative, True, train.device)
-        units._fit(Windows(train, length, horizon))
-        x, y = Windows(val[max(windows) - length :], length, horizon).sample(FITTED)
-        made = units.decode(x.new_zeros(len(x), 1), x)
-        error = (made - y.double()).square().mean().sqrt().item()
-        found[log, relative, length] = error
-    log, relative, length = min(found, key=found.__getitem__)
-    plain = found[False, False, windows[0]]
-    return UnitsChoice(
-        log, relative, length, period, found[log, relative, length], plain, len(found)
-    )
+        first, last = max(edges["val"][0] - length, 0), edges["val"][1]
+        x, y = Windows(values[first:last], length, horizon).sample(FITTED)
+        for name, units in _fitted(Windows(train, length, horizon), log, relative, period):
+            made = units.decode(x.new_zeros(len(x), 1), x)
+            error = (made - y.double()).square().mean().sqrt().item()
+            found.append((error, len(found), name, units, length))
+    error, _, name, units, length = min(found)
+    return UnitsChoice(units, length, period, name, error, found[0][0], len(found))
 
 
-def _windows(splits: dict[str, Tensor], horizon: int, period: int | None) -> list[int]:
+def _fitted(
+    windows: Windows, log: bool, relative: bool, period: int | None
+) -> Iterator[tuple[str, Units]]:
+    """Units with each linear part that is possible in them."""
+    units = Units(True, log, relative, True, windows.values.device)
+    units._fit(windows)
+    yield "ridge", units
+    if relative:
+        for name, back in (("persistence", None), ("seasonal naive", period)):
+            made = units.naive(back, windows.horizon)
+            if made is not None and (back or name == "persistence"):
+                yield name, made
+
+
+def _windows(lengths: dict[str, int], horizon: int, period: int | None) -> list[int]:
     """Those that leave enough windows in each split, or what a very short series has room for."""
-    most = min(len(splits[name]) for name in ("val", "test")) - horizon - COMPARED + 1
-    most = min(most, len(splits["train"]) // 2 - horizon, LONGEST)
+    most = min(lengths["val"], lengths["test"]) - horizon - COMPARED + 1
+    most = min(most, lengths["train"] // 2 - horizon, LONGEST)
     candidates = sorted({*WINDOWS, *([period + 1] if period else [])})
     return [length for length in candidates if length <= most] or [max(most, 1)]

@@ -12,6 +12,7 @@ from sinrnn.data.windows import Windows, check_dense, check_series
 from sinrnn.forecasting._state import NUMBERS, check_numbers, check_plain, check_when_loaded
 from sinrnn.forecasting.caution import cautions, check_like
 from sinrnn.forecasting.forecast import Forecast, stretched
+from sinrnn.forecasting.intervals import recent_error
 from sinrnn.forecasting.units import UNITS, Units
 from sinrnn.nn import _interop
 from sinrnn.nn.rnn import SinRNN
@@ -47,7 +48,8 @@ class Predictor(Units):
         intercept: Of the linear part, float64, ().
         radius: Half-widths of the intervals around a rollout that hold 90 % of what comes, by step,
             float64, (K,), inf where that is not known; in the series' units, where `log` of their
-            logarithms.
+            logarithms. For errors of late that are typical; see `recent_error`.
+        typical_error: Root mean squared one-step error on the training split, (), 0 if not known.
         coverage: Share of the test split's samples that those held, by step, (K,) or empty.
         learnt, seen: Least and greatest value of the training split, of all splits, (2,) or empty.
         tested: half_mse on the test split, of it and of the best `baseline`, (2,) or empty.
@@ -69,6 +71,7 @@ class Predictor(Units):
     """
 
     radius: Tensor
+    typical_error: Tensor
     coverage: Tensor
     learnt: Tensor
     seen: Tensor
@@ -102,6 +105,7 @@ class Predictor(Units):
                 f"got {net.input_size} and {net.output_size}"
             )
         self._check_stateful()
+        self.register_buffer("typical_error", torch.zeros_like(self.mean))
         for name in ("radius", "coverage", "learnt", "seen", "tested"):
             self.register_buffer(name, self.coefficients.clone())
         check_when_loaded(self)
@@ -153,16 +157,20 @@ class Predictor(Units):
             )
 
     @torch.no_grad()
-    def calibrate(self, windows: Windows) -> None:
+    def calibrate(self, windows: Windows, units: Units | None = None) -> None:
         """Fit units and linear part to windows of the training split; the readout starts at zero.
 
         Args:
             windows: Of the training split alone.
+            units: Those that were chosen for it, fitted; None fits this predictor's.
 
         Raises:
             ValueError: The split is constant, or has values that cannot be used.
         """
-        self._fit(windows)
+        if units is None:
+            self._fit(windows)
+        else:
+            self._take(units)
         self.learnt = torch.stack(windows.values.aminmax()).to(self.mean)
         self.seen = self.learnt.clone()
         if self.linear:
@@ -239,7 +247,8 @@ class Predictor(Units):
         read = values[-window:].to(torch.float64, copy=True)
         check_like(self, read)
         made = self.rollout(values if len(values) < window else read, steps)
-        ends = self.interval(made, stretched(self.radius, made))
+        wider = recent_error(self, values, torch.tensor([len(values)], device="cpu")).item()
+        ends = self.interval(made, wider * stretched(self.radius, made))
         held = stretched(self.coverage, made)
         return Forecast(len(values), read, made, *ends, held, cautions(self, read), series.index)
 

@@ -1,10 +1,13 @@
 """A transform of units: a series' numbers as those that a network works with, and back."""
 
+import copy
+
 import torch
 from torch import Tensor
 
 from sinrnn._numbers import plain
 from sinrnn._private import KeepsDtype
+from sinrnn.data.period import strongest_period
 from sinrnn.data.windows import Windows
 from sinrnn.forecasting._ridge import ridge
 
@@ -72,7 +75,36 @@ class Units(KeepsDtype):
             self.scale.fill_(scale)
         if self.linear:
             z, target = self.encode(x, y[:, :1])
-            self.coefficients, self.intercept = ridge(z[..., 0], target[:, 0])
+            period = strongest_period(windows.values)
+            priors = [torch.zeros_like(z[0, :, 0]), _seasonal(z.shape[1], period, windows.horizon)]
+            found = [ridge(z[..., 0], target[:, 0], to.to(z)) for to in priors if to is not None]
+            self.coefficients, self.intercept, _ = min(found, key=lambda fit: float(fit[2]))
+
+    def _take(self, units: "Units") -> None:
+        """Become like other units, numbers and all."""
+        for name in UNITS:
+            setattr(self, name, getattr(units, name))
+        for name, number in units.named_buffers():
+            setattr(self, name, number.to(self.mean, copy=True))
+
+    def naive(self, period: int | None = None, horizon: int = 1) -> "Units | None":
+        """A copy whose linear part, where `relative`, repeats the last value or a period's.
+
+        Args:
+            period: In steps; None repeats the last value.
+            horizon: Steps from a window's end to what is predicted.
+
+        Returns:
+            None where the period does not lie within the window.
+        """
+        steps = len(self.coefficients)
+        found = _seasonal(steps, period, horizon) if period else torch.zeros(steps)
+        if found is None:
+            return None
+        made = copy.deepcopy(self)
+        made.coefficients = found.to(self.coefficients)
+        made.intercept = torch.zeros_like(self.intercept)
+        return made
 
     def _last(self, x: Tensor) -> Tensor | None:
         """What `relative` takes off: the last values of windows (N, T), (N, 1)."""
@@ -144,3 +176,13 @@ class Units(KeepsDtype):
 
     def _linear(self, z: Tensor) -> Tensor:
         return z @ self.coefficients + self.intercept
+
+
+def _seasonal(window: int, period: int | None, horizon: int) -> Tensor | None:
+    """Coefficients (T,) that give the value a period before the target, if it is in the window."""
+    at = window - 1 + horizon - (period or 0)
+    if not period or not 0 <= at < window:
+        return None
+    found = torch.zeros(window)
+    found[at] = 1.0
+    return found

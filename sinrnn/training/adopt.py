@@ -28,9 +28,8 @@ def choose(
         ValueError: Neither the data nor the predictor have a window; or a split is too short.
     """
     if units == "auto" and stage == "fit" and not predictor.calibrated:
-        splits = {name: data.values[slice(*data.edges(name))] for name in data.splits}
-        choice = choose_units(splits, data.horizon, data.given_window)
-        predictor.log, predictor.relative = choice.log, choice.relative
+        edges = {name: data.edges(name) for name in data.splits}
+        choice = choose_units(data.values, edges, data.horizon, data.given_window)
         data.use_window(choice.window)
         return choice
     if not data.window:

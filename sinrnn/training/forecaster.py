@@ -163,7 +163,9 @@ class Forecaster(pl.LightningModule):
         if data is not None:
             self.predictor.adopt(data.window, data.horizon, self.stateful or data.steps > 1)
             if stage == "fit" and not self.predictor.calibrated:
-                self.predictor.calibrate(data.windows["train"])
+                self.predictor.calibrate(
+                    data.windows["train"], self.choice.units if self.choice else None
+                )
         elif stage == "fit":
             options.check_fitted(self.predictor)
 

@@ -1,0 +1,54 @@
+"""How wrong a predictor has been of late: intervals around its forecasts widen with that."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from sinrnn.data.windows import EVAL_BATCH, Windows
+
+if TYPE_CHECKING:
+    from sinrnn.forecasting.predictor import Predictor
+
+RECENT = 20  # errors that count: more notice a change later, fewer jump with each error
+PRIOR = 5  # so many typical errors count with them
+
+
+def typical_error(predictor: "Predictor", windows: Windows) -> float:
+    """Root mean squared one-step error on windows of the training split, in units of `error`."""
+    x, y = windows.sample(EVAL_BATCH)
+    return _errors(predictor, x, y).square().mean().sqrt().item()
+
+
+@torch.no_grad()
+def recent_error(predictor: "Predictor", values: Tensor, ends: Tensor) -> Tensor:
+    """Root mean squared error of the last one-step predictions, over the typical one.
+
+        sqrt((e[1]^2 + ... + e[n]^2 + PRIOR typical^2) / (n + PRIOR)) / typical,   n = RECENT
+
+    or fewer near the start of a series, or 1 where the typical error is not known.
+
+    Args:
+        predictor: With a window, and its `typical_error`.
+        values: The series, (points,).
+        ends: Indices up to which the series is known, each the first that is not, (N,).
+
+    Returns:
+        A factor for the half-widths of intervals, (N,), float64.
+    """
+    ones = torch.ones(len(ends), dtype=torch.float64, device="cpu")
+    typical, window = predictor.typical_error.item(), predictor.window
+    if not typical > 0 or window is None or len(values) <= window:
+        return ones
+    windows = Windows(values, window)
+    first = ends[:, None] - window - torch.arange(1, RECENT + 1, device="cpu")  # of windows
+    known = first >= 0
+    unique, place = first.clamp_min(0).unique(return_inverse=True)
+    parts = [windows.view(part) for part in unique.split(windows.at_most(EVAL_BATCH))]
+    errors = torch.cat([_errors(predictor, *part) for part in parts])[place]
+    squares = torch.where(known, errors.square(), 0.0).sum(1) + PRIOR * typical**2
+    return (squares / (known.sum(1) + PRIOR)).sqrt() / typical
+
+
+def _errors(predictor: "Predictor", x: Tensor, y: Tensor) -> Tensor:
+    return predictor.error(predictor(x), y[:, 0]).cpu()
