@@ -58,6 +58,7 @@ GOOD = {
     "not ascii": ("a.csv", "höhe\n5\n6\n", "höhe", [5, 6]),
     "spaces": ("a.csv", "t, wave \n 0, 5 \n 1, 6\n", "wave", [5, 6]),
     "signs and exponents": ("a.csv", "-5e-1\n+6E2\n.5\n7.\n", None, [-0.5, 600, 0.5, 7]),
+    "integers beyond 64 bits": ("a.csv", "5\n99999999999999999999\n", None, [5, 1e20]),
     "all digits": ("a.csv", "0.1\n0.30000000000000004\n", None, [0.1, 0.1 + 0.2]),
     "quotes": ("a.csv", '"t","wave"\n"0","5"\n"1","6"\n', None, [5, 6]),
     "quoted numbers, no header": ("a.csv", '"0","5"\n"1","9"\n"2","6"\n', None, [5, 9, 6]),
@@ -251,7 +252,8 @@ COLUMNS = {
     "many": (
         ",".join(["5.5"] * 21),
         None,
-        f" has 21 columns of numbers and rows: 1 (turn it, if each row is a series): {CHOOSE} {', '.join(map(str, range(20)))}, ...",
+        " has 21 columns of numbers and rows: 1 (turn it, if each row is a series): "
+        f"{CHOOSE} {', '.join(map(str, range(20)))}, ...",
     ),
     **{
         f"number as a name, {case}": (

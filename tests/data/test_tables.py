@@ -423,6 +423,11 @@ REFUSED = {
         ", row 2, column 'v': '1.004' may have decimals or thousands: say which by "
         "--data.series.decimal . or --data.series.thousands .",
     ),
+    "groups of four": (
+        "t;v\n0;1.234,5\n1;1.2345,5\n",
+        {},
+        ", row 3, column 'v': must be a finite number like -1.5e3, got '1.2345,5'",
+    ),
     "points and commas": ("t;v\n0;1,5\n1;2.5\n", {}, f", row 3, column 'v': {MIXED}, got '2.5'"),
     "a long row on top": (
         "a,b,1\nt,v\n0,5\n1,6\n",
