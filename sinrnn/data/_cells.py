@@ -74,10 +74,10 @@ def numbers(
     elif decimal is None:
         decimal = "," if thousands == "." else "."
     if thousands is None and "_" not in text and not (decimal == "," and "." in text):
-        plain = [cell.replace(",", ".") for cell in cells] if decimal == "," else cells
+        plain = text.replace(",", ".").split("\n") if decimal == "," else cells
         with suppress(ValueError):
             found = np.array(plain, dtype=object).astype(np.float64)
-            if np.isfinite(found).all():
+            if len(found) == len(cells) and np.isfinite(found).all():
                 return found
     grouped = re.compile(GROUPED.format(re.escape(f"{thousands}"), re.escape(decimal)))
     found = np.full(len(cells), math.nan)

@@ -461,6 +461,38 @@ def test_parquet_is_read_in_its_floats(tmp_path, column, beside, dtype, kept):
     torch.testing.assert_close(read(path, column), expected, **BITS)
 
 
+DAYS = pd.date_range("2024-02-28", periods=3)
+
+
+@pytest.mark.extra
+@pytest.mark.parametrize(
+    ("beside", "times"),
+    [
+        (DAYS, ["2024-02-28", "2024-03-02"]),
+        ([str(day.date()) for day in DAYS], ["2024-02-28", "2024-03-02"]),
+        ([1998, 1999, 2000], ["1998", "2001"]),
+        (
+            pd.date_range("2024-03-31", periods=3, freq="h", tz="Europe/Berlin"),
+            ["2024-03-31 00:00:00+01:00", "2024-03-31 04:00:00+02:00"],
+        ),
+    ],
+)
+def test_parquet_has_its_times_in_a_column_or_in_pandas_index(tmp_path, beside, times):
+    path = parquet(tmp_path, year=beside, v=[5.0, 6, 8])
+    for frame in (pd.read_parquet(path), pd.read_parquet(path).set_index("year")):
+        frame.to_parquet(path)
+        index = readers.read(path).index
+        assert index.text(index.values[:1]) + index.text(index.after(1)) == times
+
+
+@pytest.mark.extra
+def test_parquet_of_several_series_gives_the_one_asked_for(tmp_path):
+    path = parquet(tmp_path, who=list("AABB"), day=[*DAYS[:2], *DAYS[:2]], v=[5, 6, 8, 1])
+    assert read(path, where="who=B").tolist() == [8, 1]
+    with pytest.raises(ValueError, match=r"row 2 .*choose one, as by --data.series.where who=A"):
+        read(path)
+
+
 # the columns, the one asked for, what is said
 FRAMES = {
     "missing": (
