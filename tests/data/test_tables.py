@@ -210,7 +210,7 @@ NOTED = {
         [0, 5, 10, 15],
         [
             "values interpolated: 1 of 4: 2024-01-01 00:17 comes 7 minutes after 2024-01-01 00:10, "
-            "where the step is 5 minutes, the only one uneven"
+            "where the step is 5 minutes, the only uneven step"
         ],
     ),
     "value filled": (
@@ -353,7 +353,7 @@ REFUSED = {
         file(LATE),
         {},
         ", row 5: 2024-01-01 00:17 comes 7 minutes after 2024-01-01 00:10, where the step is 5 "
-        f"minutes, the only one uneven: {WAYS}",
+        f"minutes, the only uneven step: {WAYS}",
     ),
     "more gaps than values": (
         file([*days(2), "2025-01-01"]),
