@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from sinrnn.data import _dates
 
 MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "?", "-", "."}
-GROUPED = r"[+-]?\d{{1,3}}(?:{0}\d{{3}})+"  # 1.234.567, with a mark of thousands
+GROUPED = r"[+-]?\d{{1,3}}(?:{0}\d{{3}})+(?:{1}\d*)?"  # 1.234.567,89, with both marks
+SEVERAL = re.compile(r"\d[ '\u00a0\u202f]\d{3}|\d[.,]\d+[.,]")  # marks that may be of thousands
 ONE_GROUP = re.compile(r"\s*[+-]?[1-9]\d{0,2}[.,]\d{3}\s*")  # 1.004: which of both is the mark?
 EITHER = re.compile(r"\s*[+-]?\d{1,3}([., '\u00a0\u202f]\d{3})+([.,]\d+)?\s*")
 
@@ -67,27 +68,27 @@ def numbers(
     Raises:
         ValueError: A cell is no finite number, or it is open which number.
     """
+    text = "\n".join(cells)
     if decimal is None and thousands is None:
-        decimal, thousands = _marks(cells, separator, refuse)
+        decimal, thousands = _marks(cells, text, separator, refuse)
     elif decimal is None:
         decimal = "," if thousands == "." else "."
-    if thousands is None:
+    if thousands is None and "_" not in text and not (decimal == "," and "." in text):
+        plain = text.replace(",", ".").split("\n") if decimal == "," else cells
         with suppress(ValueError):
-            plain = [cell.replace(",", ".") for cell in cells] if decimal == "," else cells
             found = np.array(plain, dtype=object).astype(np.float64)
-            clear = decimal == "." or not any("." in cell for cell in cells)
-            if clear and np.isfinite(found).all() and not any("_" in cell for cell in cells):
+            if len(found) == len(cells) and np.isfinite(found).all():
                 return found
-    grouped = re.compile(GROUPED.format(re.escape(f"{thousands}")))
+    grouped = re.compile(GROUPED.format(re.escape(f"{thousands}"), re.escape(decimal)))
     found = np.full(len(cells), math.nan)
     for row, cell in enumerate(cells):
-        text = cell.strip()
-        if thousands is not None and grouped.match(text):
-            text = text.replace(thousands, "")
+        digits = cell.strip()
+        if thousands is not None and grouped.fullmatch(digits):
+            digits = digits.replace(thousands, "")
         other = "." if decimal == "," else ","
-        if other in text and kind(cell) == "number":
+        if other in digits and kind(cell) == "number":
             raise refuse(row, f"must not mix decimal points and decimal commas, got {cell[:40]!r}")
-        found[row] = number(text, decimal)
+        found[row] = number(digits, decimal)
         if not math.isfinite(found[row]) and not is_missing(cell):
             raise refuse(row, f"must be a finite number like -1.5e3, got {cell[:40]!r}")
     return found
@@ -115,9 +116,11 @@ def refuse_one_group(cells: Iterable[str], refuse: Refuse) -> None:
         )
 
 
-def _marks(cells: Sequence[str], separator: str, refuse: Refuse) -> tuple[str, str | None]:
-    """The marks of decimals and of thousands, where the cells leave no doubt."""
-    for cell in cells:
+def _marks(
+    cells: Sequence[str], text: str, separator: str, refuse: Refuse
+) -> tuple[str, str | None]:
+    """The marks of decimals and of thousands, where the cells, and they as one text, are clear."""
+    for cell in cells if SEVERAL.search(text) else ():
         if EITHER.fullmatch(cell) and (space := re.search(r"\d([ '\u00a0\u202f])", cell)):
             return ("," if "," in cell else "."), space[1]
         found = cell.count(",") + cell.count(".")
@@ -126,8 +129,7 @@ def _marks(cells: Sequence[str], separator: str, refuse: Refuse) -> tuple[str, s
             if len(set(marks)) == 2:  # 1.234,5: the last of them is the decimal one
                 return marks[-1], marks[0]
             return ("." if marks[0] == "," else ","), marks[0]  # 1.234.567
-    commas = any("," in cell for cell in cells)
-    points = any("." in cell for cell in cells)
+    commas, points = "," in text, "." in text
     if commas != points and (commas or separator == ";"):
         refuse_one_group(cells, refuse)
     first = next((cell for cell in cells if "," in cell or "." in cell), "")

@@ -132,6 +132,7 @@ def series_of(table: Table, time: list[int], column: Column) -> int:
     left = [j for j in range(len(table.names)) if j not in time]
     series = [j for j in left if table.kind(j) == "number"]
     series += [j for j in left if table.kind(j) == "missing" and table.names[j]]
+    series.sort()
     if len(series) > 1 and series[0] == 0 and table.names[0] in COUNT:
         del series[0]
     if len(series) == 1:

@@ -21,6 +21,7 @@ CLOCKS = {  # by the colons in it
     1: (" %H:%M", " %I:%M %p"),
     2: (" %H:%M:%S", " %H:%M:%S.%f", " %I:%M:%S %p"),
 }
+LONGEST = 40  # characters of a time
 QUARTER = re.compile(r"(\d{4})[- ]?Q([1-4])|Q([1-4])[- ](\d{4})", re.IGNORECASE)
 WEEK = re.compile(r"(\d{4})-?W(\d{2})")
 OFFSET = re.compile(r"\s*(Z|UTC|[+-]\d{2}:?(?:\d{2})?)$")
@@ -47,7 +48,7 @@ def _formats(cell: str) -> tuple[str, ...]:
     """The formats that fit a cell."""
     found = list[str]()
     cell = _spaced(cell)
-    if not re.search(r"\d", cell):
+    if len(cell) > LONGEST or not re.search(r"\d", cell):
         return ()
     for form in (date + clock for date in DATES for clock in CLOCKS.get(cell.count(":"), ())):
         with suppress(ValueError):

@@ -42,7 +42,7 @@ def read(path: Path, options: Options) -> Lines:
         lines.pop()
     first, separator = options.skip_rows or 0, options.separator
     if options.skip_rows is None and lines:
-        told = re.fullmatch(r'"?sep=(.)"?', lines[0])
+        told = re.fullmatch(r'"?sep=([ -~\t])"?', lines[0])
         first, separator = (1, separator or told[1]) if told else (0, separator)
     numbers: Sequence[int] = range(first + 1, len(lines) + 1)
     lines = lines[first:]

@@ -146,7 +146,8 @@ def _told(
     here, there = rows.time(order[first + 1]), rows.time(order[first])
     told = f"{here} comes {between} after {there}, where the step is {step}"
     if count is None:
-        return f"{told}, {'the only one' if places == 1 else f'the first of {places:,}'} uneven"
+        uneven = "the only uneven step" if places == 1 else f"the first of {places:,} uneven steps"
+        return f"{told}, {uneven}"
     missing = int((count - 1).sum())
     gaps = "the only gap" if places == 1 else f"the first of {places:,} gaps"
     return f"{told}, {gaps} ({missing:,} missing in all)"

@@ -38,8 +38,8 @@ class ParquetTable:
             raise unreadable(path, "as Parquet", error) from error
         if frame is None:
             raise too_large(path, f"{size // 10**6}")
-        indexed = not isinstance(frame.index, pd.RangeIndex)
-        self.frame = frame.reset_index() if indexed else frame
+        counted = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
+        self.frame = frame if counted else frame.reset_index()
         self.names = [str(name) for name in self.frame.columns]
 
     def kind(self, column: int) -> str:

@@ -148,6 +148,7 @@ class TextTable:
             io.StringIO("\n".join(self.lines) + "\n"),
             sep=self.separator,
             header=None,
+            names=range(self.width),
             na_filter=False,
             skip_blank_lines=False,
             low_memory=False,
@@ -192,7 +193,8 @@ class TextTable:
                 _cells.refuse_one_group((row[column] for _, row in self.rows()), refuse)
             values: Values = found.to_numpy(dtype="float64")
             return values
-        cells = self.cells(column) if found.dtype.kind in "iufb" else found.tolist()
+        text = str(found.dtype) == "str"  # else there are truth values, or integers beyond 64 bits
+        cells = found.tolist() if text else self.cells(column)
         return _cells.numbers(cells, self.separator, options.decimal, options.thousands, refuse)
 
     def label(self, column: int) -> str:

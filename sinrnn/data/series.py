@@ -125,6 +125,8 @@ class FileSeries(Series):
         for name, mark in {"separator": separator, "thousands": thousands}.items():
             if mark is not None and (len(mark) != 1 or mark in '"\r\n'):
                 raise ValueError(f"{name} must be one character, got {mark!r}")
+        if separator is not None and not separator.isascii():
+            raise ValueError(f"separator must be an ASCII character, got {separator!r}")
         if decimal not in (None, ".", ","):
             raise ValueError(f"decimal must be . or , got {decimal!r}")
         if decimal is not None and decimal == thousands:

@@ -58,6 +58,7 @@ GOOD = {
     "not ascii": ("a.csv", "höhe\n5\n6\n", "höhe", [5, 6]),
     "spaces": ("a.csv", "t, wave \n 0, 5 \n 1, 6\n", "wave", [5, 6]),
     "signs and exponents": ("a.csv", "-5e-1\n+6E2\n.5\n7.\n", None, [-0.5, 600, 0.5, 7]),
+    "integers beyond 64 bits": ("a.csv", "5\n99999999999999999999\n", None, [5, 1e20]),
     "all digits": ("a.csv", "0.1\n0.30000000000000004\n", None, [0.1, 0.1 + 0.2]),
     "quotes": ("a.csv", '"t","wave"\n"0","5"\n"1","6"\n', None, [5, 6]),
     "quoted numbers, no header": ("a.csv", '"0","5"\n"1","9"\n"2","6"\n', None, [5, 9, 6]),
@@ -251,7 +252,8 @@ COLUMNS = {
     "many": (
         ",".join(["5.5"] * 21),
         None,
-        f" has 21 columns of numbers and rows: 1 (turn it, if each row is a series): {CHOOSE} {', '.join(map(str, range(20)))}, ...",
+        " has 21 columns of numbers and rows: 1 (turn it, if each row is a series): "
+        f"{CHOOSE} {', '.join(map(str, range(20)))}, ...",
     ),
     **{
         f"number as a name, {case}": (
@@ -457,6 +459,38 @@ def test_parquet_is_read_in_its_floats(tmp_path, column, beside, dtype, kept):
     path = parquet(tmp_path, a=beside, wave=np.array([5.25, -6.1, 9.0]).astype(dtype))
     expected = torch.from_numpy(np.array([5.25, -6.1, 9.0]).astype(dtype)).to(kept)
     torch.testing.assert_close(read(path, column), expected, **BITS)
+
+
+DAYS = pd.date_range("2024-02-28", periods=3)
+
+
+@pytest.mark.extra
+@pytest.mark.parametrize(
+    ("beside", "times"),
+    [
+        (DAYS, ["2024-02-28", "2024-03-02"]),
+        ([str(day.date()) for day in DAYS], ["2024-02-28", "2024-03-02"]),
+        ([1998, 1999, 2000], ["1998", "2001"]),
+        (
+            pd.date_range("2024-03-31", periods=3, freq="h", tz="Europe/Berlin"),
+            ["2024-03-31 00:00:00+01:00", "2024-03-31 04:00:00+02:00"],
+        ),
+    ],
+)
+def test_parquet_has_its_times_in_a_column_or_in_pandas_index(tmp_path, beside, times):
+    path = parquet(tmp_path, year=beside, v=[5.0, 6, 8])
+    for frame in (pd.read_parquet(path), pd.read_parquet(path).set_index("year")):
+        frame.to_parquet(path)
+        index = readers.read(path).index
+        assert index.text(index.values[:1]) + index.text(index.after(1)) == times
+
+
+@pytest.mark.extra
+def test_parquet_of_several_series_gives_the_one_asked_for(tmp_path):
+    path = parquet(tmp_path, who=list("AABB"), day=[*DAYS[:2], *DAYS[:2]], v=[5, 6, 8, 1])
+    assert read(path, where="who=B").tolist() == [8, 1]
+    with pytest.raises(ValueError, match=r"row 2 .*choose one, as by --data.series.where who=A"):
+        read(path)
 
 
 # the columns, the one asked for, what is said

@@ -294,6 +294,18 @@ def test_network_trains_on_a_generated_series_that_the_command_line_names(train)
     assert saved["init_args"] == init_args
 
 
+def test_what_was_done_to_a_file_is_printed_before_training(train, tmp_path, capsys):
+    days = np.datetime64("2020-01-01") + np.arange(200)
+    rows = "".join(f"{day},{i % 7}\n" for i, day in enumerate(days) if i != 50)
+    (tmp_path / "days.csv").write_text(f"date,v\n{rows}")
+    given = ["--data.series=FileSeries", "--data.series.path=days.csv", "--data.series.gaps=fill"]
+    assert cli.main([*given, "--figures=false", "--trainer.max_epochs=1"]) == 0
+    assert capsys.readouterr().out.startswith(
+        "note: values interpolated: 1 of 200: 2020-02-21 comes 2 days after 2020-02-19, where the "
+        "step is 1 day, the only gap (1 missing in all)\nTensorBoard: "
+    )
+
+
 @pytest.mark.parametrize(
     ("path", "message"),
     [

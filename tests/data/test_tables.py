@@ -210,7 +210,7 @@ NOTED = {
         [0, 5, 10, 15],
         [
             "values interpolated: 1 of 4: 2024-01-01 00:17 comes 7 minutes after 2024-01-01 00:10, "
-            "where the step is 5 minutes, the only one uneven"
+            "where the step is 5 minutes, the only uneven step"
         ],
     ),
     "value filled": (
@@ -353,7 +353,7 @@ REFUSED = {
         file(LATE),
         {},
         ", row 5: 2024-01-01 00:17 comes 7 minutes after 2024-01-01 00:10, where the step is 5 "
-        f"minutes, the only one uneven: {WAYS}",
+        f"minutes, the only uneven step: {WAYS}",
     ),
     "more gaps than values": (
         file([*days(2), "2025-01-01"]),
@@ -422,6 +422,11 @@ REFUSED = {
         {},
         ", row 2, column 'v': '1.004' may have decimals or thousands: say which by "
         "--data.series.decimal . or --data.series.thousands .",
+    ),
+    "groups of four": (
+        "t;v\n0;1.234,5\n1;1.2345,5\n",
+        {},
+        ", row 3, column 'v': must be a finite number like -1.5e3, got '1.2345,5'",
     ),
     "points and commas": ("t;v\n0;1,5\n1;2.5\n", {}, f", row 3, column 'v': {MIXED}, got '2.5'"),
     "a long row on top": (
