@@ -376,7 +376,8 @@ TABLE = [
     ("saturation", BEATEN | {"saturated": 0.5}, ""),
     ("saturation", BEATEN | {"saturated": 0.51}, "51% of the hidden"),
     ("saturation", {"saturated": 0.9}, ""),
-    ("saturation", BEATEN | {"saturated": 0.9} | outside(0.9, 0.9), ""),  # which is why
+    ("saturation", BEATEN | {"saturated": 0.9} | outside(0.9, 0.9), "standardise the series"),
+    ("saturation", BEATEN | {"saturated": 0.9} | outside(0.9, 0.9) | under(standardise=True), ""),
     (
         "saturation",
         BEATEN | {"saturated": 0.9, "spectral_radius": 25.0} | outside(0.9, 0.9),
