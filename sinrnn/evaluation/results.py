@@ -99,24 +99,15 @@ class History:
 class Settings:
     """What a run was set to, as far as advice depends on it; None where that is not known.
 
+    What is not named here is as the arguments of `Predictor` and `Forecaster` of that name.
+
     Attributes:
-        window: Samples that the network reads.
         longest: The longest window that every split has room for.
         period: Strongest period of the training split, in steps, or None.
-        init: How the weights started.
-        bptt_steps: Steps that the gradient reached back in training; None is all.
-        standardise: As `Predictor`'s, and so the following.
-        log: Likewise.
-        relative: Likewise.
-        linear: Likewise.
-        stateful: Likewise.
         lr: Learning rate of the optimizer.
-        epochs: Most epochs.
+        epochs: The trainer's max_epochs.
         clip: Where gradients were clipped, or None.
         keep: The weights that were kept: "best" or "last".
-        updates: As `Forecaster`'s, and so the following.
-        loss: Likewise.
-        input_noise: Likewise.
     """
 
     window: int = 1

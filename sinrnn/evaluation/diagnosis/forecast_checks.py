@@ -15,7 +15,7 @@ LOOKED_AT = {"val": "validation", "test": "test"}
 
 
 class Loss(NamedTuple):
-    """A split on which a baseline is better."""
+    """The losses of the best baseline and of the network on a split."""
 
     split: str
     baseline: str
@@ -23,14 +23,16 @@ class Loss(NamedTuple):
     ours: float
 
 
+def beside(results: Results) -> list[Loss]:
+    """The network beside the best baseline, on the validation and the test split."""
+    ours = results.half_mse["network"]
+    pairs = ((split, results.best_baseline(split)) for split in LOOKED_AT)
+    return [Loss(split, *best, ours[split]) for split, best in pairs if best]
+
+
 def lost(results: Results) -> list[Loss]:
-    """The splits, validation and test, on which the best baseline is clearly better."""
-    found = []
-    for split in LOOKED_AT:
-        best, ours = results.best_baseline(split), results.half_mse["network"].get(split)
-        if best and ours is not None and not ours <= LOST * best[1]:
-            found.append(Loss(split, *best, ours))
-    return found
+    """The same where the baseline is clearly better."""
+    return [loss for loss in beside(results) if not loss.ours <= LOST * loss.theirs]
 
 
 def constant(results: Results, ill: bool) -> Finding:
@@ -117,12 +119,11 @@ def baselines(results: Results, ill: bool, beyond: bool) -> Finding:
         ill: Whether something else is to be cured first.
         beyond: Whether it has to extrapolate, and advice is given on that.
     """
-    facts = []
-    for split in LOOKED_AT:
-        best, ours = results.best_baseline(split), results.half_mse["network"].get(split)
-        if best and ours is not None:
-            value = number(skill(ours, best[1]))
-            facts.append(f"skill {value} on the {LOOKED_AT[split]} split against {best[0]}")
+    facts = [
+        f"skill {number(skill(loss.ours, loss.theirs))} on the {LOOKED_AT[loss.split]} split "
+        f"against {loss.baseline}"
+        for loss in beside(results)
+    ]
     exact = [n for n in results.half_mse if n != "network" and results.exact(n, "val")]
     facts += [f"{name} is exact" for name in exact]
     if results.lag:

@@ -43,7 +43,7 @@ def saturation(results: Results, losing: bool, beyond: bool) -> Finding:
     """
     share, radius, settings = results.saturated, results.spectral_radius, results.settings
     fact = f"{share:.0%} of the hidden units beyond |h| > 0.99; spectral radius of Whh {radius:.3g}"
-    if share <= 0.5 or not losing or (beyond and radius <= 2):
+    if share <= 0.5 or not losing or (beyond and settings.standardise and radius <= 2):
         return fact, ""
     if radius > 2 or settings.standardise or settings.relative:
         cure = _start(results)
