@@ -26,9 +26,10 @@ if TYPE_CHECKING:
         SumOfSines,
     )
     from sinrnn.data.windows import Windows
+    from sinrnn.fitting import fit
     from sinrnn.forecasting.forecast import Forecast
     from sinrnn.forecasting.predictor import Predictor
-    from sinrnn.run import Run, fit
+    from sinrnn.run import Run
     from sinrnn.training.forecaster import Forecaster
 
 __all__ = [
@@ -73,7 +74,7 @@ _LAZY = {
     "SumOfSines": "data.synthetic",
     "WindowDataModule": "data.datamodule",
     "Windows": "data.windows",
-    "fit": "run",
+    "fit": "fitting",
 }
 
 if not TYPE_CHECKING:  # else every misspelt name would have a type

@@ -32,6 +32,16 @@ def model_file(path: str | Path) -> Path:
     return Path(path) / MODEL
 
 
+def versions(parent: Path) -> list[Path]:
+    """The folders version_0, version_1, ... in one that hold a run, the oldest first."""
+    found = {
+        int(path.name.removeprefix("version_")): path
+        for path in parent.glob("version_*")
+        if re.fullmatch(r"version_\d+", path.name) and (path / CONFIG).is_file()
+    }
+    return [found[number] for number in sorted(found)]
+
+
 def clear(folder: Path, lock: int) -> None:
     """Remove what is in a run's folder, if it is still the one that is held."""
     if is_held(folder, lock):

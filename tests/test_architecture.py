@@ -24,6 +24,7 @@ FILES = {
 LAYERS = [
     ["__init__.py", "__main__.py"],
     ["cli"],
+    ["fitting.py"],
     ["run.py"],
     ["job.py"],
     ["config"],
@@ -43,6 +44,7 @@ HEAVY = {
         "training/",
         "callbacks/",
         "job.py",
+        "fitting.py",
         "run.py",
         "config/",
         "cli/",

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sinrnn.config.files import SECTIONS
+from sinrnn.config.parser import resuming
 from sinrnn.filesystem import CONFIGS, shipped
-from sinrnn.run_folder import CONFIG
 
 TRUST = "Let configs name this module of your own, too; it is imported, and runs."
 
@@ -35,9 +35,7 @@ def with_config(args: list[str]) -> list[str]:
     for i, arg in enumerate(args):
         if arg == "--resume" or arg.startswith("--resume="):
             run = Path(arg.partition("=")[2] or "".join(args[i + 1 : i + 2]))
-            if not (run / CONFIG).is_file():
-                raise FileNotFoundError(f"--resume {run}: no {CONFIG} in that folder")
-            return ["--config", str(run / CONFIG), *args]
+            return [*resuming(run), *args]
     if not any(arg in ("-c", "--config") or arg.startswith("--config=") for arg in args):
         return ["--config", str(CONFIGS / "sine.yaml"), *args]
     found = list(args)

@@ -2,6 +2,8 @@
 
 - `sinrnn.config.files`: the YAML, before its values are looked at;
 - `sinrnn.config.allowed`: which classes a config may name;
+- `sinrnn.config.parser`: a config becomes a model and data;
+- `sinrnn.config.changes`: what may change where a run goes on;
 - `sinrnn.config.stored`: the data of a finished run, made from its config;
 - `sinrnn.config.describe`: the config of a model and data that were built in Python;
 - `sinrnn.config.messages`: a parser's errors, in one line.
