@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sinrnn.fitting import fit
     from sinrnn.forecasting.forecast import Forecast
     from sinrnn.forecasting.predictor import Predictor
+    from sinrnn.listing import runs
     from sinrnn.run import Run
     from sinrnn.training.forecaster import Forecaster
 
@@ -53,6 +54,7 @@ __all__ = [
     "Windows",
     "__version__",
     "fit",
+    "runs",
     "tanh_rnn",
     "trace",
 ]
@@ -75,6 +77,7 @@ _LAZY = {
     "WindowDataModule": "data.datamodule",
     "Windows": "data.windows",
     "fit": "fitting",
+    "runs": "listing",
 }
 
 if not TYPE_CHECKING:  # else every misspelt name would have a type

@@ -16,6 +16,7 @@ from sinrnn.filesystem import local, refuse_links
 # What lies in a run's folder.
 CONFIG, MODEL, METRICS, REPORT = "config.yaml", "model.safetensors", "metrics.csv", "report.md"
 BEST, LAST, FIGURES = "checkpoints/best.ckpt", "checkpoints/last.ckpt", "figures"
+RESULTS = "results.json"  # the figures of its report
 SERIES = "series.npy"  # of values that were given in Python
 
 

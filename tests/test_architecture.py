@@ -25,7 +25,7 @@ LAYERS = [
     ["__init__.py", "__main__.py"],
     ["cli"],
     ["fitting.py"],
-    ["run.py"],
+    ["run.py", "listing.py"],
     ["job.py"],
     ["config"],
     ["callbacks"],

@@ -15,6 +15,7 @@ from sinrnn.evaluation.evaluate import evaluate, predictions
 from sinrnn.evaluation.figures import pictures
 from sinrnn.evaluation.picture import png
 from sinrnn.evaluation.results import History
+from sinrnn.evaluation.summary import Summary
 from sinrnn.filesystem import escaped, write
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.training import checkpoint_io
@@ -43,7 +44,7 @@ class FinalReport(pl.Callback):
         self.started = time.perf_counter()
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write model.safetensors, figures/ and report.md."""
+        """Write model.safetensors, results.json, report.md and figures/."""
         seconds = time.perf_counter() - self.started
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not trainer.is_global_zero or not isinstance(pl_module, Forecaster):
@@ -70,6 +71,7 @@ class FinalReport(pl.Callback):
             where={"run": f"{self.folder}", "TensorBoard": self.tensorboard},
         )
         self.text = report.closing(results, checks.problems(results))
+        write(self.folder / run_folder.RESULTS, Summary.of(results).content())
         about = f"# {escaped(f'{self.folder}')}\n\n```text\n{self.text}\n```\n"
         write(self.folder / run_folder.REPORT, about.encode())
         files = {}

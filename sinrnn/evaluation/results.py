@@ -155,6 +155,10 @@ class Results:
     seconds: float = 0.0
     where: dict[str, str] = field(default_factory=dict)
 
+    def is_exact(self, mse: float) -> bool:
+        """Whether a loss on the test split is that of rounding alone."""
+        return mse <= ROUNDING * self.variance["test"]
+
 
 def losses(
     predictions: Mapping[str, Tensor],
