@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sinrnn.forecasting.predictor import Predictor
     from sinrnn.listing import runs
     from sinrnn.run import Run
+    from sinrnn.seeds import Seeds
     from sinrnn.training.forecaster import Forecaster
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "MackeyGlass",
     "Predictor",
     "Run",
+    "Seeds",
     "Series",
     "SinRNN",
     "Sine",
@@ -70,6 +72,7 @@ _LAZY = {
     "MackeyGlass": "data.synthetic",
     "Predictor": "forecasting.predictor",
     "Run": "run",
+    "Seeds": "seeds",
     "Series": "data.series",
     "Sine": "data.synthetic",
     "Square": "data.synthetic",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -20,7 +21,7 @@ from sinrnn.config.changes import refuse_changes, refuse_other_series
 from sinrnn.config.parser import ConfigCLI, parsed_again
 from sinrnn.data.arrays import ArraySeries
 from sinrnn.data.datamodule import WindowDataModule
-from sinrnn.data.series import digest
+from sinrnn.data.series import Series, digest
 from sinrnn.filesystem import refuse_links, shown, write
 from sinrnn.training.checkpoint_io import AtomicCheckpointIO, Content, read
 from sinrnn.training.forecaster import Forecaster
@@ -101,12 +102,19 @@ class Job:
         return self.final_report.text
 
     def finish(self) -> Path:
-        """Train, and after Ctrl-C or SIGTERM say how to go on; returns the run's folder."""
+        """Train, and after Ctrl-C or SIGTERM say how to go on; returns the run's folder.
+
+        Raises:
+            ValueError: Something cannot be as it is asked for.
+            FloatingPointError: The loss or its gradient is no longer finite.
+        """
         try:
             self.train()
         except Interrupted as stopped:
             if self.trainer.is_global_zero:
                 print(shown(f"{stopped}, and saved; go on with: {self.resume}"))  # noqa: T201
+        except MisconfigurationException as error:  # some come only now
+            raise ValueError(f"{error}") from error
         finally:
             self.leave()
         return self.folder
@@ -229,11 +237,16 @@ def prepare(
         check_step(job.trainer, optimizer, model.updates)
         if first:
             run_folder.refuse_vanished(folder, lock)
-            write(folder / run_folder.CONFIG, text.encode())
-            if isinstance(data.series, ArraySeries):
-                write(folder / run_folder.SERIES, data.series.npy())
+            store(folder, text, data.series)
         undo.pop_all()
         return job
+
+
+def store(folder: Path, config: str, series: Series) -> None:
+    """Write what a run starts from into its folder: its config, and values given in Python."""
+    write(folder / run_folder.CONFIG, config.encode())
+    if isinstance(series, ArraySeries):
+        write(folder / run_folder.SERIES, series.npy())
 
 
 def prepare_parsed(parsed: ConfigCLI, command: Callable[[Path], str]) -> Job:

@@ -18,6 +18,7 @@ CONFIG, MODEL, METRICS, REPORT = "config.yaml", "model.safetensors", "metrics.cs
 BEST, LAST, FIGURES = "checkpoints/best.ckpt", "checkpoints/last.ckpt", "figures"
 RESULTS = "results.json"  # the figures of its report
 SERIES = "series.npy"  # of values that were given in Python
+SEEDS = "figures/seeds.png"  # loss curves of all runs, in the first run of several seeds
 
 
 def model_file(path: str | Path) -> Path:

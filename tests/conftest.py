@@ -28,7 +28,7 @@ SLOW = [
     *("test_wheel", "test_monitor", "test_examples", "test_numerics", "test_forecast"),
     *("test_diagnose", "test_plots", "test_onnx", "test_loggers", "test_diagnosis"),
     *("test_strangers_runs", "test_strangers_files", "test_predictor", "test_readers"),
-    *("test_run", "test_readme", "test_forecaster", "test_modes"),
+    *("test_run", "test_seeds", "test_listing", "test_readme", "test_forecaster", "test_modes"),
 ]
 
 

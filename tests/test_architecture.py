@@ -25,6 +25,7 @@ LAYERS = [
     ["__init__.py", "__main__.py"],
     ["cli"],
     ["fitting.py"],
+    ["seeds.py"],
     ["run.py", "listing.py"],
     ["job.py"],
     ["config"],
@@ -45,12 +46,13 @@ HEAVY = {
         "callbacks/",
         "job.py",
         "fitting.py",
-        "run.py",
         "config/",
         "cli/",
     ),
     "torchmetrics": ("training/",),
-    "matplotlib": tuple(f"evaluation/{name}.py" for name in ("plots", "figures", "picture")),
+    "matplotlib": tuple(
+        f"evaluation/{name}.py" for name in ("plots", "starts", "figures", "picture")
+    ),
     "jsonargparse": ("_private.py", "config/", "cli/"),
     "tensorboard": ("callbacks/", "training/loggers.py"),
     "torch.utils.tensorboard": ("callbacks/", "training/loggers.py"),

@@ -13,6 +13,8 @@ from sinrnn.filesystem import CONFIGS, shipped
 
 TRUST = "Let configs name this module of your own, too; it is imported, and runs."
 
+SEEDS = "Train with so many seeds, from --seed_everything on, side by side."
+
 
 def command() -> list[str]:
     """What to type to start this program again: sinrnn, or python and a script or module."""
@@ -54,6 +56,24 @@ def take_trusted(args: list[str]) -> list[str]:
     except argparse.ArgumentError as error:
         raise ValueError(error) from error
     return trusted
+
+
+def take_seeds(args: list[str]) -> int | None:
+    """Take --seeds out of the arguments, as each run has one; returns how many, or None.
+
+    Raises:
+        ValueError: It is no number, or a run is to be resumed.
+    """
+    try:
+        given, args[:] = _given(args, "--seeds")
+        seeds = int(given[-1]) if given else None
+    except (argparse.ArgumentError, ValueError) as error:
+        raise ValueError(f"--seeds must be a number: {error}") from error
+    if seeds is not None and seeds < 1:
+        raise ValueError(f"--seeds must be at least 1, got {seeds}")
+    if seeds is not None and any(arg.partition("=")[0] == "--resume" for arg in args):
+        raise ValueError("--seeds is for new runs: resume each run by itself")
+    return seeds
 
 
 def configs(args: Sequence[str]) -> list[str]:

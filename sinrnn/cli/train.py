@@ -1,6 +1,7 @@
 """The command line: a training run, from arguments to an exit status."""
 
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +13,21 @@ from lightning.pytorch import Callback
 from lightning.pytorch.cli import LightningArgumentParser
 
 from sinrnn.cli import messages
-from sinrnn.cli.arguments import TRUST, command, configs, take_trusted, with_config
+from sinrnn.cli.arguments import (
+    SEEDS,
+    TRUST,
+    command,
+    configs,
+    take_seeds,
+    take_trusted,
+    with_config,
+)
 from sinrnn.cli.messages import program, refuse, say
 from sinrnn.config import files, parser
 from sinrnn.filesystem import CONFIGS, refuse_url
 from sinrnn.job import Job, prepare_parsed
-from sinrnn.run_folder import LAST
+from sinrnn.run_folder import LAST, folder_name
+from sinrnn.seeds import train_seeds
 from sinrnn.training.quiet import quiet
 from sinrnn.training.signals import Interrupted
 
@@ -55,7 +65,8 @@ class TrainCLI(parser.ConfigCLI):
             trusted,
             Parser,
             prog=shlex.join(command()),
-            description=f"Train a recurrent network. {SHIPPED} --trust MODULE: {TRUST}",
+            description=f"Train a recurrent network. {SHIPPED} --seeds COUNT: {SEEDS} "
+            f"--trust MODULE: {TRUST}",
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -93,7 +104,11 @@ def main(argv: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()) 
         trusted = take_trusted(args)
         for arg in args:
             refuse_url(arg)
-        job = TrainCLI(with_config(args), trusted).job()
+        seeds = take_seeds(args)
+        parsed = TrainCLI(with_config(args), trusted)
+        if seeds is not None:
+            return _train_seeds(parsed, seeds)
+        job = parsed.job()
     except USER_ERRORS as error:
         unknown = isinstance(error, ArgumentError) and "does not accept option" in str(error)
         if unknown and any(arg.startswith("--resume") for arg in args):
@@ -106,6 +121,28 @@ def main(argv: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()) 
         return refuse(MemoryError("not enough memory: lower model.hidden_size or the points"))
     job.trainer.callbacks[:0] = callbacks  # type: ignore[attr-defined]
     return _train(job)
+
+
+def _train_seeds(parsed: TrainCLI, count: int) -> int:
+    """Train with several seeds, and say what came out; returns the exit status."""
+    config = parsed.config
+    parent = Path("runs") / folder_name(config.name)
+    say(f"TensorBoard: tensorboard --logdir {parent}")
+    found = train_seeds(
+        lambda folder, seed: parsed.text(seed),
+        parent,
+        config.seed_everything,
+        count,
+        parsed.datamodule.series,
+        threads=config.threads,
+        trusted=parsed.trusted,
+        figures=config.figures,
+        progress=config.trainer.enable_progress_bar is not False,
+    )
+    say(f"\n{found}")
+    if len(found.finished) == count:
+        return 0
+    return 1 if found.failed else 128 + signal.SIGINT
 
 
 def _train(job: Job) -> int:

@@ -142,10 +142,11 @@ class ConfigCLI(LightningCLI):
         """Leave the trainer until there is a folder for it."""
         return None  # type: ignore[return-value]
 
-    def text(self) -> str:
-        """The whole config, as the run's folder has it."""
+    def text(self, seed: int | None = None) -> str:
+        """The whole config, as the run's folder has it; with another seed if one is given."""
         config = self.config.clone()
         config.resume = None
+        config.seed_everything = config.seed_everything if seed is None else seed
         dumped: str = self.parser.dump(config, skip_unset=False)
         return dumped
 

@@ -7,6 +7,7 @@
 - `sinrnn.evaluation.results`: losses, curves and a rollout;
 - `sinrnn.evaluation.report`: the closing table; `sinrnn.evaluation.columns`: tables as text;
 - `sinrnn.evaluation.summary`: the few numbers that a run's folder keeps;
-- `sinrnn.evaluation.figures`, `sinrnn.evaluation.plots`, `sinrnn.evaluation.picture`: pictures;
+- `sinrnn.evaluation.figures`, `sinrnn.evaluation.plots`, `sinrnn.evaluation.starts`,
+  `sinrnn.evaluation.picture`: pictures;
 - `sinrnn.evaluation.diagnosis`: what is wrong, and what to try.
 """

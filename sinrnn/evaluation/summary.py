@@ -1,8 +1,10 @@
 """What a run is worth, as the few numbers that its folder keeps in results.json."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any, Self
 
 from sinrnn.evaluation.metrics import skill
@@ -91,3 +93,33 @@ def _check(values: dict[str, Any]) -> None:
             _check(value)
         elif not isinstance(value, int | float) or isinstance(value, bool):
             raise ValueError(f"{name} must be a number, got {str(value)[:40]!r}")
+
+
+def together(head: str, found: Sequence[Summary]) -> list[list[str]]:
+    """Median, least and largest of every figure of some runs, as rows of a table.
+
+    Args:
+        head: What stands above the figures' names.
+        found: The runs'.
+    """
+    by_name: dict[str, list[float]] = {}
+    for summary in found:
+        for name, value in summary.figures().items():
+            by_name.setdefault(name, []).append(value)
+    rows = [[head, "median", "least", "largest"]]
+    for name, values in by_name.items():
+        count = "" if len(values) == len(found) else f" ({len(values)} of {len(found)} runs)"
+        three = (median(values), min(values), max(values))
+        rows.append([f"{name}{count}", *(_shown(name, value) for value in three)])
+    return rows
+
+
+def _shown(name: str, value: float) -> str:
+    """A figure, with as many digits as are read."""
+    if name.startswith("coverage"):
+        return f"{value:.1%}"
+    if name.startswith("skill"):
+        if 0.999 < value < 1:  # says less than how far it is from 1
+            return f"1 - {1 - value:.0e}"
+        return f"{value:.3f}" if abs(value) < 1000 else f"{value:.1e}"
+    return f"{value:.1f}" if name == "seconds" else f"{value:.2e}"

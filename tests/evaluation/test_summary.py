@@ -9,7 +9,7 @@ import torch
 
 from sinrnn.evaluation.backtest import Backtest, BacktestReport
 from sinrnn.evaluation.results import Results, Rollout
-from sinrnn.evaluation.summary import Summary
+from sinrnn.evaluation.summary import Summary, together
 
 ONE = {"train": 1.0, "val": 2.0, "test": 3.0}
 
@@ -52,6 +52,24 @@ def test_summary_is_read_as_it_was_written(tmp_path):
     found = Summary.of(results(rollout=None, variance=ONE | {"test": math.inf}))
     path.write_bytes(found.content())
     assert Summary.read(path) == found
+
+
+def test_several_summaries_stand_together():
+    found = [
+        Summary({"network": ONE}, {"AR": 1 - 2e-5}, 0.5, 0.9, 1.0),
+        Summary({"network": ONE | {"val": 5.0}}, {"AR": -3000.0}, None, 0.875, 4.0),
+        Summary({"network": ONE}, {"AR": 0.25}, 0.25, 0.95, 2.0),
+    ]
+    assert together("3 runs", found) == [
+        ["3 runs", "median", "least", "largest"],
+        ["half_mse train", *["1.00e+00"] * 3],
+        ["half_mse val", "2.00e+00", "2.00e+00", "5.00e+00"],
+        ["half_mse test", *["3.00e+00"] * 3],
+        ["skill against AR", "0.250", "-3.0e+03", "1 - 2e-05"],
+        ["rollout RMSE (2 of 3 runs)", "3.75e-01", "2.50e-01", "5.00e-01"],
+        ["coverage of 90%", "90.0%", "87.5%", "95.0%"],
+        ["seconds", "2.0", "1.0", "4.0"],
+    ]
 
 
 GOOD = json.loads(Summary.of(results()).content())
