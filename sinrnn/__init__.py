@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from sinrnn.forecasting.predictor import Predictor
     from sinrnn.listing import runs
     from sinrnn.run import Run
-    from sinrnn.seeds import Seeds
     from sinrnn.training.forecaster import Forecaster
 
 __all__ = [
@@ -45,7 +44,6 @@ __all__ = [
     "MackeyGlass",
     "Predictor",
     "Run",
-    "Seeds",
     "Series",
     "SinRNN",
     "Sine",
@@ -72,7 +70,6 @@ _LAZY = {
     "MackeyGlass": "data.synthetic",
     "Predictor": "forecasting.predictor",
     "Run": "run",
-    "Seeds": "seeds",
     "Series": "data.series",
     "Sine": "data.synthetic",
     "Square": "data.synthetic",
