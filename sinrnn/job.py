@@ -244,9 +244,9 @@ def prepare(
 
 def store(folder: Path, config: str, series: Series) -> None:
     """Write what a run starts from into its folder: its config, and values given in Python."""
-    write(folder / run_folder.CONFIG, config.encode())
     if isinstance(series, ArraySeries):
         write(folder / run_folder.SERIES, series.npy())
+    write(folder / run_folder.CONFIG, config.encode())  # the last: it makes the folder a run's
 
 
 def prepare_parsed(parsed: ConfigCLI, command: Callable[[Path], str]) -> Job:
