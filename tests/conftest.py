@@ -16,7 +16,14 @@ torch.set_num_threads(1)  # at these sizes a second thread costs more than it br
 # Files that train, start processes or draw, longest first, so that of several workers none is left
 # with one at the end. All others are quick.
 SLOW = [
-    *("test_train", "test_processes", "test_browser", "test_chaos", "test_checkpoint"),
+    *(
+        "test_train",
+        "test_notebooks",
+        "test_processes",
+        "test_browser",
+        "test_chaos",
+        "test_checkpoint",
+    ),
     *(
         "test_module",
         "test_resume",
