@@ -107,6 +107,19 @@ def test_own_series_forecasts_in_its_units(notebooks):
         assert "version_0" in listed
 
 
+FIT = "sinrnn.fit(sinrnn.Forecaster(), sinrnn.WindowDataModule(), max_epochs=1, figures=False{});"
+
+
+def test_fit_shows_a_bar_in_a_notebook_and_says_nothing_else(tmp_path):
+    codes = [FIT.format(end) for end in (", enable_progress_bar=False", "", ", seeds=1")]
+    cells = map(nbformat.v4.new_code_cell, ["import sinrnn", *codes])
+    run = nbformat.v4.new_notebook(cells=[*cells])
+    place = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(run, timeout=60, kernel_name="python3", resources=place).execute()
+    bar = ["application/vnd.jupyter.widget-view+json", "text/plain"]
+    assert kinds(run) == [[], [], [bar], [bar]]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_notebook_is_stored_with_its_outputs_and_nothing_of_a_machine(name):
     text = (EXAMPLES / f"{name}.ipynb").read_text()

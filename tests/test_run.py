@@ -269,6 +269,13 @@ def test_fit_leaves_the_process_as_it_was():
     assert bits(first) == bits(second)
 
 
+def test_fit_says_nothing_that_nobody_can_act_on():
+    code = "import sinrnn; sinrnn.fit(sinrnn.Forecaster(), sinrnn.WindowDataModule([*range(99)]), "
+    code += "max_epochs=1, figures=False, enable_progress_bar=False)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_fit_without_a_seed_goes_on_from_the_weights_as_they_are():
     model, data = small()
     fit(model, data, max_epochs=1, **QUIET)
