@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sinrnn import run_folder
+from sinrnn.config import files
+from sinrnn.config.changes import flat
 from sinrnn.evaluation import columns
 from sinrnn.evaluation.results import History
 from sinrnn.evaluation.summary import Summary
@@ -138,13 +140,10 @@ def runs(folder: str | Path = "runs") -> RunTable:
 
 def _row(folder: Path) -> Row:
     """What is known of a run."""
-    from sinrnn.config import stored  # jsonargparse is slow to import
-    from sinrnn.config.changes import flat
-
     row = Row(folder)
     try:
         refuse_links(folder)
-        row.settings = dict(flat(stored.read(folder)))
+        row.settings = dict(flat(files.read(folder)))
         if (folder / run_folder.SERIES).is_file():  # of the run's own
             row.settings.pop("data.series.init_args.path", None)
         losses = History.read(folder / run_folder.METRICS).losses["val"]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from torch import Tensor
 
 from sinrnn import run_folder
+from sinrnn.config import files
 from sinrnn.data.arrays import SeriesLike
 from sinrnn.data.series import Series
 from sinrnn.evaluation.diagnosis.checks import Diagnosis, diagnose
@@ -70,9 +71,7 @@ class Run:
     @cached_property
     def config(self) -> dict[str, Any]:
         """The configuration, as plain values."""
-        from sinrnn.config import stored  # jsonargparse is slow to import
-
-        return stored.read(self.folder)
+        return files.read(self.folder)
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -102,7 +101,7 @@ class Run:
 
     @cached_property
     def _data(self) -> "WindowDataModule":
-        from sinrnn.config import stored
+        from sinrnn.config import stored  # jsonargparse is slow to import
 
         return stored.data(self.folder, self.config, self.predictor, self.trust)
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sinrnn.config.files import SECTIONS
-from sinrnn.config.parser import resuming
+from sinrnn.config.files import SECTIONS, resuming
 from sinrnn.filesystem import CONFIGS, shipped
 
 TRUST = "Let configs name this module of your own, too; it is imported, and runs."

@@ -3,10 +3,14 @@
 import sys
 from collections.abc import Sequence
 
-from sinrnn.cli import runs, train
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the arguments say; returns the exit status."""
     args = list(sys.argv[1:] if argv is None else argv)
-    return runs.main(args[1:]) if args[:1] == ["runs"] else train.main(args)
+    if args[:1] == ["runs"]:
+        from sinrnn.cli.runs import main as list_runs
+
+        return list_runs(args[1:])
+    from sinrnn.cli.train import main as train  # Lightning, which it imports, is slow to come
+
+    return train(args)

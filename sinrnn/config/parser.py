@@ -18,7 +18,7 @@ from sinrnn.config import allowed, files
 from sinrnn.config.describe import TRAINER
 from sinrnn.config.messages import one_line
 from sinrnn.data.datamodule import WindowDataModule
-from sinrnn.run_folder import CONFIG, SERIES
+from sinrnn.run_folder import CONFIG
 from sinrnn.training.forecaster import Forecaster
 
 # What no constructor will look at: the least and the most that makes sense.
@@ -151,18 +151,6 @@ class ConfigCLI(LightningCLI):
         return dumped
 
 
-def resuming(folder: Path) -> list[str]:
-    """The arguments that read a run's own config; its values are in the folder, wherever it is.
-
-    Raises:
-        FileNotFoundError: There is no config in it.
-    """
-    if not (folder / CONFIG).is_file():
-        raise FileNotFoundError(f"--resume {folder}: no {CONFIG} in that folder")
-    series = [f"--data.series.path={folder / SERIES}"] if (folder / SERIES).is_file() else []
-    return ["--config", str(folder / CONFIG), *series]
-
-
 def parsed_again(folder: Path, trainer: dict[str, Any], trusted: Sequence[str] = ()) -> ConfigCLI:
     """A run's own config, to resume it.
 
@@ -179,6 +167,6 @@ def parsed_again(folder: Path, trainer: dict[str, Any], trusted: Sequence[str] =
     text = {n: v if isinstance(v, str) else json.dumps(v) for n, v in plain(trainer).items()}
     given = [f"--trainer.{name}={value}" for name, value in text.items()]
     try:
-        return ConfigCLI([*resuming(folder), f"--resume={folder}", *given], trusted)
+        return ConfigCLI([*files.resuming(folder), f"--resume={folder}", *given], trusted)
     except ArgumentError as error:
         raise ValueError(f"{path}: {one_line(str(error))}") from error
