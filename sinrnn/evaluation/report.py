@@ -20,7 +20,7 @@ def table(results: Results) -> str:
     for name, row in results.half_mse.items():
         if name == "network":
             note = ""
-        elif results.is_exact(row["test"]):
+        elif results.exact(name, "test"):
             note = "exact up to rounding"
         else:
             note = _skill(results.half_mse["network"]["test"], row["test"])

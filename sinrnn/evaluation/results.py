@@ -155,9 +155,9 @@ class Results:
     seconds: float = 0.0
     where: dict[str, str] = field(default_factory=dict)
 
-    def is_exact(self, mse: float) -> bool:
-        """Whether a loss on the test split is that of rounding alone."""
-        return mse <= ROUNDING * self.variance["test"]
+    def exact(self, name: str, split: str) -> bool:
+        """Whether a forecaster makes no error on a split but that of rounding."""
+        return self.half_mse[name][split] <= ROUNDING * self.variance[split]
 
 
 def losses(

@@ -39,7 +39,7 @@ class Summary:
         skills = {
             name: skill(network, row["test"])
             for name, row in results.half_mse.items()
-            if name != "network" and not results.is_exact(row["test"])
+            if name != "network" and not results.exact(name, "test")
         }
         tested = results.backtest_report
         known = tested is not None and not tested.radius.isinf().any()
