@@ -138,20 +138,15 @@ def train_seeds(
         raise ValueError(
             f"seeds must be at least 1, and a seed below 2**32, got {count} from {first}"
         )
-    settings = [f"{value}" for _, value in flat(yaml.safe_load(config(parent, first)))]
-    for value in settings:
-        if code := re.search(rf"{NOT_STORED}([^']+)", value):
-            raise ValueError(
-                f"seeds train in processes of their own, from a config, which cannot hold code "
-                f"({code[1]}): train with one seed at a time"
-            )
+    _refuse_code(config(parent, first))
     folders = {}
     for seed in range(first, first + count):
         folders[seed] = folder = run_folder.claim_folder(parent)
         store(folder, config(folder, seed), series)
     failed = _processes(folders, max(1, _cores() // threads), trusted, progress)
     for seed in failed:
-        if not (folders[seed] / run_folder.LAST).exists():  # it never began
+        left = [folders[seed] / name for name in (run_folder.METRICS, run_folder.LAST)]
+        if not any(path.exists() for path in left):  # it never began
             run_folder.clear(folders[seed], -1)
             run_folder.remove_empty(folders[seed])
             del folders[seed]
@@ -165,6 +160,16 @@ def train_seeds(
         path.parent.mkdir(exist_ok=True)
         write(path, png(found.figure))
     return found
+
+
+def _refuse_code(config: str) -> None:
+    """Raise where a config holds notes in place of code, which no other process can have."""
+    for _, value in flat(yaml.safe_load(config)):
+        if code := re.search(rf"{NOT_STORED}([^']+)", f"{value}"):
+            raise ValueError(
+                f"seeds train in processes of their own, from a config, which cannot hold code "
+                f"({code[1]}): train with one seed at a time"
+            )
 
 
 def _cores() -> int:
