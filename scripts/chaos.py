@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ import lightning.pytorch as pl
 import torch
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.optim import Adam
 
-from sinrnn import Predictor
+from sinrnn import Forecaster, Predictor, Run, Sine, WindowDataModule, fit
 from sinrnn.callbacks import final_report
 from sinrnn.cli.forecast import main as forecast
 from sinrnn.cli.train import main as train
@@ -156,6 +158,22 @@ def training(folder: Path, args: list[str], at: At) -> int:
     return process(folder, lambda: train(args, [at]))
 
 
+def from_python(folder: Path) -> int:
+    """Train in a process of its own as a notebook does: with fit, and from then on with resume."""
+
+    def main() -> int:
+        run = Path("runs/sine/version_0")
+        if (run / "config.yaml").exists():
+            Run(run).resume(enable_progress_bar=False)
+            return 0
+        model = Forecaster(hidden_size=8, input_noise=0.1, optimizer=partial(Adam, lr=0.01))
+        data = WindowDataModule(Sine(points=200, noise=0.1).values(), window=6, batch_size=16)
+        fit(model, data, name="sine", seed=0, max_epochs=60, enable_progress_bar=False)
+        return 0
+
+    return process(folder, main)
+
+
 def forecasting(folder: Path, steps: int) -> int:
     """Forecast in a process of its own."""
     return process(folder, lambda: forecast(["runs/sine/version_0", "--steps", f"{steps}"]))
@@ -195,6 +213,23 @@ def disturbed(
         said.append(f"{number.name[3:]}:{code}")
         assert code in (0, -number, 128 + number), (folder / "log.txt").read_text()
     finish(folder)
+    return " ".join(said)
+
+
+def killed_from_python(home: Path, times: int, dice: random.Random) -> str:
+    """Fit and kill, resume and kill, ..., beside one that is left alone; says how each ended."""
+    alone, folder = home / "alone", home / "killed"
+    for made in (alone, folder):
+        made.mkdir(parents=True)
+    started, said = time.monotonic(), []
+    assert ended(from_python(alone)) == 0, (alone / "log.txt").read_text()
+    seconds = time.monotonic() - started
+    for _ in range(times):
+        pid = from_python(folder)
+        while not (folder / "runs" / "sine" / "version_0" / "config.yaml").exists():
+            time.sleep(0.01)
+        said.append(kill(pid, dice.uniform(0, 1.5 * seconds / times)))
+    assert ended(from_python(folder)) == 0, (folder / "log.txt").read_text()
     return " ".join(said)
 
 
@@ -394,6 +429,9 @@ def main() -> int:
             folder.mkdir()
             which = disturbed(folder, [*SMALL, *kinds[name]], seconds[name], options.times, dice)
             judge(f"run {run + 1}, {name} ({which})", wanted[name], folder)
+        python = Path(home, "python")
+        which = killed_from_python(python, options.times, dice)
+        judge(f"fit and Run.resume ({which})", outcome(python / "alone"), python / "killed")
         bad += torn(Path(home), options.saves, dice)
         killed += options.saves
     print(f"{done - failed} of {done} runs have the same bits; {bad} of {killed} files torn")

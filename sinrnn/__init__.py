@@ -26,9 +26,11 @@ if TYPE_CHECKING:
         SumOfSines,
     )
     from sinrnn.data.windows import Windows
+    from sinrnn.fitting import fit
     from sinrnn.forecasting.forecast import Forecast
     from sinrnn.forecasting.predictor import Predictor
-    from sinrnn.run import Run, fit
+    from sinrnn.listing import runs
+    from sinrnn.run import Run
     from sinrnn.training.forecaster import Forecaster
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "Windows",
     "__version__",
     "fit",
+    "runs",
     "tanh_rnn",
     "trace",
 ]
@@ -73,7 +76,8 @@ _LAZY = {
     "SumOfSines": "data.synthetic",
     "WindowDataModule": "data.datamodule",
     "Windows": "data.windows",
-    "fit": "run",
+    "fit": "fitting",
+    "runs": "listing",
 }
 
 if not TYPE_CHECKING:  # else every misspelt name would have a type

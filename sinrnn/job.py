@@ -1,49 +1,35 @@
 """A training job: checked before anything is written, then trained in a run's folder."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from sinrnn import run_folder
+from sinrnn._private import kept_parser_settings
 from sinrnn.callbacks.checkpoint import BestAndLastCheckpoint
 from sinrnn.callbacks.final_report import FinalReport
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.callbacks.progress_bar import Progress
-from sinrnn.config.files import check_text
+from sinrnn.config.changes import refuse_changes, refuse_other_series
+from sinrnn.config.parser import ConfigCLI, parsed_again
 from sinrnn.data.arrays import ArraySeries
 from sinrnn.data.datamodule import WindowDataModule
-from sinrnn.data.series import digest
-from sinrnn.filesystem import refuse_links, write
+from sinrnn.data.series import Series, digest
+from sinrnn.filesystem import refuse_links, shown, write
 from sinrnn.training.adopt import restore_choice
 from sinrnn.training.checkpoint_io import AtomicCheckpointIO, Content, read
 from sinrnn.training.forecaster import Forecaster
 from sinrnn.training.loggers import begin, loggers
 from sinrnn.training.options import check_step, dry_run_optimizer
+from sinrnn.training.quiet import quietly
 from sinrnn.training.signals import Interrupted, Signals
-
-# Settings that may change when a run is resumed.
-RESUME_MAY_CHANGE = (
-    "config",
-    "resume",
-    "name",
-    "threads",
-    "keep",
-    "figures",
-    "monitor",
-    "data.series.init_args.path",  # the values are compared themselves
-    "trainer.gradient_clip",  # what stops an explosion
-    "trainer.max_epochs",
-    "trainer.max_steps",
-    "trainer.max_time",
-    "trainer.enable_progress_bar",
-)
 
 # Variables that say which of several processes this is; Lightning takes the first that is set.
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
@@ -115,6 +101,33 @@ class Job:
             raise
         self._tell_folder()
         return self.final_report.text
+
+    @property
+    def notes(self) -> list[str]:
+        """What to say before training: how the series was read, and in which units it is learnt."""
+        found = [f"note: {note}" for note in self.data.series.notes]
+        return found + ([f"units: {self.model.choice}"] if self.model.choice else [])
+
+    def finish(self) -> Path:
+        """Train, and after Ctrl-C or SIGTERM say how to go on; returns the run's folder.
+
+        Raises:
+            ValueError: Something cannot be as it is asked for.
+            FloatingPointError: The loss or its gradient is no longer finite.
+        """
+        if self.trainer.is_global_zero:
+            for note in self.notes:
+                print(shown(note))  # noqa: T201
+        try:
+            self.train()
+        except Interrupted as stopped:
+            if self.trainer.is_global_zero:
+                print(shown(f"{stopped}, and saved; go on with: {self.resume}"))  # noqa: T201
+        except MisconfigurationException as error:  # some come only now
+            raise ValueError(f"{error}") from error
+        finally:
+            self.leave()
+        return self.folder
 
     def _tell_folder(self) -> None:
         """Let every process know the folder, which the first has made."""
@@ -211,13 +224,13 @@ def prepare(
             undo.callback(os.close, lock)
         content = read(checkpoint) if checkpoint is not None else {}
         if checkpoint is not None:
-            _refuse_changes(
+            refuse_changes(
                 config(checkpoint.parents[1]), f"{content.get('config', '')}", checkpoint
             )
             restore_choice(model.predictor, content)
         data.setup()
         series = digest(data.values)
-        _refuse_other_series(series, content.get("series"), checkpoint)
+        refuse_other_series(series, content.get("series"), checkpoint)
         optimizer = dry_run_optimizer(model)
         folder = resume or parent
         if resume is None and first:
@@ -237,48 +250,62 @@ def prepare(
         check_step(job.trainer, optimizer, model.updates)
         if first:
             run_folder.refuse_vanished(folder, lock)
-            write(folder / run_folder.CONFIG, text.encode())
-            if isinstance(data.series, ArraySeries):
-                write(folder / run_folder.SERIES, data.series.npy())
+            store(folder, text, data.series)
         undo.pop_all()
         return job
 
 
-def _refuse_changes(config: str, before: str, checkpoint: Path) -> None:
-    """Raise where a checkpoint would silently override what is asked for now."""
-    try:
-        check_text(before, "its config", code=True)
-    except ValueError as error:
-        raise ValueError(f"{checkpoint}: {error}") from error
-    was, now = (dict(_flat(yaml.safe_load(text))) for text in (before, config))
-    for key in dict.fromkeys([*was, *now]):
-        if was.get(key) != now.get(key) and not key.startswith(RESUME_MAY_CHANGE):
-            raise ValueError(
-                f"{key} is {was.get(key)} in {checkpoint} and cannot become {now.get(key)} where a "
-                "run goes on: leave it, or start a new run"
-            )
+def store(folder: Path, config: str, series: Series) -> None:
+    """Write what a run starts from into its folder: its config, and values given in Python."""
+    if isinstance(series, ArraySeries):
+        write(folder / run_folder.SERIES, series.npy())
+    write(folder / run_folder.CONFIG, config.encode())  # the last: it makes the folder a run's
 
 
-def _flat(settings: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings by dotted name."""
-    if isinstance(settings, dict) and settings:
-        for name, value in settings.items():
-            yield from _flat(value, f"{key}.{name}" if key else f"{name}")
-    else:
-        yield key, settings
+def prepare_parsed(
+    parsed: ConfigCLI, command: Callable[[Path], str], command_line: bool = True
+) -> Job:
+    """As `prepare`, of a config and arguments that were parsed.
 
+    Args:
+        parsed: What they are.
+        command: Gives what to type to resume the run in a folder.
+        command_line: As `prepare` has it.
 
-def _refuse_other_series(now: Any, before: Any, checkpoint: Path | None) -> None:
-    """Raise where a checkpoint is of another series, of which its config knows only the name."""
-    if not isinstance(before, dict) or now == before:
-        return
-    if now["points"] != before.get("points"):
-        differs = f"it has {now['points']} points and had {before.get('points')}"
-    elif now["dtype"] != before.get("dtype"):
-        differs = f"it is {now['dtype']} and was {before.get('dtype')}"
-    else:
-        differs = "its values differ"
-    raise ValueError(
-        f"the series is another than that of {checkpoint}: {differs}: restore it, or start a new "
-        "run"
+    Raises:
+        ValueError: As `prepare`.
+        OSError: As `prepare`.
+    """
+    config, text = parsed.config, parsed.text()
+    return prepare(
+        parsed.model,
+        parsed.datamodule,
+        lambda folder: text,
+        trainer=dict(parsed.config_init.trainer),
+        monitor=parsed.config_init.monitor,
+        parent=Path("runs") / run_folder.folder_name(config.name),
+        resume=Path(config.resume) if config.resume else None,
+        keep=config.keep,
+        figures=config.figures,
+        command=command,
+        command_line=command_line,
     )
+
+
+def resume(folder: Path, trainer: dict[str, Any], trusted: Sequence[str] = ()) -> None:
+    """Resume the run in a folder.
+
+    Args:
+        folder: The run's.
+        trainer: Arguments of Lightning's Trainer that take the place of those in its config.
+        trusted: Modules of the user's own that the config may name.
+
+    Raises:
+        ValueError: The config cannot be read again, or as `prepare`.
+        OSError: As `prepare`.
+    """
+    with quietly(None):
+        with kept_parser_settings():
+            parsed = parsed_again(folder, trainer, trusted)
+            job = prepare_parsed(parsed, lambda folder: f"Run({str(folder)!r}).resume()", False)
+        job.finish()

@@ -1,4 +1,4 @@
-"""A run: trained by `fit`, opened by `Run`."""
+"""A training run's folder, opened again."""
 
 import base64
 import html
@@ -6,26 +6,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-import torch
 from torch import Tensor
 
 from sinrnn import run_folder
-from sinrnn._numbers import plain
+from sinrnn.config import files
 from sinrnn.data.arrays import SeriesLike
 from sinrnn.data.series import Series
 from sinrnn.evaluation.diagnosis.checks import Diagnosis, diagnose
 from sinrnn.evaluation.results import History, Results
-from sinrnn.filesystem import refuse_links, shown
+from sinrnn.filesystem import refuse_links
 from sinrnn.forecasting.forecast import Forecast
 from sinrnn.forecasting.predictor import Predictor
 
 if TYPE_CHECKING:
-    from sinrnn.callbacks.monitor import Monitor
     from sinrnn.data.datamodule import WindowDataModule
     from sinrnn.evaluation.figures import Figures
-    from sinrnn.training.forecaster import Forecaster
 
 
 class Run:
@@ -53,12 +50,28 @@ class Run:
         if not (self.folder / run_folder.CONFIG).is_file():
             raise FileNotFoundError(f"{folder} is not a run's folder: no {run_folder.CONFIG} in it")
 
+    @classmethod
+    def latest(cls, folder: str | Path, *, trust: Sequence[str] = ()) -> Self:
+        """The newest run of a name.
+
+        Args:
+            folder: Where its versions are, as runs/sine.
+            trust: As of the class.
+
+        Raises:
+            FileNotFoundError: There is no run in it.
+        """
+        versions = run_folder.versions(Path(folder))
+        if not versions:
+            raise FileNotFoundError(
+                f"{folder} holds no run: name the folder that has version_0, version_1, ..."
+            )
+        return cls(versions[-1], trust=trust)
+
     @cached_property
     def config(self) -> dict[str, Any]:
         """The configuration, as plain values."""
-        from sinrnn.config import stored  # jsonargparse is slow to import
-
-        return stored.read(self.folder)
+        return files.read(self.folder)
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -88,7 +101,7 @@ class Run:
 
     @cached_property
     def _data(self) -> "WindowDataModule":
-        from sinrnn.config import stored
+        from sinrnn.config import stored  # jsonargparse is slow to import
 
         return stored.data(self.folder, self.config, self.predictor, self.trust)
 
@@ -170,6 +183,33 @@ class Run:
         """
         return self.predictor.forecast(self.series if series is None else series, steps)
 
+    def resume(self, *, max_epochs: int | None = None, **trainer: Any) -> Self:
+        """Train on from where the run stopped, as `scripts/train.py --resume`.
+
+        The folder is all that is needed, also in another process; Ctrl-C stops and saves.
+
+        Args:
+            max_epochs: Epochs in all; None is as many as the config has.
+            **trainer: Other arguments of Lightning's Trainer that may change: enable_progress_bar,
+                max_steps, max_time, gradient_clip_val.
+
+        Returns:
+            This run, whose files are read anew.
+
+        Raises:
+            ValueError: The run used code that no config holds, use `fit(model, data, resume=run)`;
+                or something may not change; or the series is another.
+            FloatingPointError: The loss or its gradient is no longer finite.
+        """
+        from sinrnn.job import resume  # Lightning is slow to import
+
+        given = {} if max_epochs is None else {"max_epochs": max_epochs}
+        resume(self.folder, given | trainer, self.trust)
+        known = {"folder": self.folder, "trust": self.trust}
+        vars(self).clear()
+        vars(self).update(known)
+        return self
+
     def __repr__(self) -> str:
         path = self.folder / run_folder.REPORT
         about = f"Run({str(self.folder)!r})"
@@ -183,99 +223,3 @@ class Run:
             return text
         png = base64.b64encode(picture.read_bytes()).decode()
         return f'{text}<img src="data:image/png;base64,{png}" alt="rollout">'
-
-
-def fit(
-    model: "Forecaster",
-    data: "WindowDataModule",
-    *,
-    name: str = "run",
-    folder: str | Path = "runs",
-    resume: str | Path | Run | None = None,
-    keep: str = "best",
-    figures: bool = True,
-    monitor: "Monitor | None" = None,
-    threads: int | None = 1,
-    seed: int | None = None,
-    **trainer: Any,
-) -> Run:
-    """Train a model in a folder of its own, as scripts/train.py does.
-
-    Ctrl-C stops after the current step and saves; the run can then be resumed.
-
-    Args:
-        model: What is trained; it keeps what it has learnt.
-        data: What it learns from.
-        name: The run's folder is the first free `folder`/`name`/version_0, version_1, ...
-        folder: Where runs go.
-        resume: A run to resume, or its folder, with the model and data that it was started with.
-        keep: Weights to save and report: those that are "best" on the validation split, or "last".
-        figures: Whether figures/ is drawn at the end.
-        monitor: What shows training in TensorBoard; None shows everything.
-        threads: CPU threads of torch during training; None leaves them as they are.
-        seed: Seeds all random numbers, draws the weights anew and fixes the order of the windows;
-            None leaves weights and order as they are.
-        **trainer: Arguments of Lightning's Trainer: max_epochs, gradient_clip_val, callbacks, ...
-
-    Returns:
-        The run; after Ctrl-C its checkpoint is in its folder, and no report.
-
-    Raises:
-        TypeError: model is not a Forecaster, data not a WindowDataModule, or an argument unknown.
-        ValueError: Options contradict each other or the data; or what is resumed was another run.
-        FloatingPointError: The loss or its gradient is no longer finite.
-
-    Example:
-        >>> from sinrnn import Forecaster, WindowDataModule, fit
-        >>> model, data = Forecaster(hidden_size=8, linear=True), WindowDataModule()
-        >>> run = fit(model, data, max_epochs=2, figures=False, enable_progress_bar=False)
-        >>> run.results.half_mse["network"]["test"] < 1e-6
-        True
-    """
-    import lightning.pytorch as pl  # Lightning and jsonargparse are slow to import
-
-    from sinrnn.callbacks.monitor import Monitor
-    from sinrnn.config.describe import TRAINER, describe
-    from sinrnn.data.datamodule import WindowDataModule
-    from sinrnn.job import prepare
-    from sinrnn.training.forecaster import Forecaster
-    from sinrnn.training.quiet import quietly
-    from sinrnn.training.signals import Interrupted
-
-    for what, given, cls in (("model", model, Forecaster), ("data", data, WindowDataModule)):
-        if not isinstance(given, cls):
-            raise TypeError(f"{what} must be a {cls.__name__}, got {type(given).__name__}")
-    resumed = resume.folder if isinstance(resume, Run) else Path(resume) if resume else None
-    monitor = monitor or Monitor()
-    trainer, threads, seed = plain((TRAINER | trainer, threads, seed))
-    with quietly(threads):
-        if seed is not None:
-            pl.seed_everything(seed, verbose=False)
-            model.net.reset_parameters()
-            data.seed = seed
-        options = {"name": name, "threads": torch.get_num_threads(), "keep": keep}
-        options |= {"figures": figures, "resume": None, "seed_everything": data.seed}
-        job = prepare(
-            model,
-            data,
-            lambda folder: describe(model, data, monitor, trainer, folder, **options),
-            trainer=trainer,
-            monitor=monitor,
-            parent=Path(folder) / run_folder.folder_name(name),
-            resume=resumed,
-            keep=keep,
-            figures=figures,
-            command=lambda folder: f"fit(model, data, resume={str(folder)!r})",
-            command_line=False,
-        )
-        if job.trainer.is_global_zero:
-            for note in data.series.notes:
-                print(shown(f"note: {note}"))  # noqa: T201
-        try:
-            job.train()
-        except Interrupted as stopped:
-            if job.trainer.is_global_zero:
-                print(shown(f"{stopped}, and saved; go on with: {job.resume}"))  # noqa: T201
-        finally:
-            job.leave()
-    return Run(job.folder)

@@ -16,7 +16,9 @@ from sinrnn.filesystem import local, refuse_links
 # What lies in a run's folder.
 CONFIG, MODEL, METRICS, REPORT = "config.yaml", "model.safetensors", "metrics.csv", "report.md"
 BEST, LAST, FIGURES = "checkpoints/best.ckpt", "checkpoints/last.ckpt", "figures"
+RESULTS = "results.json"  # the figures of its report
 SERIES = "series.npy"  # of values that were given in Python
+SEEDS = "figures/seeds.png"  # loss curves of all runs, in the first run of several seeds
 
 
 def model_file(path: str | Path) -> Path:
@@ -30,6 +32,16 @@ def model_file(path: str | Path) -> Path:
         return local(path)
     refuse_links(Path(path))
     return Path(path) / MODEL
+
+
+def versions(parent: Path) -> list[Path]:
+    """The folders version_0, version_1, ... in one that hold a run, the oldest first."""
+    found = {
+        int(path.name.removeprefix("version_")): path
+        for path in parent.glob("version_*")
+        if re.fullmatch(r"version_\d+", path.name) and (path / CONFIG).is_file()
+    }
+    return [found[number] for number in sorted(found)]
 
 
 def clear(folder: Path, lock: int) -> None:

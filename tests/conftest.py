@@ -16,7 +16,14 @@ torch.set_num_threads(1)  # at these sizes a second thread costs more than it br
 # Files that train, start processes or draw, longest first, so that of several workers none is left
 # with one at the end. All others are quick.
 SLOW = [
-    *("test_train", "test_processes", "test_browser", "test_chaos", "test_checkpoint"),
+    *(
+        "test_train",
+        "test_notebooks",
+        "test_processes",
+        "test_browser",
+        "test_chaos",
+        "test_checkpoint",
+    ),
     *(
         "test_module",
         "test_resume",
@@ -28,7 +35,7 @@ SLOW = [
     *("test_wheel", "test_monitor", "test_examples", "test_numerics", "test_forecast"),
     *("test_diagnose", "test_plots", "test_onnx", "test_loggers", "test_diagnosis"),
     *("test_strangers_runs", "test_strangers_files", "test_predictor", "test_readers"),
-    *("test_run", "test_readme", "test_forecaster", "test_modes"),
+    *("test_run", "test_seeds", "test_listing", "test_readme", "test_forecaster", "test_modes"),
 ]
 
 

@@ -110,7 +110,8 @@ from torch import Tensor, nn
 
 import sinrnn
 from sinrnn import Chirp, FileSeries, Forecaster, Generated, MackeyGlass, Predictor, Series, Sine
-from sinrnn import Forecast, Run, SinRNN, WindowDataModule, Windows, fit, tanh_rnn, trace
+from sinrnn import Forecast, Run, SinRNN, WindowDataModule, Windows, fit, runs, tanh_rnn, trace
+from sinrnn.seeds import Seeds
 
 net = SinRNN(input_size=1, hidden_size=8, bptt_steps=3, dtype=torch.float64)
 x: Tensor = torch.zeros(2, 5, 1)
@@ -157,6 +158,11 @@ ahead = made.upper - made.lower
 made.to_csv("ahead.csv")
 loss: float = run.results.half_mse["network"]["test"]
 run.figures["rollout"].savefig("rollout.png")
+run = Run.latest("runs/wave").resume(max_epochs=4)
+val: list[float] = run.history.losses["val"]
+print(run.history.to_pandas(), runs("runs").to_pandas(), runs())
+many: Seeds = fit(model, data, seeds=5, max_epochs=2)
+print(many.runs[0].report + many.table)
 version: str = sinrnn.__version__
 
 
@@ -171,7 +177,7 @@ own = Own.from_torch(rnn)
 WRONG = """\
 import torch
 import sinrnn
-from sinrnn import SinRNN, Windows, fit, tanh_rnn, trace
+from sinrnn import Run, SinRNN, Windows, fit, runs, tanh_rnn, trace
 
 net = SinRNN(hidden_size="8")
 h: torch.Tensor = net.unroll(torch.zeros(2, 5, 1))
@@ -181,6 +187,8 @@ trace(net, torch.zeros(2, 5, 1), 1.0)
 Windows([1.0, 2.0], window=1)
 sinrnn.Sinus()
 fit(net, None)
+Run("a").resume(max_epochs="more")
+runs(1)
 """
 
 
@@ -195,5 +203,7 @@ def test_types_accept_a_users_code_and_refuse_wrong_calls(tmp_path):
     assert "checked 2 source files" in said, said  # it ran to its end
     assert not (wrong := re.findall(r"^good\.py.*", said, re.M)), "\n".join(wrong)
     found = re.findall(r"^wrong\.py:(\d+): error: .*\[(.*)\]$", said, re.M)
-    assert [int(line) for line, _ in found] == [*range(5, 13), 12], said
-    assert {kind for _, kind in found} == {"arg-type", "assignment", "call-arg", "attr-defined"}
+    assert [int(line) for line, _ in found] == [*range(5, 15)], said
+    assert {kind for _, kind in found} == {
+        *("arg-type", "assignment", "attr-defined", "call-arg", "call-overload")
+    }

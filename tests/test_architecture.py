@@ -24,7 +24,9 @@ FILES = {
 LAYERS = [
     ["__init__.py", "__main__.py"],
     ["cli"],
-    ["run.py"],
+    ["fitting.py"],
+    ["seeds.py"],
+    ["run.py", "listing.py"],
     ["job.py"],
     ["config"],
     ["callbacks"],
@@ -43,12 +45,14 @@ HEAVY = {
         "training/",
         "callbacks/",
         "job.py",
-        "run.py",
+        "fitting.py",
         "config/",
         "cli/",
     ),
     "torchmetrics": ("training/",),
-    "matplotlib": tuple(f"evaluation/{name}.py" for name in ("plots", "figures", "picture")),
+    "matplotlib": tuple(
+        f"evaluation/{name}.py" for name in ("plots", "starts", "figures", "picture")
+    ),
     "pandas": ("data/", "forecasting/forecast.py"),
     "pyarrow": ("data/_parquet.py",),
     "jsonargparse": ("_private.py", "config/", "cli/"),

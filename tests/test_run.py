@@ -3,11 +3,13 @@
 import html
 import logging
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import warnings
 from functools import partial
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -24,6 +26,7 @@ from sinrnn.callbacks.monitor import Monitor
 from sinrnn.cli.train import TrainCLI
 from sinrnn.config import stored
 from sinrnn.config.describe import TRAINER, describe
+from sinrnn.evaluation.results import History
 from sinrnn.filesystem import CONFIGS
 
 QUIET = {"accelerator": "cpu", "enable_progress_bar": False, "figures": False}
@@ -134,6 +137,26 @@ def test_run_opens_what_training_has_left():
     assert 'src="data:image/png;base64,' in run._repr_html_()
 
 
+def test_history_is_a_table():
+    table = fit(*small(), max_epochs=2, **QUIET).history.to_pandas()
+    assert list(table) == ["epoch", "train", "val", "norm", "norm_max"]
+    assert table["epoch"].tolist() == [0, 1, 2]
+    assert table["norm"].isna().tolist() == [True, False, False]
+    run = fit(*small(), max_epochs=1, gradient_clip_val=1.0, **QUIET)
+    assert list(run.history.to_pandas())[-1] == "clipped_steps"
+    assert list(History().to_pandas()) == ["epoch", "train", "val"]
+
+
+def test_latest_is_the_run_of_the_highest_number(tmp_path):
+    for name in ("version_2", "version_10", "version_11", "version_12x"):
+        Path("runs/sine", name).mkdir(parents=True)
+        Path("runs/sine", name, "config.yaml").write_text("name: sine")
+    Path("runs/sine/version_11/config.yaml").unlink()  # no run
+    assert Run.latest("runs/sine").folder == Path("runs/sine/version_10")
+    with pytest.raises(FileNotFoundError, match="runs holds no run: name the folder that has"):
+        Run.latest("runs")
+
+
 OWN_PARSER = """
 import calendar, sys
 from jsonargparse import ArgumentParser
@@ -158,6 +181,51 @@ def test_resumed_fit_has_the_bits_of_one_that_was_not_stopped():
     again = fit(*small(), seed=3, max_epochs=4, resume=run, **QUIET)
     assert again.folder == run.folder
     assert bits(again) == bits(fit(*small(), seed=3, max_epochs=4, **QUIET))
+
+
+RESUMING = """
+import sys
+from sinrnn import Run
+run = Run(sys.argv[1]).resume(max_epochs=4, enable_progress_bar=False)
+print(run.history.epochs)
+"""
+
+
+@pytest.mark.parametrize("values", [False, True], ids=["generated", "stored"])
+def test_resume_needs_the_folder_alone_and_has_the_bits_of_the_command_line(
+    train, tmp_path, values
+):
+    model, data = small()
+    data = WindowDataModule(data.series.values().tolist()) if values else data
+    run = fit(model, data, seed=3, max_epochs=2, **QUIET)
+    results = run.results
+    again = [Path(shutil.copytree(run.folder, f"again_{i}/version_0")) for i in range(2)]
+    assert train("--resume", str(again[0]), "--trainer.max_epochs=4")[0] == 0
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    command = [sys.executable, "-c", RESUMING, str(again[1].absolute())]
+    done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "[0.0, 1.0, 2.0, 3.0, 4.0]\n"
+    assert not list(elsewhere.iterdir())
+    assert run.resume(max_epochs=4) is run
+    assert run.results != results  # read anew
+    whole = bits(fit(*small(), seed=3, max_epochs=4, **QUIET))
+    for each in (run, *map(Run, again)):
+        assert bits(each) == whole
+
+
+def test_resume_refuses_what_may_not_change_and_code():
+    run = fit(*small(), max_epochs=1, **QUIET)
+    with pytest.raises(ValueError, match=r"trainer\.precision is None in .* cannot become 64-true"):
+        run.resume(precision="64-true")
+    with pytest.raises(ValueError, match=r"config\.yaml: .*trainer\.max_epochs cannot be many"):
+        run.resume(max_epochs="many")
+    with pytest.raises(ValueError, match=r"config\.yaml: .*no_such"):
+        run.resume(no_such=1)
+    run = fit(small()[0], WindowDataModule(Ramp(60)), max_epochs=1, **QUIET)
+    with pytest.raises(ValueError, match=r"code which no config can hold \(ramp\.Ramp\)"):
+        run.resume(max_epochs=2)
 
 
 def test_fit_refuses_to_resume_another_run():
@@ -204,6 +272,13 @@ def test_fit_leaves_the_process_as_it_was():
         lightning.setLevel(level)
     assert first.config["threads"] == 1
     assert bits(first) == bits(second)
+
+
+def test_fit_says_nothing_that_nobody_can_act_on():
+    code = "import sinrnn; sinrnn.fit(sinrnn.Forecaster(), sinrnn.WindowDataModule([*range(99)]), "
+    code += "max_epochs=1, figures=False, enable_progress_bar=False)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_fit_without_a_seed_goes_on_from_the_weights_as_they_are():

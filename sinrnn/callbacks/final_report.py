@@ -18,6 +18,7 @@ from sinrnn.evaluation.figures import pictures
 from sinrnn.evaluation.gain import kept
 from sinrnn.evaluation.picture import png
 from sinrnn.evaluation.results import History, Settings
+from sinrnn.evaluation.summary import Summary
 from sinrnn.filesystem import escaped, write
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.training import checkpoint_io
@@ -53,7 +54,7 @@ class FinalReport(pl.Callback):
         self.started = time.perf_counter()
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write model.safetensors, figures/ and report.md."""
+        """Write model.safetensors, results.json, report.md and figures/."""
         seconds = time.perf_counter() - self.started
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not trainer.is_global_zero or not isinstance(pl_module, Forecaster):
@@ -94,6 +95,7 @@ class FinalReport(pl.Callback):
             predictor.tested = torch.tensor([ours, against[1]], dtype=torch.float64, device="cpu")
             predictor.save(self.folder / run_folder.MODEL)
         self.text = report.closing(results, checks.problems(results, self.command_line))
+        write(self.folder / run_folder.RESULTS, Summary.of(results).content())
         about = f"# {escaped(f'{self.folder}')}\n\n```text\n{self.text}\n```\n"
         write(self.folder / run_folder.REPORT, about.encode())
         files = {}

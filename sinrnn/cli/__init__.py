@@ -1,6 +1,7 @@
 """The programs: parse, run, print.
 
-- `sinrnn.cli.train`, `sinrnn.cli.forecast`, `sinrnn.cli.diagnose`, `sinrnn.cli.export`: one each;
+- `sinrnn.cli.train`, `sinrnn.cli.forecast`, `sinrnn.cli.diagnose`, `sinrnn.cli.export`,
+  `sinrnn.cli.runs`: one each; `sinrnn.cli.main`: the command sinrnn;
 - `sinrnn.cli.arguments`: what was typed;
 - `sinrnn.cli.messages`: what is printed.
 """

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sinrnn.config.files import SECTIONS
+from sinrnn.config.files import SECTIONS, resuming
 from sinrnn.filesystem import CONFIGS, shipped
-from sinrnn.run_folder import CONFIG
 
 TRUST = "Let configs name this module of your own, too; it is imported, and runs."
+
+SEEDS = "Train with so many seeds, from --seed_everything on, side by side."
 
 
 def command() -> list[str]:
@@ -35,9 +36,7 @@ def with_config(args: list[str]) -> list[str]:
     for i, arg in enumerate(args):
         if arg == "--resume" or arg.startswith("--resume="):
             run = Path(arg.partition("=")[2] or "".join(args[i + 1 : i + 2]))
-            if not (run / CONFIG).is_file():
-                raise FileNotFoundError(f"--resume {run}: no {CONFIG} in that folder")
-            return ["--config", str(run / CONFIG), *args]
+            return [*resuming(run), *args]
     if not any(arg in ("-c", "--config") or arg.startswith("--config=") for arg in args):
         return ["--config", str(CONFIGS / "sine.yaml"), *args]
     found = list(args)
@@ -56,6 +55,24 @@ def take_trusted(args: list[str]) -> list[str]:
     except argparse.ArgumentError as error:
         raise ValueError(error) from error
     return trusted
+
+
+def take_seeds(args: list[str]) -> int | None:
+    """Take --seeds out of the arguments, as each run has one; returns how many, or None.
+
+    Raises:
+        ValueError: It is no number, or a run is to be resumed.
+    """
+    try:
+        given, args[:] = _given(args, "--seeds")
+        seeds = int(given[-1]) if given else None
+    except (argparse.ArgumentError, ValueError) as error:
+        raise ValueError(f"--seeds must be a number: {error}") from error
+    if seeds is not None and seeds < 1:
+        raise ValueError(f"--seeds must be at least 1, got {seeds}")
+    if seeds is not None and any(arg.partition("=")[0] == "--resume" for arg in args):
+        raise ValueError("--seeds is for new runs: resume each run by itself")
+    return seeds
 
 
 def configs(args: Sequence[str]) -> list[str]:

@@ -1,10 +1,12 @@
 """What a config file must be before its values are looked at."""
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from sinrnn.filesystem import local, refuse_url
+from sinrnn.run_folder import CONFIG, SERIES
 
 SECTIONS = ("data", "model", "monitor", "trainer")
 LONGEST = 10**6  # characters
@@ -30,6 +32,31 @@ def check(path: str, *, code: bool = False) -> None:
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} cannot be read as UTF-8 text, write it again: {error}") from error
     check_text(text, path, code=code)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """A run's config, as plain values.
+
+    Raises:
+        OSError: The folder has none, or it may not be read.
+        ValueError: It cannot be a config.
+    """
+    path = local(folder / CONFIG)
+    check(str(path), code=True)
+    found: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
+    return found
+
+
+def resuming(folder: Path) -> list[str]:
+    """The arguments that read a run's own config; its values are in the folder, wherever it is.
+
+    Raises:
+        FileNotFoundError: There is no config in it.
+    """
+    if not (folder / CONFIG).is_file():
+        raise FileNotFoundError(f"--resume {folder}: no {CONFIG} in that folder")
+    series = [f"--data.series.path={folder / SERIES}"] if (folder / SERIES).is_file() else []
+    return ["--config", str(folder / CONFIG), *series]
 
 
 def check_text(text: str, path: str, *, code: bool = False) -> None:

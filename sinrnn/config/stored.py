@@ -1,10 +1,9 @@
-"""What a finished run's config says: plain values, and the data that it was trained on."""
+"""The data that a run was trained on, made from its config."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from sinrnn._private import kept_parser_settings
@@ -12,22 +11,8 @@ from sinrnn.config import allowed, files
 from sinrnn.config.messages import one_line
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.evaluation.results import Settings
-from sinrnn.filesystem import local
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.run_folder import CONFIG, MODEL, SERIES
-
-
-def read(folder: Path) -> dict[str, Any]:
-    """A run's config, as plain values.
-
-    Raises:
-        OSError: The folder has none, or it may not be read.
-        ValueError: It cannot be a config.
-    """
-    path = local(folder / CONFIG)
-    files.check(str(path), code=True)
-    found: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
-    return found
 
 
 def data(

@@ -23,7 +23,7 @@ TRUTH, NETWORK, SECOND, GREY = "#222222", "#d1495b", "#2e86ab", "#8d99ae"
 DASHED: dict[str, Any] = {"color": TRUTH, "ls": "--", "lw": 1}
 
 
-def _figure(rows: int, columns: int, height: float, **kwargs: Any) -> tuple[Figure, Any]:
+def _figure(rows: int, columns: int, height: float, **kwargs: Any) -> tuple[Picture, Any]:
     """A figure and its axes, row by row."""
     figure = Picture(figsize=(9, height), dpi=110, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **kwargs).ravel()
@@ -271,29 +271,4 @@ def forecast(before: Tensor, made: "Forecast") -> Figure:
         concise = ConciseDateFormatter(axis.xaxis.get_major_locator())  # type: ignore[no-untyped-call]
         axis.xaxis.set_major_formatter(concise)
     figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=9)
-    return figure
-
-
-def many_starts(
-    epochs: Sequence[float],
-    curves: Mapping[str, Tensor],
-    saturated: Tensor,
-    levels: Mapping[str, float],
-) -> Figure:
-    """Loss curves of many random starts, and below them how saturated the hidden layer is.
-
-    Args:
-        epochs: Epochs done at each point, E of them.
-        curves: half_mse by split, (E, S): one column for each start.
-        saturated: Share of hidden units with |h| > 0.99, (E, S).
-        levels: Losses to compare with, by name; drawn as lines.
-    """
-    figure, (above, below) = _figure(2, 1, 6, sharex=True, height_ratios=[3, 1.2])
-    for color, (name, values) in zip((SECOND, NETWORK), curves.items(), strict=True):
-        above.semilogy(epochs, values.numpy(), color=color, lw=0.5, alpha=0.4)
-        above.plot([], [], color=color, label=name)
-    _levels(above, levels)
-    _name(above, "", "half_mse", f"{saturated.shape[1]} random starts", ncols=2)
-    below.plot(epochs, 100 * saturated.numpy(), color=TRUTH, lw=0.5, alpha=0.4)
-    below.set(xlabel="epochs done", ylabel="saturated units, %", ylim=(-5, 105))
     return figure

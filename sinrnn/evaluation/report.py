@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from sinrnn.evaluation import columns
 from sinrnn.evaluation.backtest import BacktestReport
 from sinrnn.evaluation.metrics import skill
-from sinrnn.evaluation.results import ROUNDING, Results
+from sinrnn.evaluation.results import Results
 from sinrnn.filesystem import escaped
 from sinrnn.forecasting.caution import FAILS
 
@@ -18,20 +19,14 @@ def table(results: Results) -> str:
     head = ["half_mse", *splits, "skill on test"]
     rows = []
     for name, row in results.half_mse.items():
-        exact = row["test"] <= ROUNDING * results.variance["test"]
         if name == "network":
             note = ""
-        elif exact:
+        elif results.exact(name, "test"):
             note = "exact up to rounding"
         else:
             note = _skill(results.half_mse["network"]["test"], row["test"])
         rows.append([name, *(f"{row[split]:.2e}" for split in splits), note])
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in [head, *rows]
-    ]
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+    return columns.text([head, *rows])
 
 
 def backtest_facts(found: BacktestReport) -> dict[str, str]:

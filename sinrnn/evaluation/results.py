@@ -1,10 +1,11 @@
 """What was measured of a run: losses, curves, a rollout."""
 
 import csv
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ from sinrnn.filesystem import local
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.nn.functional import half_mse
 from sinrnn.nn.trace import Trace
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 # Squared error of float64 arithmetic on numbers of order 1, with room for a long sum.
 ROUNDING = 1e-26
@@ -81,6 +85,19 @@ class History:
                     reason = f"no {error}" if isinstance(error, KeyError) else error
                     raise ValueError(f"{path}, line {rows.line_num}: {reason}") from error
         return found
+
+    def to_pandas(self) -> "DataFrame":
+        """A row for each validation: epoch, train, val, and what is known of the gradient.
+
+        Returns:
+            A DataFrame; norm, norm_max and clipped_steps are nan before training.
+        """
+        from pandas import DataFrame  # slow to import
+
+        gradient = {name: getattr(self, name) for name in ("norm", "norm_max", "clipped_steps")}
+        before = {name: [math.nan] * (len(self.epochs) - len(v)) for name, v in gradient.items()}
+        known = {name: before[name] + values for name, values in gradient.items() if values}
+        return DataFrame({"epoch": self.epochs} | self.losses | known)
 
     def _add(self, row: dict[str, str]) -> None:
         if None in row or None in row.values():

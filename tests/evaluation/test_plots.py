@@ -11,10 +11,10 @@ from matplotlib.colors import to_rgb
 
 from sinrnn import SinRNN
 from sinrnn.data.time_index import Step, TimeIndex
-from sinrnn.evaluation import plots
+from sinrnn.evaluation import plots, starts
 from sinrnn.evaluation.backtest import Backtest, BacktestReport
 from sinrnn.evaluation.picture import png
-from sinrnn.evaluation.results import Rollout
+from sinrnn.evaluation.results import History, Rollout
 from sinrnn.forecasting.forecast import Forecast
 from sinrnn.nn.trace import Trace, trace
 
@@ -287,7 +287,7 @@ def starts_figure():
         "val": torch.tensor([[310.0, 210.0], [3.0, 4.0], [0.03, 0.04]]),
     }
     saturated = torch.tensor([[0.25, 0.5], [0.75, 1.0], [0.0, 0.125]])
-    return plots.many_starts([0, 1, 3], curves, saturated, {"mean": 0.5, "persistence": 6e-7})
+    return starts.many_starts([0, 1, 3], curves, saturated, {"mean": 0.5, "persistence": 6e-7})
 
 
 def test_many_starts_carry_every_start_and_what_to_compare_with_and_tell_them_apart():
@@ -314,6 +314,22 @@ def test_many_starts_carry_every_start_and_what_to_compare_with_and_tell_them_ap
     assert named["train"] != named["val"]
     styles = [line.get_linestyle() for line in above.lines if ":" in line.get_label()]
     assert len(set(styles)) == len(styles) == 2
+
+
+def test_seeds_carry_the_curves_of_every_run():
+    losses = [([3.0, 2.0], [4.0, 5.0]), ([0.3, 0.2, 0.1], [0.4, 0.5, 0.6])]
+    runs = [History([*range(len(a))], {"train": a, "val": b}) for a, b in losses]
+    (axis,) = starts.seeds(runs, {"persistence": 0.7}).axes
+    drawn = [line for line in axis.lines if "persistence" not in line.get_label()]
+    assert [line.get_xydata().tolist() for line in drawn] == [
+        points(range(len(row)), row)
+        for row in (losses[0][0], losses[1][0], losses[0][1], losses[1][1])
+    ]
+    colors = [line.get_color() for line in drawn]
+    assert colors[0] == colors[1] != colors[2] == colors[3]
+    assert legend(axis) == ["train", "val", "persistence, val: 7.0e-01"]
+    assert (axis.get_title(), axis.get_yscale()) == ("2 seeds", "log")
+    assert names(axis) == [("epochs done", "half_mse")]
 
 
 # What predictions leave over

@@ -1,0 +1,125 @@
+"""What a run is worth, as the few numbers that its folder keeps in results.json."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Self
+
+from sinrnn.evaluation.metrics import skill
+from sinrnn.evaluation.results import Results
+from sinrnn.filesystem import local
+
+LONGEST = 10**6  # bytes; there are about 1,000
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The figures of a finished run.
+
+    Attributes:
+        half_mse: Loss by forecaster ("network" and each baseline), then by split.
+        skill: Of the network on the test split, by baseline that is not exact itself.
+        rollout_rmse: Of the closed loop, in the series' units, or None where there was none.
+        coverage: Share of the test samples within the 90 % intervals, or None where there are none.
+        seconds: Of training.
+    """
+
+    half_mse: dict[str, dict[str, float]]
+    skill: dict[str, float]
+    rollout_rmse: float | None
+    coverage: float | None
+    seconds: float
+
+    @classmethod
+    def of(cls, results: Results) -> Self:
+        """Those of a run's results."""
+        network = results.half_mse["network"]["test"]
+        skills = {
+            name: skill(network, row["test"])
+            for name, row in results.half_mse.items()
+            if name != "network" and not results.exact(name, "test")
+        }
+        tested = results.backtest_report
+        known = tested is not None and not tested.radius.isinf().any()
+        return cls(
+            results.half_mse,
+            skills,
+            None if results.rollout is None else results.rollout.rmse,
+            tested.coverage.mean().item() if tested is not None and known else None,
+            round(results.seconds, 3),
+        )
+
+    def content(self) -> bytes:
+        """That of results.json."""
+        return (json.dumps(asdict(self), indent=1) + "\n").encode()
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Those in a results.json.
+
+        Raises:
+            ValueError: It holds something else.
+            OSError: There is no such file, or it may not be read.
+        """
+        if local(path).stat().st_size > LONGEST:
+            raise ValueError(f"{path} must have at most {LONGEST:,} bytes")
+        try:
+            found = cls(**json.loads(path.read_text("utf-8")))
+            network = found.half_mse["network"]
+            splits = {split: network[split] for split in ("train", "val", "test")}
+            _check({"half_mse": splits, "skill": found.skill, "seconds": found.seconds})
+            for number in (found.rollout_rmse, found.coverage):
+                _check({} if number is None else {"number": number})
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{path} is not a run's results: {error}") from error
+        return found
+
+    def figures(self) -> dict[str, float]:
+        """The network's figures by name, in the order of a table."""
+        splits = ("train", "val", "test")
+        found = {f"half_mse {split}": self.half_mse["network"][split] for split in splits}
+        found |= {f"skill against {name}": value for name, value in self.skill.items()}
+        rest = {"rollout RMSE": self.rollout_rmse, "coverage of 90%": self.coverage}
+        found |= {name: value for name, value in rest.items() if value is not None}
+        return found | {"seconds": self.seconds}
+
+
+def _check(values: dict[str, Any]) -> None:
+    """Raise where a value is neither a number nor a dict of such."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            _check(value)
+        elif not isinstance(value, int | float) or isinstance(value, bool):
+            raise ValueError(f"{name} must be a number, got {str(value)[:40]!r}")
+
+
+def together(head: str, found: Sequence[Summary]) -> list[list[str]]:
+    """Median, least and largest of every figure of some runs, as rows of a table.
+
+    Args:
+        head: What stands above the figures' names.
+        found: The runs'.
+    """
+    by_name: dict[str, list[float]] = {}
+    for summary in found:
+        for name, value in summary.figures().items():
+            by_name.setdefault(name, []).append(value)
+    rows = [[head, "median", "least", "largest"]]
+    for name, values in by_name.items():
+        count = "" if len(values) == len(found) else f" ({len(values)} of {len(found)} runs)"
+        three = (median(values), min(values), max(values))
+        rows.append([f"{name}{count}", *(_shown(name, value) for value in three)])
+    return rows
+
+
+def _shown(name: str, value: float) -> str:
+    """A figure, with as many digits as are read."""
+    if name.startswith("coverage"):
+        return f"{value:.1%}"
+    if name.startswith("skill"):
+        if 0.999 < value < 1:  # says less than how far it is from 1
+            return f"1 - {1 - value:.0e}"
+        return f"{value:.3f}" if abs(value) < 1000 else f"{value:.1e}"
+    return f"{value:.1f}" if name == "seconds" else f"{value:.2e}"

@@ -1,0 +1,159 @@
+"""Training from Python."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import torch
+
+from sinrnn import run_folder
+from sinrnn._numbers import plain
+from sinrnn.run import Run
+from sinrnn.seeds import Seeds, train_seeds
+
+if TYPE_CHECKING:
+    from sinrnn.callbacks.monitor import Monitor
+    from sinrnn.data.datamodule import WindowDataModule
+    from sinrnn.training.forecaster import Forecaster
+
+
+@overload
+def fit(
+    model: "Forecaster",
+    data: "WindowDataModule",
+    *,
+    name: str = "run",
+    folder: str | Path = "runs",
+    resume: str | Path | Run | None = None,
+    keep: str = "best",
+    figures: bool = True,
+    monitor: "Monitor | None" = None,
+    threads: int | None = 1,
+    seed: int | None = None,
+    seeds: None = None,
+    **trainer: Any,
+) -> Run: ...
+
+
+@overload
+def fit(
+    model: "Forecaster",
+    data: "WindowDataModule",
+    *,
+    name: str = "run",
+    folder: str | Path = "runs",
+    keep: str = "best",
+    figures: bool = True,
+    monitor: "Monitor | None" = None,
+    threads: int | None = 1,
+    seed: int | None = None,
+    seeds: int,
+    **trainer: Any,
+) -> Seeds: ...
+
+
+def fit(
+    model: "Forecaster",
+    data: "WindowDataModule",
+    *,
+    name: str = "run",
+    folder: str | Path = "runs",
+    resume: str | Path | Run | None = None,
+    keep: str = "best",
+    figures: bool = True,
+    monitor: "Monitor | None" = None,
+    threads: int | None = 1,
+    seed: int | None = None,
+    seeds: int | None = None,
+    **trainer: Any,
+) -> Run | Seeds:
+    """Train a model in a folder of its own, as scripts/train.py does.
+
+    Ctrl-C stops after the current step and saves; the run can then be resumed.
+
+    Args:
+        model: What is trained; it keeps what it has learnt.
+        data: What it learns from.
+        name: The run's folder is the first free `folder`/`name`/version_0, version_1, ...
+        folder: Where runs go.
+        resume: A run to resume, or its folder, with the model and data that it was started with.
+        keep: Weights to save and report: those that are "best" on the validation split, or "last".
+        figures: Whether figures/ is drawn at the end.
+        monitor: What shows training in TensorBoard; None shows everything.
+        threads: CPU threads of torch during training; None leaves them as they are.
+        seed: Seeds all random numbers, draws the weights anew and fixes the order of the windows;
+            None leaves weights and order as they are.
+        seeds: How many seeds to train with: seed (or 0), seed + 1, ..., side by side in processes,
+            each in a version folder of its own. One seed says little.
+        **trainer: Arguments of Lightning's Trainer: max_epochs, gradient_clip_val, callbacks, ...
+
+    Returns:
+        The run; after Ctrl-C its checkpoint is in its folder, and no report. With `seeds`, all of
+        the runs, with a table and a picture of them.
+
+    Raises:
+        TypeError: model is not a Forecaster, data not a WindowDataModule, or an argument unknown.
+        ValueError: Options contradict each other or the data; or what is resumed was another run.
+        FloatingPointError: The loss or its gradient is no longer finite.
+
+    Example:
+        >>> from sinrnn import Forecaster, WindowDataModule, fit
+        >>> model, data = Forecaster(hidden_size=8, linear=True), WindowDataModule()
+        >>> run = fit(model, data, max_epochs=2, figures=False, enable_progress_bar=False)
+        >>> run.results.half_mse["network"]["test"] < 1e-6
+        True
+    """
+    import lightning.pytorch as pl  # Lightning and jsonargparse are slow to import
+
+    from sinrnn.callbacks.monitor import Monitor
+    from sinrnn.config.describe import TRAINER, describe
+    from sinrnn.data.datamodule import WindowDataModule
+    from sinrnn.job import prepare
+    from sinrnn.training.forecaster import Forecaster
+    from sinrnn.training.quiet import quietly
+
+    for what, given, cls in (("model", model, Forecaster), ("data", data, WindowDataModule)):
+        if not isinstance(given, cls):
+            raise TypeError(f"{what} must be a {cls.__name__}, got {type(given).__name__}")
+    resumed = resume.folder if isinstance(resume, Run) else Path(resume) if resume else None
+    monitor = monitor or Monitor()
+    trainer, threads, seed, seeds = plain((TRAINER | trainer, threads, seed, seeds))
+    if seeds is not None and resumed is not None:
+        raise ValueError("seeds are for new runs: resume each run by itself")
+    parent = Path(folder) / run_folder.folder_name(name)
+    with quietly(threads):
+        threads = torch.get_num_threads()
+
+        def config(folder: Path, seed: int) -> str:
+            options = {"name": name, "threads": threads, "keep": keep, "figures": figures}
+            options |= {"resume": None, "seed_everything": seed}
+            return describe(model, data, monitor, trainer, folder, **options)
+
+        if seeds is not None:
+            return train_seeds(
+                config,
+                parent,
+                seed or 0,
+                seeds,
+                data.series,
+                threads=threads,
+                figures=figures,
+                progress=trainer.get("enable_progress_bar") is not False,
+            )
+        if seed is not None:
+            pl.seed_everything(seed, verbose=False)
+            model.net.reset_parameters()
+            data.seed = seed
+        job = prepare(
+            model,
+            data,
+            lambda folder: config(folder, data.seed),
+            trainer=trainer,
+            monitor=monitor,
+            parent=parent,
+            resume=resumed,
+            keep=keep,
+            figures=figures,
+            command=lambda folder: f"fit(model, data, resume={str(folder)!r})",
+            command_line=False,
+        )
+        return Run(job.finish())

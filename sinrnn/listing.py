@@ -1,0 +1,179 @@
+"""The runs in a folder, as a table."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sinrnn import run_folder
+from sinrnn.config import files
+from sinrnn.config.changes import flat
+from sinrnn.evaluation import columns
+from sinrnn.evaluation.results import History
+from sinrnn.evaluation.summary import Summary
+from sinrnn.filesystem import escaped, refuse_links
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+# What says nothing of what was trained.
+SAME = ("name", "resume", "config", "threads", "figures", "monitor", "trainer.enable_progress_bar")
+MOST = 8  # settings that a line has room for
+
+
+@dataclass
+class Row:
+    """A run in the table.
+
+    Attributes:
+        folder: The run's.
+        state: "finished", "unfinished", or "broken: " and what is wrong.
+        val: half_mse of the network on the validation split, or None; of a run that is unfinished,
+            the least so far.
+        test: half_mse on the test split, or None.
+        seconds: Of training, or None.
+        settings: The config's values by dotted name.
+    """
+
+    folder: Path
+    state: str = "unfinished"
+    val: float | None = None
+    test: float | None = None
+    seconds: float | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+class RunTable:
+    """Runs, a row for each: what they are worth, and the settings that they differ in.
+
+    Shows itself in a notebook.
+
+    Args:
+        rows: The runs.
+    """
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.rows = rows
+
+    def to_pandas(self) -> "DataFrame":
+        """A row for each run: name, version, state, val, test, seconds, and settings that differ.
+
+        Returns:
+            A DataFrame; nan where something is not known.
+        """
+        from pandas import DataFrame  # slow to import
+
+        rows = self.rows
+        numbers = {
+            name: [math.nan if (v := getattr(row, name)) is None else v for row in rows]
+            for name in ("val", "test", "seconds")
+        }
+        known: dict[str, list[Any]] = {
+            "name": [row.folder.parent.name for row in rows],
+            "version": [row.folder.name for row in rows],
+            "state": [row.state for row in rows],
+        }
+        settings = {name: [row.settings.get(name) for row in rows] for name in self.differing()}
+        return DataFrame(known | numbers | settings)
+
+    def differing(self) -> list[str]:
+        """Dotted names of the settings that are not the same in all runs.
+
+        Where classes differ, their arguments are left out.
+        """
+        known = [row.settings for row in self.rows if row.settings]
+        names = sorted({name for settings in known for name in settings}, key=_order)
+        found = [
+            name
+            for name in names
+            if not name.startswith(SAME) and len({repr(each.get(name)) for each in known}) > 1
+        ]
+        classes = {name: f"{name.partition('.init_args.')[0]}.class_path" for name in found}
+        return [name for name in found if classes[name] not in found]
+
+    def _cells(self) -> list[list[str]]:
+        shown = self.differing()[:MOST]
+        rows = [["name", "version", "val", "test", "seconds", *map(_short, shown), ""]]
+        for row in self.rows:
+            numbers = [_loss(row.val), _loss(row.test)]
+            numbers.append("" if row.seconds is None else f"{row.seconds:.1f}")
+            settings = [_value(name, row.settings.get(name)) for name in shown]
+            state = "" if row.state == "finished" else row.state
+            rows.append([row.folder.parent.name, row.folder.name, *numbers, *settings, state])
+        return [[escaped(cell) for cell in row] for row in rows]
+
+    def _more(self) -> str:
+        more = len(self.differing()) - MOST
+        return f"{more} more settings differ: .to_pandas() has them" if more > 0 else ""
+
+    def __repr__(self) -> str:
+        if not self.rows:
+            return "no runs"
+        return f"{columns.text(self._cells())}\n{self._more()}".rstrip()
+
+    def _repr_html_(self) -> str:
+        return columns.as_html(self._cells()) + self._more() if self.rows else "no runs"
+
+
+def runs(folder: str | Path = "runs") -> RunTable:
+    """The runs in a folder, with their losses and the settings that they differ in.
+
+    Args:
+        folder: One that `fit` and scripts/train.py made: runs, or runs/NAME.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+
+    Example:
+        >>> from sinrnn import Forecaster, WindowDataModule, fit, runs
+        >>> model, data = Forecaster(hidden_size=8), WindowDataModule()
+        >>> run = fit(model, data, max_epochs=2, figures=False, enable_progress_bar=False)
+        >>> len(runs("runs").rows)
+        1
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}: name one that holds runs")
+    names = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
+    return RunTable([_row(run) for name in names for run in run_folder.versions(name)])
+
+
+def _row(folder: Path) -> Row:
+    """What is known of a run."""
+    row = Row(folder)
+    try:
+        refuse_links(folder)
+        row.settings = dict(flat(files.read(folder)))
+        if (folder / run_folder.SERIES).is_file():  # of the run's own
+            row.settings.pop("data.series.init_args.path", None)
+        losses = History.read(folder / run_folder.METRICS).losses["val"]
+        row.val = min(losses, default=None)
+        if (folder / run_folder.RESULTS).exists():
+            summary = Summary.read(folder / run_folder.RESULTS)
+            row.val, row.test = (summary.half_mse["network"][split] for split in ("val", "test"))
+            row.state, row.seconds = "finished", summary.seconds
+    except (ValueError, OSError) as error:
+        row.state = f"broken: {error}"
+    return row
+
+
+def _order(name: str) -> tuple[int, str]:
+    """What a model is comes before how it was trained."""
+    sections = ("model.", "data.", "seed_everything", "trainer.")
+    found = [i for i, section in enumerate(sections) if name.startswith(section)]
+    return (found or [len(sections)])[0], name
+
+
+def _short(name: str) -> str:
+    """The last part of a dotted name."""
+    return name.removesuffix(".class_path").rpartition(".")[2]
+
+
+def _value(name: str, value: Any) -> str:
+    """A setting in its column; a class without its module."""
+    text = "" if value is None else f"{value}"
+    return _short(text) if name.endswith(".class_path") else text
+
+
+def _loss(value: float | None) -> str:
+    return "" if value is None else f"{value:.2e}"
