@@ -429,17 +429,16 @@ def numpy_loss(weights: Sequence[Array], x: Array, y: Array) -> float:
 
 def notebook(seconds: float) -> list[Row]:
     """The notebook's 247 updates: the loop in NumPy, and sinrnn; then all of its training."""
-    from sinrnn.training.online import Ensemble
+    from sinrnn.training.online import descend
 
     config = configured("notebook")
     config.datamodule.setup()
     both = [config.datamodule.windows[name][:] for name in ("train", "val")]
     (x, y), net = both[0], SinRNN(init="notebook", dtype=torch.float64)
-    ensemble = Ensemble(net.Wih[None], net.Whh[None], net.Who[None])
-    weights: list[Array] = [weight[0].numpy().copy() for weight in ensemble.weights]
+    weights: list[Array] = [w.detach().numpy().copy() for w in (net.Wih, net.Whh, net.Who)]
     calls: dict[str, Call] = {
         "NumPy loop": lambda: numpy_loop(weights, x.numpy(), y.numpy(), 5e-5),
-        "sinrnn": lambda: ensemble.learn(x, y, 5e-5, 1.0),
+        "sinrnn": lambda: descend(net, x, y, 5e-5, 1.0),
     }
     found = {name: time / 1e3 for name, time in medians(calls, seconds).items()}
 
