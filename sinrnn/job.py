@@ -25,6 +25,7 @@ from sinrnn.training.checkpoint_io import AtomicCheckpointIO, Content, read
 from sinrnn.training.forecaster import Forecaster
 from sinrnn.training.loggers import begin, loggers
 from sinrnn.training.options import check_step, dry_run_optimizer
+from sinrnn.training.quiet import NoProfiler
 from sinrnn.training.signals import Interrupted, Signals
 
 # Settings that may change when a run is resumed.
@@ -87,6 +88,7 @@ class Job:
             | {
                 "callbacks": [*_listed(trainer.get("callbacks")), *own],
                 "plugins": [*_listed(trainer.get("plugins")), AtomicCheckpointIO()],
+                "profiler": trainer.get("profiler") or NoProfiler(),
                 "logger": False,  # until it is known which process this is
                 "use_distributed_sampler": False,  # the order of batches is shared out as it is
             }

@@ -22,7 +22,7 @@ from sinrnn.training import options
 from sinrnn.training.loss import check_finite, exploded
 from sinrnn.training.online import descend
 
-SECONDS = 0.05  # signals, checkpoints and the progress bar wait for the end of a block
+SECONDS = 0.1  # signals, checkpoints and the progress bar wait for the end of a block
 
 # What a callback may look at within a block; those of this package see what they need.
 HOOKS = (
