@@ -13,9 +13,12 @@ from torch.optim import LBFGS, SGD, Adam
 from torch.optim.lr_scheduler import StepLR
 
 from sinrnn._private import checkpoint_of
+from sinrnn.callbacks.checkpoint import BestAndLastCheckpoint
 from sinrnn.callbacks.monitor import Monitor
+from sinrnn.run_folder import LAST
 from sinrnn.training import blocks
 from sinrnn.training.forecaster import Forecaster
+from sinrnn.training.signals import Interrupted
 
 pytestmark = [
     *EXPECTED,
@@ -199,3 +202,43 @@ def test_what_explodes_within_a_block_is_told_with_its_step(tmp_path, monkeypatc
             fit(tmp_path / f"{len(said)}", monkeypatch, {}, rate, {}, *more)
         said.append(str(caught.value))
     assert said[0] == said[1]
+
+
+class StopsAt:
+    """In place of signals: asks to stop at a step, once."""
+
+    number = 2
+
+    def __init__(self, step):
+        self.step = step
+
+    def arm(self):
+        pass
+
+    def stop(self, trainer):
+        return trainer.global_step >= self.step
+
+
+# Blocks end after 5, 10 and 14 batches of an epoch: a stop within one comes at its end.
+@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before")
+@pytest.mark.parametrize(("asked", "stopped"), [(1, 5), (10, 10), (12, 14), (16, 19), (27, 28)])
+def test_what_stops_between_blocks_goes_on_to_the_same_bits(asked, stopped, tmp_path):
+    def run(folder, stop=None, path=None):
+        torch.manual_seed(0)
+        model, keeps = Forecaster(hidden_size=5, optimizer=ADAM, input_noise=0.1), Keeps()
+        saves = BestAndLastCheckpoint(tmp_path / folder, signals=stop)
+        options = {"callbacks": [Monitor(), saves, keeps], "enable_checkpointing": True}
+        done = trainer(log_every_n_steps=5, **options)
+        try:
+            done.fit(model, wave(batch_size=4), ckpt_path=path)
+        except Interrupted:
+            return done.global_step
+        del keeps.found[-1][last]
+        return keeps.found[-1]
+
+    last = f".callbacks.{BestAndLastCheckpoint.__qualname__}.score"
+    whole = run("whole")
+    assert run("cut", StopsAt(asked)) == stopped
+    # Lightning counts the validations since it was resumed.
+    found = differing(run("cut", path=tmp_path / "cut" / LAST), whole)
+    assert not [name for name in found if ".val_loop." not in name]
