@@ -30,6 +30,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from sinrnn import SinRNN, Windows, tanh_rnn
 from sinrnn.data.samplers import WindowBatchSampler
+from sinrnn.data.windows import predict
 from sinrnn.nn import _reference
 from sinrnn.nn.functional import half_mse
 
@@ -276,12 +277,12 @@ def configured(name: str, *args: str) -> Any:
     return TrainCLI(["--config", str(CONFIGS / f"{name}.yaml"), *args])
 
 
-def bare_loop() -> float:
+def bare_loop(*more: str) -> float:
     """Seconds that a plain torch loop takes for configs/sine.yaml: same batches and optimizer."""
-    config = configured("sine")
+    config = configured("sine", *more)
     config.datamodule.setup()
     net, optimizer = config.model.net, config.model.configure_optimizers()
-    x, y = (values.float() for values in config.datamodule.windows["train"][:])
+    batches, windows = config.datamodule.train_dataloader(), config.datamodule.windows
 
     def closure() -> Tensor:
         optimizer.zero_grad()
@@ -291,9 +292,14 @@ def bare_loop() -> float:
 
     started = time.perf_counter()
     for epoch in range(config.config.trainer.max_epochs):
+        batches.sampler.set_epoch(epoch)
         if epoch == config.model.readout_epoch:
-            net.fit_readout(x, y)
-        optimizer.step(closure)
+            net.fit_readout(*(values.float() for values in windows["train"][:]))
+        for batch in batches:
+            x, y = (values.float() for values in batch)
+            optimizer.step(closure)
+        for name in ("val", "train"):
+            half_mse(predict(config.model, windows[name]), windows[name].targets)
     return time.perf_counter() - started
 
 
@@ -309,15 +315,21 @@ def whole_run(name: str = "sine", monitor: bool = True, more: Sequence[str] = ()
 
 
 def training_loop(seconds: float) -> list[Row]:
-    """configs/sine.yaml: a bare torch loop that logs and saves nothing, and `scripts/train.py`."""
+    """A bare torch loop that logs and saves nothing, and `scripts/train.py`."""
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        times = [(bare_loop(), whole_run()) for _ in range(8)][1:]
-    bare, ours = (1e3 * statistics.median(found) for found in zip(*times, strict=True))
-    return [{"config": "sine.yaml", "bare loop": bare, "sinrnn": ours}]
+        for what, more in (("sine.yaml", ""), ("sine.yaml with mini-batches", f"{ADAM} {MINI}")):
+            given = more.split()
+            times = [(bare_loop(*given), whole_run(more=given)) for _ in range(8)][1:]
+            bare, ours = (1e3 * statistics.median(found) for found in zip(*times, strict=True))
+            rows.append({"config": what, "bare loop": bare, "sinrnn": ours})
+    return rows
 
 
 ADAM = """--model.optimizer torch.optim.Adam --model.optimizer.lr 0.003 --data.batch_size 32
 --model.readout_epoch null --trainer.max_epochs 400"""
+# 1,920 steps: 64 of them between two validations.
+MINI = "--data.series.init_args.points 3400 --trainer.max_epochs 30"
 
 
 def monitoring(seconds: float) -> list[Row]:
@@ -429,17 +441,16 @@ def numpy_loss(weights: Sequence[Array], x: Array, y: Array) -> float:
 
 def notebook(seconds: float) -> list[Row]:
     """The notebook's 247 updates: the loop in NumPy, and sinrnn; then all of its training."""
-    from sinrnn.training.online import Ensemble
+    from sinrnn.training.online import descend
 
     config = configured("notebook")
     config.datamodule.setup()
     both = [config.datamodule.windows[name][:] for name in ("train", "val")]
     (x, y), net = both[0], SinRNN(init="notebook", dtype=torch.float64)
-    ensemble = Ensemble(net.Wih[None], net.Whh[None], net.Who[None])
-    weights: list[Array] = [weight[0].numpy().copy() for weight in ensemble.weights]
+    weights: list[Array] = [w.detach().numpy().copy() for w in (net.Wih, net.Whh, net.Who)]
     calls: dict[str, Call] = {
         "NumPy loop": lambda: numpy_loop(weights, x.numpy(), y.numpy(), 5e-5),
-        "sinrnn": lambda: ensemble.learn(x, y, 5e-5, 1.0),
+        "sinrnn": lambda: descend(net, x, y, 5e-5, 1.0),
     }
     found = {name: time / 1e3 for name, time in medians(calls, seconds).items()}
 
@@ -451,7 +462,12 @@ def notebook(seconds: float) -> list[Row]:
     whole = {"NumPy loop": 1e3 * (time.perf_counter() - started)}
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         whole["sinrnn"] = 1e3 * whole_run("notebook")
-    return [{"what": "247 updates"} | found, {"what": f"all {epochs} epochs, both losses"} | whole]
+    alone = {"NumPy loop": epochs * found["NumPy loop"], "sinrnn": whole["sinrnn"]}
+    return [
+        {"what": "247 updates"} | found,
+        {"what": f"all {epochs} epochs, both losses"} | whole,
+        {"what": f"all {epochs} epochs, in NumPy the updates alone"} | alone,
+    ]
 
 
 PARTS: dict[str, Callable[[float], list[Row]]] = {

@@ -1,21 +1,24 @@
 """The notebook's recipe from many random starts, beside what else there is on its windows.
 
-Everything is read from configs/notebook.yaml and configs/best.yaml. The starts learn side by side,
-as one batched computation, in float64.
+Everything is read from configs/notebook.yaml and configs/best.yaml. The starts learn in float64, in
+as many processes as there are cores.
 """
 
 import argparse
+import multiprocessing
+import os
 import statistics
 import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import chdir
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor
-from tqdm import trange
+from tqdm import tqdm, trange
 
 from sinrnn import SinRNN
 from sinrnn.cli.train import TrainCLI
@@ -24,7 +27,7 @@ from sinrnn.data.windows import predict
 from sinrnn.evaluation import baselines, starts
 from sinrnn.filesystem import CONFIGS
 from sinrnn.nn.functional import half_mse
-from sinrnn.training.online import Ensemble
+from sinrnn.training.online import descend
 from sinrnn.training.quiet import quiet
 
 SPLITS = ("train", "val")
@@ -36,13 +39,20 @@ def configured(name: str, *args: str) -> TrainCLI:
     return TrainCLI(["--config", str(CONFIGS / f"{name}.yaml"), *args])
 
 
-def losses(ensemble: Ensemble, data: WindowDataModule) -> Tensor:
-    """half_mse on both splits: (2, S)."""
-    both = []
-    for name in SPLITS:
-        x, y = data.windows[name][:]
-        both.append((ensemble.outputs(x)[..., 0] - y[:, 0]).square().mean(1) / 2)
-    return torch.stack(both)
+def learn_one(net: SinRNN, data: WindowDataModule, epochs: int, lr: float, clip: float) -> Tensor:
+    """Both losses and saturation of one start, by epoch: (E, 3)."""
+    torch.set_num_threads(1)
+    both = [data.windows[name][:] for name in SPLITS]
+    x, y = both[0]
+    found = []
+    for epoch in range(epochs + 1):
+        if epoch:
+            descend(net, x, y, lr, clip)
+        with torch.no_grad():
+            losses = [half_mse(net(inputs), targets) for inputs, targets in both]
+            beyond = net.unroll(x)[0][:, -1].abs() > 0.99
+        found.append(torch.stack([*losses, beyond.double().mean()]))
+    return torch.stack(found)
 
 
 def learn(starts: int, epochs: int | None) -> tuple[WindowDataModule, Tensor, Tensor]:
@@ -51,24 +61,20 @@ def learn(starts: int, epochs: int | None) -> tuple[WindowDataModule, Tensor, Te
     data, given = config.datamodule, config.config
     data.setup()
     torch.manual_seed(given.seed_everything)
-    torch.set_default_dtype(torch.float64)
     sizes = {"hidden_size": given.model.hidden_size, "init": given.model.init}
-    nets = [SinRNN(**sizes) for _ in range(starts)]
-    weights = [torch.stack([getattr(n, name) for n in nets]) for name in ("Wih", "Whh", "Who")]
-    ensemble = Ensemble(*weights, bptt_steps=given.model.bptt_steps)
+    depth, dtype = given.model.bptt_steps, torch.float64
+    nets = [SinRNN(**sizes, bptt_steps=depth, dtype=dtype) for _ in range(starts)]
     lr = config.model.configure_optimizers().defaults["lr"]
-    x, y = data.windows["train"][:]
-    curves, saturated = [], []
-    bar = trange((epochs or given.trainer.max_epochs) + 1, unit="epoch", desc=f"{starts} starts")
-    for epoch in bar:
-        if epoch:
-            ensemble.learn(x, y, lr, given.trainer.gradient_clip_val)
-        curves.append(losses(ensemble, data))
-        saturated.append((ensemble.states(x).abs() > 0.99).double().mean((1, 2)))
-        train, val = curves[-1].median(1).values
-        bar.set_postfix_str(f"train={train:.2e}, val={val:.2e}")
-    torch.set_default_dtype(torch.float32)
-    return data, torch.stack(curves), torch.stack(saturated)
+    one = partial(
+        learn_one,
+        data=data,
+        epochs=epochs or given.trainer.max_epochs,
+        lr=lr,
+        clip=given.trainer.gradient_clip_val,
+    )
+    with multiprocessing.get_context("spawn").Pool(min(starts, os.cpu_count() or 1)) as pool:
+        found = torch.stack(list(tqdm(pool.imap(one, nets), total=starts, unit="start")), -1)
+    return data, found[:, :2], found[:, 2]
 
 
 def best(seeds: int, precision: str) -> tuple[Tensor, float]:

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.nn.modules import module as _modules
 
 # Of torch; bound once, since a call of the cell at T = 4 asks them all.
 
@@ -36,6 +38,17 @@ def saved_tensor_hooks() -> bool:
 def own_parameters(module: nn.Module) -> Mapping[str, Tensor | None]:
     """A module's parameters as a dict: looking up its attributes costs 5 % of a call at T = 4."""
     return module._parameters
+
+
+def is_plain(module: nn.Module) -> bool:
+    """Whether nothing but its forward runs when a module is called, and nothing after its backward.
+
+    Torch has only public ways to add a hook, and not to see one.
+    """
+    calls = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
+    more = (module._backward_pre_hooks, _modules._has_any_global_hook())
+    grads = ((w._backward_hooks, w._post_accumulate_grad_hooks) for w in module.parameters())
+    return not any((*calls, *more, *chain(*grads)))
 
 
 class KeepsDtype(nn.Module):
@@ -75,6 +88,27 @@ def validates_next(trainer: Any) -> bool:
     loop = trainer.fit_loop
     due: bool = loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
     return due
+
+
+def next_batch(trainer: Any) -> Any:
+    """The next batch, where the one at hand is done: Lightning moves its counts once a step.
+
+    Of a single process, whose strategy and precision leave batches alone.
+    """
+    fit_loop = trainer.fit_loop
+    loop, fetcher = fit_loop.epoch_loop, fit_loop._data_fetcher
+    add_steps(trainer, 1)
+    zeroed = loop.automatic_optimization.optim_progress.optimizer.zero_grad
+    batches = loop.batch_progress
+    for counted in (zeroed.total, zeroed.current, batches.total, batches.current):
+        counted.ready += 1
+        counted.started += 1
+        counted.completed += 1
+    batches.total.processed += 1
+    batches.current.processed += 1
+    batch, _, _ = next(fetcher)
+    batches.is_last_batch = fetcher.done
+    return batch.to(trainer.strategy.root_device)
 
 
 def add_steps(trainer: Any, count: int) -> None:

@@ -28,7 +28,7 @@ from sinrnn.training.checkpoint_io import AtomicCheckpointIO, Content, read
 from sinrnn.training.forecaster import Forecaster
 from sinrnn.training.loggers import begin, loggers
 from sinrnn.training.options import check_step, dry_run_optimizer
-from sinrnn.training.quiet import quietly
+from sinrnn.training.quiet import NoProfiler, quietly
 from sinrnn.training.signals import Interrupted, Signals
 
 # Variables that say which of several processes this is; Lightning takes the first that is set.
@@ -74,6 +74,7 @@ class Job:
             | {
                 "callbacks": [*_listed(trainer.get("callbacks")), *own],
                 "plugins": [*_listed(trainer.get("plugins")), AtomicCheckpointIO()],
+                "profiler": trainer.get("profiler") or NoProfiler(),
                 "logger": False,  # until it is known which process this is
                 "use_distributed_sampler": False,  # the order of batches is shared out as it is
             }

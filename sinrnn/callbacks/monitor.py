@@ -127,7 +127,8 @@ class Monitor(pl.Callback):
         batch_idx: int,
     ) -> None:
         """Where an epoch is long, show that it moves: the batch's loss."""
-        if outputs and self.every and (batch_idx + 1) % self.every == 0:
+        done = trainer.fit_loop.batch_idx + 1  # a step may have taken several batches
+        if outputs and self.every and done % self.every == 0:
             # Lightning has divided it for the accumulation, and the network has units of its own.
             whole = trainer.accumulate_grad_batches * _scale(pl_module) ** 2
             loss = whole * outputs["loss"].item()

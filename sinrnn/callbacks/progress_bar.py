@@ -39,10 +39,10 @@ class Progress(ProgressBar):
             mininterval=0.1 if sys.stdout.isatty() else 10,  # seconds; a log keeps every line
         )
 
-    def on_train_batch_end(self, *args: object, **kwargs: object) -> None:
-        """One step done."""
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: object, **kwargs: object) -> None:
+        """One step done, or several."""
         if self.bar is not None:
-            self.bar.update()
+            self.bar.update(trainer.fit_loop.total_batch_idx + 1 - self.bar.n)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the epoch's losses."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
@@ -11,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from sinrnn._numbers import plain
 from sinrnn.data.arrays import as_series
-from sinrnn.data.samplers import StreamBatchSampler, WindowBatchSampler
+from sinrnn.data.samplers import Order, StreamBatchSampler, WindowBatchSampler
 from sinrnn.data.series import Series
 from sinrnn.data.synthetic import Sine
 from sinrnn.data.windows import EVAL_BATCH, Windows, check_series, check_steps
@@ -41,6 +42,31 @@ class Pair:
     def to(self, device: torch.device) -> "Pair":
         """The same on another device."""
         return Pair((self.x.to(device), self.y.to(device)))
+
+
+class Batches:
+    """Training batches, of which several are gathered by one operation.
+
+    A DataLoader takes longer to hand out one than a small network to learn it.
+
+    Args:
+        windows: What is learnt.
+        sampler: The order; Lightning tells it the epoch.
+    """
+
+    def __init__(self, windows: Windows, sampler: Order) -> None:
+        self.dataset, self.sampler = windows, sampler
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Pair]:
+        order, most = iter(self.sampler), self.dataset.at_most(EVAL_BATCH)
+        for index in order:
+            indices = [index, *islice(order, max(0, most // max(1, len(index)) - 1))]
+            parts = [len(index) for index in indices]
+            x, y = self.dataset[torch.cat(indices)]
+            yield from map(Pair, zip(x.split(parts), y.split(parts), strict=True))
 
 
 class WindowDataModule(pl.LightningDataModule):
@@ -169,14 +195,14 @@ class WindowDataModule(pl.LightningDataModule):
         first, last = (round(fraction * len(self.values)) for fraction in self.splits[name])
         return first, last
 
-    def train_dataloader(self) -> DataLoader[Any]:
+    def train_dataloader(self) -> Batches:
         """Batches of training windows in the epoch's order; resumed within it, those to come."""
         self._check_window()
         order = self._order()
         if self.trainer is not None:
             order.rank, order.num_replicas = self.trainer.global_rank, self.trainer.world_size
             order.first = self._done
-        return DataLoader(self.learnt, sampler=order, batch_size=None, collate_fn=Pair)
+        return Batches(self.learnt, order)
 
     def _check_window(self) -> None:
         if not self.window:
@@ -192,7 +218,7 @@ class WindowDataModule(pl.LightningDataModule):
             return 0
         return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
-    def _order(self) -> WindowBatchSampler | StreamBatchSampler:
+    def _order(self) -> Order:
         count = len(self.learnt)
         if self.num_streams:
             return StreamBatchSampler(count, self.window, self.num_streams)

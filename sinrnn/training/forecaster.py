@@ -1,7 +1,6 @@
 """Forecaster: training a SinRNN on windows with Lightning."""
 
 from collections.abc import Callable, Iterable
-from math import isfinite, nan
 from typing import Any, Literal, Self
 
 import lightning.pytorch as pl
@@ -11,17 +10,23 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from sinrnn._numbers import plain
-from sinrnn._private import add_steps
 from sinrnn.data.datamodule import windows_of
 from sinrnn.data.windows import Batch
 from sinrnn.forecasting.choice import UnitsChoice
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.nn.rnn import SinRNN
-from sinrnn.training import options
+from sinrnn.training import blocks, options
 from sinrnn.training.adopt import choose
 from sinrnn.training.checkpoint_io import CODE_KEYS, load_model
-from sinrnn.training.loss import BatchLoss, Losses, exploded, gradient_norm, noisy, paired, shared
-from sinrnn.training.online import descend
+from sinrnn.training.loss import (
+    BatchLoss,
+    Losses,
+    check_finite,
+    gradient_norm,
+    noisy,
+    paired,
+    shared,
+)
 from sinrnn.training.resume import restore_position, save_position
 from sinrnn.training.rows import write_first_row, write_row
 from sinrnn.training.schedule import schedule, step_plateaus
@@ -130,7 +135,7 @@ class Forecaster(pl.LightningModule):
         self.batch_loss = BatchLoss(loss, stateful)
         self.gradient_norm, self.processes = 0.0, 1
         self.gradient: dict[str, Tensor | None] = {}
-        self.losses = Losses()
+        self.losses, self.ahead = Losses(), 0
 
     @classmethod
     def load_from_checkpoint(
@@ -189,26 +194,31 @@ class Forecaster(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch, in the units that the network works in.
 
-        Where `updates` is "window", all windows but the last are learnt here, one by one, and it
-        is the loss of the last.
+        Of its last window, where `updates` is "window"; else of the last batch of a block, see
+        `sinrnn.training.blocks`.
 
         Raises:
             ValueError: The targets do not fit the outputs.
             FloatingPointError: The loss is not finite.
         """
+        if self.ahead:
+            batch, batch_idx = blocks.learn_all_but_last(self, batch, batch_idx)
+        return self._loss(batch, batch_idx)
+
+    def _loss(self, batch: Batch, batch_idx: int) -> Tensor:
+        x, y, read = self._prepared(batch, batch_idx)
+        loss = self.batch_loss(self.net, x, y, read)
+        loss = shared(loss, len(x), self.trainer.strategy) if self.processes > 1 else loss
+        check_finite("loss", loss.item(), self.global_step)
+        return loss
+
+    def _prepared(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor, Tensor]:
         x, y = self._inner(*paired(self.net, batch, ahead=self.updates == "batch"))
-        if self.updates == "window" and len(x) > 1:
-            self._learn_each(x[:-1], y[:-1])
-            x, y = x[-1:], y[-1:]
+        if self.updates == "window":
+            x, y = blocks.learn_each_but_last(self, x, y)
         # A run that is resumed draws the same noise.
         key = torch.initial_seed(), self.current_epoch, batch_idx, self.global_rank
-        read = noisy(x, self.input_noise, key) if self.input_noise else x
-        loss = self.batch_loss(self.net, x, y, read)
-        if self.processes > 1:
-            loss = shared(loss, len(x), self.trainer.strategy)
-        if not torch.isfinite(loss):
-            raise exploded("loss", loss.item(), self.global_step)
-        return loss
+        return x, y, noisy(x, self.input_noise, key) if self.input_noise else x
 
     def on_after_backward(self) -> None:
         """Measure the gradient, and stop before a step that would poison the weights.
@@ -218,8 +228,8 @@ class Forecaster(pl.LightningModule):
         """
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         self.gradient_norm = gradient_norm(self.net, scaler.get_scale() if scaler else 1.0)
-        if not (isfinite(self.gradient_norm) or (scaler and scaler.is_enabled())):
-            raise exploded("gradient", self.gradient_norm, self.global_step)
+        if not (scaler and scaler.is_enabled()):
+            check_finite("gradient", self.gradient_norm, self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep where training is, and the state that is carried."""
@@ -234,16 +244,10 @@ class Forecaster(pl.LightningModule):
         self.batch_loss.after = checkpoint.get("before")
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Refuse what a callback has brought in, and carry the state on to the next batch."""
+        """Refuse what a callback has brought in, carry the state on, plan a block."""
         options.check_step(self.trainer, self.trainer.optimizers[0], self.updates)
         self.batch_loss.before = self.batch_loss.after
-
-    def _learn_each(self, x: Tensor, y: Tensor) -> None:
-        """One step of gradient descent for each window."""
-        lr = self.trainer.optimizers[0].param_groups[0]["lr"]
-        if not descend(self.net, x, y, lr, options.clip(self.trainer)):
-            raise exploded("weights", nan, self.global_step)
-        add_steps(self.trainer, len(x))  # Lightning counts one step a batch
+        self.ahead = blocks.steps_ahead(self, batch_idx)
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log half_mse/val and, from a second loader, half_mse/train."""

@@ -1,6 +1,6 @@
 """The loss of a batch: which outputs are compared with which values, from which state."""
 
-from math import hypot
+from math import hypot, isfinite
 from typing import Any
 
 import torch
@@ -134,6 +134,12 @@ def gradient_norm(net: SinRNN, scale: float) -> float:
         grads = [grad / scale for grad in grads]
     # A third of what get_total_norm takes for so few weights.
     return hypot(*(torch.linalg.vector_norm(grad).item() for grad in grads))
+
+
+def check_finite(what: str, value: float, step: int) -> None:
+    """Stop training where a number is not finite; see `exploded`."""
+    if not isfinite(value):
+        raise exploded(what, value, step)
 
 
 def exploded(what: str, value: float, step: int) -> FloatingPointError:

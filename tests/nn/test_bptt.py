@@ -26,8 +26,8 @@ from cases import (
 )
 
 from sinrnn import SinRNN
-from sinrnn.nn import _reference, _workspace
-from sinrnn.nn.functional import last_output, tanh_rnn
+from sinrnn.nn import _reference, _workspace, bptt
+from sinrnn.nn.functional import half_mse, last_output, tanh_rnn
 
 CASES = pytest.mark.parametrize(("function", "make"), [(tanh_rnn, cell), (last_output, network)])
 CELL = ["x", "h0", "Wih", "Whh", "bh"]
@@ -682,3 +682,20 @@ def test_window_whose_gradient_has_vanished_does_not_slow_the_others_or_change_t
     size = found["x"].abs()
     assert not ((size > 0) & (size < tiny))[:, :-32].any()
     torch.testing.assert_close(found["x"][1:], exact["x"][1:], rtol=1e-3, atol=1e-30)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("bptt_steps", [None, K, 1, T + 2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_half_mse_gradient_has_the_bits_of_autograd(dtype, bptt_steps, bias):
+    net = SinRNN(D, H, O, bias=bias, bptt_steps=bptt_steps, init="torch", dtype=dtype)
+    x, y = torch.randn(B, T, D, dtype=dtype), torch.randn(B, O, dtype=dtype)
+    weights = net.Wih, net.Whh, net.bh, net.Who, net.bo
+    loss, found = bptt.half_mse_gradient(x, y, weights, bptt_steps)
+    expected = half_mse(net(x), y)
+    expected.backward()
+    torch.testing.assert_close(loss, expected.detach(), **BITS)
+    assert [grad is None for grad in found] == [weight is None for weight in weights]
+    for weight, grad in zip(weights, found, strict=True):
+        if weight is not None:
+            torch.testing.assert_close(grad, weight.grad, **BITS)

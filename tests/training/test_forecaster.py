@@ -26,7 +26,7 @@ from sinrnn.nn.functional import half_mse
 from sinrnn.training import forecaster as module
 from sinrnn.training.checkpoint_io import AtomicCheckpointIO, CorruptCheckpointError
 from sinrnn.training.forecaster import Forecaster
-from sinrnn.training.online import Ensemble
+from sinrnn.training.online import descend
 
 pytestmark = EXPECTED
 
@@ -434,15 +434,13 @@ def close(found, expected):
 
 def each_by_hand(model, data, *, rates, clip=None, standardise=False):
     """The weights that updates: window leads to, without Lightning; one rate for each epoch."""
-    ensemble = Ensemble(
-        *(weight[None] for weight in weights_of(model)), bptt_steps=model.net.bptt_steps
-    )
+    model = copy.deepcopy(model)
     split = data.windows["train"]
     order = WindowBatchSampler(len(split), data.batch_size, data.seed, data.shuffle)
     for epoch, rate in enumerate(rates):
         order.set_epoch(epoch)
-        ensemble.learn(*inner(split[torch.cat(list(order))], data, standardise), rate, clip)
-    return [weight[0] for weight in ensemble.weights]
+        descend(model.net, *inner(split[torch.cat(list(order))], data, standardise), rate, clip)
+    return weights_of(model)
 
 
 @pytest.mark.parametrize("clip", [{}, VALUE])
@@ -463,17 +461,18 @@ def test_updates_by_window_are_gradient_descent_with_batches_of_one(bptt_steps, 
 def test_updates_by_window_step_with_the_last_windows_gradient(clip, limit, batch_size):
     model, data = small(updates="window", bptt_steps=2), wave(batch_size=batch_size, shuffle=False)
     log, grads = Log(), Grads()
-    ensemble, expected = Ensemble(*(weight[None] for weight in weights_of(model)), bptt_steps=2), []
+    twin, expected = copy.deepcopy(model), []
+    net = twin.net
     for x, y in data.train_dataloader():
-        ensemble.learn(x[:-1], y[:-1], LR, limit)
-        one = Ensemble(*ensemble.weights, bptt_steps=2)
-        one.learn(x[-1:], y[-1:], 1.0)
-        pairs = zip(ensemble.weights, one.weights, strict=True)
-        expected.append([(before - after)[0] for before, after in pairs])
-        ensemble.learn(x[-1:], y[-1:], LR, limit)
+        descend(net, x[:-1], y[:-1], LR, limit)
+        one = copy.deepcopy(net)
+        descend(one, x[-1:], y[-1:], 1.0)
+        pairs = zip(net.parameters(), one.parameters(), strict=True)
+        expected.append([(before - after).detach() for before, after in pairs])
+        descend(net, x[-1:], y[-1:], LR, limit)
     options = {"callbacks": [Monitor(), grads], "logger": log, "log_every_n_steps": 1}
     fit(model, data, max_epochs=1, **options, **clip)
-    close(weights_of(model), [weight[0] for weight in ensemble.weights])
+    close(weights_of(model), weights_of(twin))
     close(grads.before, expected)
     norms = [torch.cat([grad.flatten() for grad in found]).norm().item() for found in expected]
     shown = log.rows[-1][1]
