@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from sinrnn import run_folder
@@ -28,11 +27,9 @@ from sinrnn.training.checkpoint_io import AtomicCheckpointIO, Content, read
 from sinrnn.training.forecaster import Forecaster
 from sinrnn.training.loggers import begin, loggers
 from sinrnn.training.options import check_step, dry_run_optimizer
+from sinrnn.training.processes import make_trainer, rank
 from sinrnn.training.quiet import NoProfiler, quietly
 from sinrnn.training.signals import Interrupted, Signals
-
-# Variables that say which of several processes this is; Lightning takes the first that is set.
-RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 
 
 class Job:
@@ -69,7 +66,7 @@ class Job:
         checkpoints = BestAndLastCheckpoint(self.folder, config, series, self.signals)
         progress = [] if trainer.get("enable_progress_bar") is False else [Progress()]
         own = [*progress, final_report.monitor, checkpoints, final_report]
-        self.trainer = _made(
+        self.trainer = make_trainer(
             trainer
             | {
                 "callbacks": [*_listed(trainer.get("callbacks")), *own],
@@ -147,40 +144,6 @@ def _listed(given: Any) -> list[Any]:
     return [*given] if isinstance(given, list | tuple) else [] if given is None else [given]
 
 
-def _made(given: dict[str, Any]) -> Trainer:
-    """The trainer, where the environment says the same as it of which process this is.
-
-    Raises:
-        ValueError: Variables that a cluster's shell leaves do not fit.
-    """
-    try:
-        trainer = Trainer(**given)
-    except (RuntimeError, KeyError) as error:
-        unset = isinstance(error, KeyError)
-        reason = f"{error.args[0]} is not set in the environment" if unset else str(error)
-        if "SLURM_NTASKS" in os.environ:
-            reason += "; or unset SLURM_NTASKS where SLURM does not start this run"
-        raise ValueError(f"the trainer cannot be made: {reason}") from error
-    rank, (name, told) = trainer.global_rank, _rank()
-    if not name and rank:
-        raise ValueError(
-            f"RANK is not set in the environment and the trainer's rank is {rank}: start the "
-            "processes with torchrun"
-        )
-    if name and told != rank:
-        raise ValueError(
-            f"{name} is {told} in the environment and the trainer's rank is {rank}: "
-            f"unset {name}, or set trainer.devices and trainer.strategy for several processes"
-        )
-    return trainer
-
-
-def _rank() -> tuple[str, int]:
-    """The variable that says which process this is, and its value; "" and 0 where none does."""
-    name = next((name for name in RANKS if name in os.environ), "")
-    return name, int(os.environ[name]) if name else 0
-
-
 def prepare(
     model: Forecaster,
     data: WindowDataModule,
@@ -219,7 +182,7 @@ def prepare(
     if resume is not None:
         refuse_links(resume)
     with ExitStack() as undo:
-        first = not _rank()[1]  # of several processes the first alone writes anything
+        first = not rank()[1]  # of several processes the first alone writes anything
         lock = run_folder.claim(resume) if resume is not None and first else -1
         if lock >= 0:
             undo.callback(os.close, lock)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sinrnn.data.windows import EVAL_BATCH, Windows
+from sinrnn.forecasting.forecast import stretched
 
 if TYPE_CHECKING:
     from sinrnn.forecasting.predictor import Predictor
@@ -48,6 +49,18 @@ def recent_error(predictor: "Predictor", values: Tensor, ends: Tensor) -> Tensor
     errors = torch.cat([_errors(predictor, *part) for part in parts])[place]
     squares = torch.where(known, errors.square(), 0.0).sum(1) + PRIOR * typical**2
     return (squares / (known.sum(1) + PRIOR)).sqrt() / typical
+
+
+def around(predictor: "Predictor", values: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
+    """Lower and upper ends of the intervals around a rollout, (steps,) each; nan where not known.
+
+    Args:
+        predictor: With a `radius`.
+        values: The series that was gone on from, (points,).
+        made: The predictions after it, (steps,).
+    """
+    wider = recent_error(predictor, values, torch.tensor([len(values)], device="cpu")).item()
+    return predictor.interval(made, wider * stretched(predictor.radius, made))
 
 
 def _errors(predictor: "Predictor", x: Tensor, y: Tensor) -> Tensor:

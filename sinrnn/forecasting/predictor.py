@@ -12,7 +12,7 @@ from sinrnn.data.windows import Windows, check_dense, check_series
 from sinrnn.forecasting._state import NUMBERS, check_numbers, check_plain, check_when_loaded
 from sinrnn.forecasting.caution import cautions, check_like
 from sinrnn.forecasting.forecast import Forecast, stretched
-from sinrnn.forecasting.intervals import recent_error
+from sinrnn.forecasting.intervals import around
 from sinrnn.forecasting.units import UNITS, Units
 from sinrnn.nn import _interop
 from sinrnn.nn.rnn import SinRNN
@@ -47,8 +47,7 @@ class Predictor(Units):
         coefficients: Of the linear part, float64, (T,), or empty.
         intercept: Of the linear part, float64, ().
         radius: Half-widths of the intervals around a rollout that hold 90 % of what comes, by step,
-            float64, (K,), inf where that is not known; in the series' units, where `log` of their
-            logarithms. For errors of late that are typical; see `recent_error`.
+            float64, (K,), inf where not known, in units of `error`; see `recent_error`.
         typical_error: Root mean squared one-step error on the training split, (), 0 if not known.
         coverage: Share of the test split's samples that those held, by step, (K,) or empty.
         learnt, seen: Least and greatest value of the training split, of all splits, (2,) or empty.
@@ -137,12 +136,7 @@ class Predictor(Units):
             setattr(self, name, value)
 
     def adopt(self, window: int, horizon: int, stateful: bool) -> None:
-        """Take from the data what the windows are like, or refuse data that does not fit.
-
-        Args:
-            window: Samples in a window.
-            horizon: Steps from its end to its target.
-            stateful: Whether training carries the state on.
+        """Take from the data what the windows are like.
 
         Raises:
             ValueError: This predictor has another window or horizon.
@@ -247,9 +241,7 @@ class Predictor(Units):
         read = values[-window:].to(torch.float64, copy=True)
         check_like(self, read)
         made = self.rollout(values if len(values) < window else read, steps)
-        wider = recent_error(self, values, torch.tensor([len(values)], device="cpu")).item()
-        ends = self.interval(made, wider * stretched(self.radius, made))
-        held = stretched(self.coverage, made)
+        ends, held = around(self, values, made), stretched(self.coverage, made)
         return Forecast(len(values), read, made, *ends, held, cautions(self, read), series.index)
 
     def copy(self) -> Self:

@@ -6,8 +6,33 @@ from typing import Any
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.forecasting.choice import UnitsChoice, choose_units
 from sinrnn.forecasting.predictor import Predictor
+from sinrnn.training import options
 
 EXTRA_STATE = "predictor._extra_state"
+
+
+def settle(model: Any, data: WindowDataModule | None, stage: str) -> None:
+    """Check that a model and its data go together, and fit the units where fitting starts.
+
+    Args:
+        model: A `Forecaster` with a trainer.
+        data: Set up; None where the loaders are not a `WindowDataModule`'s.
+        stage: As Lightning's `setup` is given it.
+
+    Raises:
+        ValueError: Options of the model, the data and the trainer contradict each other.
+    """
+    predictor, choice = model.predictor, None
+    if data is not None:
+        choice = choose(predictor, data, model.hparams["units"], stage)
+    options.check_together(model.trainer, data, model.hparams, stage)
+    if data is not None:
+        predictor.adopt(data.window, data.horizon, model.stateful or data.steps > 1)
+        if stage == "fit" and not predictor.calibrated:
+            predictor.calibrate(data.windows["train"], choice.units if choice else None)
+    elif stage == "fit":
+        options.check_fitted(predictor)
+    model.choice = choice or model.choice
 
 
 def choose(

@@ -16,7 +16,7 @@ from sinrnn.forecasting.choice import UnitsChoice
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.training import blocks, options
-from sinrnn.training.adopt import choose
+from sinrnn.training.adopt import settle
 from sinrnn.training.checkpoint_io import CODE_KEYS, load_model
 from sinrnn.training.loss import (
     BatchLoss,
@@ -52,12 +52,11 @@ class Forecaster(pl.LightningModule):
         init: How the weights start: orthogonal, linear, torch or notebook.
         standardise: Whether the network works in units of the training split's mean and deviation.
         log: Whether it works on logarithms; the series must be positive.
-        relative: Whether it works on differences from the last value of a window, so that level
-            and trend pass through.
+        relative: Whether it works on differences from a window's last value: level and trend pass.
         linear: Whether a least-squares autoregression on the same window is added; the network
             starts at zero beside it, and learns what it leaves over.
-        units: "given" takes the four options above as they are. "auto" sets standardise and linear,
-            and chooses log, relative and a window that the data leave open; see `choose_units`.
+        units: "auto" sets standardise and linear, and chooses log, relative and a window that the
+            data leave open, see `choose_units`; "given" takes what is given.
         optimizer: Any torch optimizer, by class name, with its arguments.
         scheduler: Any torch learning-rate scheduler, stepped once an epoch, or ReduceLROnPlateau at
             each validation; null keeps the rate.
@@ -147,10 +146,7 @@ class Forecaster(pl.LightningModule):
         weights_only: bool | None = None,
         **kwargs: Any,
     ) -> Self:
-        """The model of a checkpoint, as Lightning's; on the CPU, where no map_location is given.
-
-        Plain values alone are read, whatever `weights_only` says; see `load_model`.
-        """
+        """The model of a checkpoint, as Lightning's; by default on the CPU, see `load_model`."""
         device = map_location or "cpu"
         model: Self = load_model(cls, checkpoint_path, device, strict, kwargs, hparams_file)
         return model
@@ -161,18 +157,8 @@ class Forecaster(pl.LightningModule):
         Raises:
             ValueError: Options of the model, the data and the trainer contradict each other.
         """
-        data, self.processes = windows_of(self.trainer), self.trainer.world_size
-        if data is not None:
-            self.choice = choose(self.predictor, data, self.hparams["units"], stage) or self.choice
-        options.check_together(self.trainer, data, self.hparams, stage)
-        if data is not None:
-            self.predictor.adopt(data.window, data.horizon, self.stateful or data.steps > 1)
-            if stage == "fit" and not self.predictor.calibrated:
-                self.predictor.calibrate(
-                    data.windows["train"], self.choice.units if self.choice else None
-                )
-        elif stage == "fit":
-            options.check_fitted(self.predictor)
+        self.processes = self.trainer.world_size
+        settle(self, windows_of(self.trainer), stage)
 
     @property
     def net(self) -> SinRNN:
