@@ -7,12 +7,12 @@ from torch import Tensor
 PENALTIES = (0.0, *(10.0**power for power in range(-8, 5)))
 
 
-def ridge(x: Tensor, y: Tensor, prior: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Coefficients and intercept of a ridge regression whose penalty the data choose.
+def ridge(x: Tensor, y: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
+    """Coefficients and intercept of a ridge regression whose penalty and prior the data choose.
 
-    A large penalty leaves the prior's coefficients. The penalty is the one with the least
+    A large penalty leaves a prior's coefficients. Penalty and prior are those with the least
     leave-one-out error, which a singular value decomposition of the centred columns gives for all
-    penalties at once:
+    of them at once:
 
         r[i] / (1 - H[i, i]),    H = U diag(s^2 / (s^2 + penalty)) U' + 1 / N
 
@@ -21,29 +21,31 @@ def ridge(x: Tensor, y: Tensor, prior: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     Args:
         x: Columns, (N, K), float64.
         y: What they explain, (N,).
-        prior: Coefficients to shrink to, (K,).
+        priors: Coefficients to shrink to, (P, K).
 
     Returns:
-        Coefficients (K,), intercept () and the mean squared leave-one-out error ().
+        Coefficients (K,) and intercept ().
 
     Source:
         Hastie, Tibshirani, Friedman (2009), "The Elements of Statistical Learning", 3.4.1, 7.10.
     """
-    y = y - x @ prior
-    middle, level = x.mean(0), y.mean()
+    middle = x.mean(0)
+    left = y[:, None] - x @ priors.T  # (N, P)
+    level = left.mean(0)
+    target = left - level
     u, s, vt = torch.linalg.svd(x - middle, full_matrices=False)
-    kept = s > 1e-13 * max(len(x), 1) * s.max()
+    kept = s > 1e-13 * len(x) * s.max()
     u, s, vt = u[:, kept], s[kept], vt[kept]
-    if not len(s):
-        return prior, level, (y - level).square().mean()
-    target = y - level
-    b, errors, shrunk = u.T @ target, [], []
-    for penalty in PENALTIES:
+    b, leverage = u.T @ target, u.square()
+    best = (torch.inf, priors[0], level[0])
+    for penalty in PENALTIES if len(s) else PENALTIES[:1]:
         share = s.square() / (s.square() + penalty * s.square().mean())
-        left = 1 - u.square() @ share - 1 / len(x)
-        error = ((target - u @ (share * b)) / left).square().mean()
-        errors.append(error if left.min() > 1e-9 else error.new_tensor(torch.inf))
-        shrunk.append(vt.T @ (share / s * b))
-    error, best = torch.stack(errors).min(0)
-    found = shrunk[int(best)]
-    return prior + found, level - middle @ found, error
+        free = 1 - leverage @ share - 1 / len(x)
+        if not free.min() > 1e-9:  # as many unknowns as windows
+            continue
+        errors = ((target - u @ (share[:, None] * b)) / free[:, None]).square().mean(0)
+        error, p = errors.min(0)
+        if error < best[0]:
+            found = priors[p] + vt.T @ (share / s * b[:, p])
+            best = (error.item(), found, level[p] - middle @ (found - priors[p]))
+    return best[1:]

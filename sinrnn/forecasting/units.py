@@ -75,10 +75,11 @@ class Units(KeepsDtype):
             self.scale.fill_(scale)
         if self.linear:
             z, target = self.encode(x, y[:, :1])
-            period = strongest_period(windows.values)
-            priors = [torch.zeros_like(z[0, :, 0]), _seasonal(z.shape[1], period, windows.horizon)]
-            found = [ridge(z[..., 0], target[:, 0], to.to(z)) for to in priors if to is not None]
-            self.coefficients, self.intercept, _ = min(found, key=lambda fit: float(fit[2]))
+            seasonal = _seasonal(z.shape[1], strongest_period(windows.values), windows.horizon)
+            priors = [torch.zeros(z.shape[1])] + ([] if seasonal is None else [seasonal])
+            self.coefficients, self.intercept = ridge(
+                z[..., 0], target[:, 0], torch.stack(priors).to(z)
+            )
 
     def _take(self, units: "Units") -> None:
         """Become like other units, numbers and all."""
