@@ -298,6 +298,7 @@ BAD = {
     "only a mark": ("a.csv", b"\xef\xbb\xbf", None, " is empty"),
     "only blank": ("a.csv", "\n\n", None, " is empty"),
     "only a header": ("a.csv", "wave\n", None, " must hold at least 2 points, got 0"),
+    "only names": ("a.csv", "x,wave\n", None, " must hold at least 2 points, got 0"),
     "one point": ("a.csv", "t,wave\n0,5\n", None, " must hold at least 2 points, got 1"),
     "other ending": ("a.xlsx", "5\n6\n", None, f" must end in one of {ENDINGS}"),
     "no ending": ("csv", "5\n6\n", None, f" must end in one of {ENDINGS}"),
