@@ -144,6 +144,8 @@ def series_of(table: Table, time: list[int], column: Column) -> int:
                 f"{table.path} is a wide file, with a column for each time ({times[0]} to "
                 f"{times[-1]}) and a row for each series: turn it, so that each row is a time"
             )
+    if not table.cells(0):
+        raise ValueError(f"{table.path} must hold at least 2 points, got 0")
     if not series:
         raise ValueError(
             f"{table.path} has no column of numbers: {_found(table)}: write numbers like 5.25"

@@ -87,15 +87,14 @@ def settle(
     Raises:
         ValueError: Times come twice or go back; or there are gaps, which are to be refused.
     """
-    notes, order = [], np.arange(len(times))
+    order, notes = np.arange(len(times)), []
     if (times[1:] < times[:-1]).sum() > (times[1:] > times[:-1]).sum():
         times, values, order = times[::-1].copy(), values[::-1].copy(), order[::-1]
         notes.append("the newest row comes first: the series is turned round")
-    if times.dtype.kind == "M" and not zone and not is_regular(times):
-        local = by_the_clock(times)
-        if local is not None:
-            times, zone = local
-            notes.append(f"clocks are changed for daylight saving as in {zone}")
+    local = times.dtype.kind == "M" and not zone and not is_regular(times) and by_the_clock(times)
+    if local:
+        times, zone = local
+        notes.append(f"clocks are changed for daylight saving as in {zone}")
     _refuse_disorder(times, order, rows)
     if len(times) < 2:
         return values, TimeIndex(times, None, zone), notes

@@ -93,10 +93,10 @@ class TextTable:
             typed = [cell for cell, k in zip(first, kinds, strict=True) if k in VALUES and cell]
             names = any(is_name(cell) or not re.search(r"\w", cell) for cell in typed)
             values = any(kind(cell) in (*VALUES, "missing") for cell in typed)
-            if names and values and self.options.column not in first:
+            if typed and names == values and self.options.column not in first:
                 raise self._unsure(f"{self.lines[0][:60]!r} may be names or values")
             numeric = any(kind(cell) == "number" for cell in first)
-            header = names if typed else any(map(is_name, first)) and not numeric
+            header = names or not values if typed else any(map(is_name, first)) and not numeric
         return first if header else []
 
     def _unsure(self, what: str) -> ValueError:

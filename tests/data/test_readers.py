@@ -147,7 +147,6 @@ CELLS = {
     "inf first": ("inf\n5\n6\n", 1, 0, f"{NUMBER}, got 'inf'"),
     "overflow": ("5\n1e400\n", 2, 0, f"{NUMBER}, got '1e400'"),
     "Python's digits": ("5\n1_000\n", 2, 0, f"{NUMBER}, got '1_000'"),
-    "unit": ("5%\n6\n7\n", 1, 0, f"{NUMBER}, got '5%'"),
     "points and commas": ("t;wave\n0;1,5\n1;2\n2;2.5\n", 4, "'wave'", f"{MIXED}, got '2.5'"),
 }
 
@@ -264,6 +263,8 @@ COLUMNS = {
         for case, (text, column, first) in {
             "time first": ("t,1\n0,5\n1,6\n", None, "t,1"),
             "time last": ("1,t\n5,0\n6,1\n", None, "1,t"),
+            "a unit": ("5%\n6\n7\n", None, "5%"),
+            "a name": ("2020 sales\n6\n7\n", None, "2020 sales"),
             "dates": ("Date,7\n2020-01,5\n2020-02,6\n", "1", "Date,7"),
         }.items()
     },
@@ -297,6 +298,7 @@ BAD = {
     "only a mark": ("a.csv", b"\xef\xbb\xbf", None, " is empty"),
     "only blank": ("a.csv", "\n\n", None, " is empty"),
     "only a header": ("a.csv", "wave\n", None, " must hold at least 2 points, got 0"),
+    "only names": ("a.csv", "x,wave\n", None, " must hold at least 2 points, got 0"),
     "one point": ("a.csv", "t,wave\n0,5\n", None, " must hold at least 2 points, got 1"),
     "other ending": ("a.xlsx", "5\n6\n", None, f" must end in one of {ENDINGS}"),
     "no ending": ("csv", "5\n6\n", None, f" must end in one of {ENDINGS}"),
