@@ -53,7 +53,7 @@ HEAVY = {
     "matplotlib": tuple(
         f"evaluation/{name}.py" for name in ("plots", "starts", "figures", "picture")
     ),
-    "pandas": ("data/", "forecasting/forecast.py"),
+    "pandas": ("data/", "forecasting/forecast.py", "evaluation/results.py", "listing.py"),
     "pyarrow": ("data/_parquet.py",),
     "jsonargparse": ("_private.py", "config/", "cli/"),
     "tensorboard": ("callbacks/", "training/loggers.py"),
