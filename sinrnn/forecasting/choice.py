@@ -15,6 +15,7 @@ from sinrnn.forecasting.units import FITTED, Units
 WINDOWS = (11, 13, 25)
 LONGEST = 1000  # more samples in a window would only take time
 COMPARED = 5  # windows that a split needs at least
+CLOSE = 1.02  # times the least error: within that, the simplest is taken
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class UnitsChoice:
         gain = f"{self.error / self.plain:.2f} times that of plain values" if self.plain else "0"
         return (
             f"{' and '.join(names) or 'as they are'}, window {self.window}{period}{start}: "
-            f"a linear forecast's validation error is {gain}, the least of {self.tried} "
-            "combinations"
+            f"a linear forecast's validation error is {gain}, the simplest within 2% of the "
+            f"least of {self.tried}"
         )
 
 
@@ -59,6 +60,9 @@ def choose_units(
     window: int | None = None,
 ) -> UnitsChoice:
     """The units, window and linear part with the least error on the validation split.
+
+    The simplest of those within 2 % of the least: values as they are before logarithms and
+    differences, then the shortest window.
 
     Each is fitted to the training split; validation windows may begin before their split.
 
@@ -85,7 +89,9 @@ def choose_units(
             made = units.decode(x.new_zeros(len(x), 1), x)
             error = (made - y.double()).square().mean().sqrt().item()
             found.append((error, len(found), name, units, length))
-    error, _, name, units, length = min(found)
+    least = min(found)[0]
+    # In the order of the loop: values as they are first, short windows first, a fit first.
+    error, _, name, units, length = next(one for one in found if one[0] <= CLOSE * least)
     return UnitsChoice(units, length, period, name, error, found[0][0], len(found))
 
 
