@@ -2,6 +2,7 @@
 
 import copy
 import time
+from collections import OrderedDict
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,10 @@ def _copied(value: Any) -> Any:
     kind = type(value)
     if kind is dict:
         return {key: _copied(each) for key, each in value.items()}
+    if kind is OrderedDict:  # a state_dict, which has attributes, too
+        found = copy.copy(value)
+        found.update((key, _copied(each)) for key, each in value.items())
+        return found
     if kind is list or kind is tuple:
         return kind(map(_copied, value))
     if kind is Tensor and value.is_contiguous():

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from sinrnn._numbers import plain
 from sinrnn.data.arrays import as_series
@@ -45,14 +44,16 @@ class Pair:
 
 
 class Batches:
-    """Training batches, of which several are gathered by one operation.
+    """Batches of windows, of which several are gathered by one operation.
 
     A DataLoader takes longer to hand out one than a small network to learn it.
 
     Args:
-        windows: What is learnt.
+        windows: What they are of.
         sampler: The order; Lightning tells it the epoch.
     """
+
+    batch_sampler = None  # Lightning asks for both
 
     def __init__(self, windows: Windows, sampler: Order) -> None:
         self.dataset, self.sampler = windows, sampler
@@ -234,24 +235,24 @@ class WindowDataModule(pl.LightningDataModule):
             return max(1, int(count * share))
         return size
 
-    def val_dataloader(self) -> list[DataLoader[Any]]:
+    def val_dataloader(self) -> list[Batches]:
         """Validation windows, then the training windows: both losses, with the same weights."""
         return [self._in_order("val", "val"), self._in_order("train", "val")]
 
-    def test_dataloader(self) -> DataLoader[Any]:
+    def test_dataloader(self) -> Batches:
         """Test windows in time order."""
         return self._in_order("test", "test")
 
-    def predict_dataloader(self) -> DataLoader[Any]:
+    def predict_dataloader(self) -> Batches:
         """Test windows in time order, as `test_dataloader` gives them."""
         return self._in_order("test", "predict")
 
-    def _in_order(self, name: str, stage: str) -> DataLoader[Any]:
+    def _in_order(self, name: str, stage: str) -> Batches:
         self._check_window()
         windows = self.windows[name]
         size = self._fit_share(stage, len(windows), windows.at_most(EVAL_BATCH))
         order = WindowBatchSampler(len(windows), size, shuffle=False)
-        return DataLoader(windows, sampler=order, batch_size=None, collate_fn=Pair)
+        return Batches(windows, order)
 
 
 def windows_of(trainer: pl.Trainer) -> WindowDataModule | None:
