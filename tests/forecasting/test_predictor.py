@@ -14,6 +14,7 @@ from torch.nn.utils import parametrizations, prune
 from sinrnn import Forecaster, Predictor, SinRNN, WindowDataModule, Windows
 from sinrnn.data.series import Series
 from sinrnn.evaluation.evaluate import predictions
+from sinrnn.forecasting._ridge import ridge
 from sinrnn.training.checkpoint_io import CorruptCheckpointError, pack, read
 
 pytestmark = [
@@ -134,15 +135,14 @@ def test_deviation_that_float32_cannot_divide_by_is_refused():
         Predictor(SinRNN(), window=T, standardise=True).calibrate(Windows(values, T))
 
 
-def test_linear_part_is_the_least_squares_forecast_and_the_network_starts_at_zero_beside_it():
+def test_linear_part_is_a_ridge_regression_and_the_network_starts_at_zero_beside_it():
     predictor, found = Predictor(SinRNN(hidden_size=7), window=T, linear=True), windows()
     predictor.calibrate(found)
     x, y = found[:]
-    columns = torch.cat([x[..., 0], torch.ones(len(x), 1)], 1)
-    best = columns @ torch.linalg.lstsq(columns, y).solution
-    assert_close(predictor(x), best[:, 0])
+    coefficients, intercept = ridge(x[..., 0], y[:, 0], torch.zeros(1, T))
+    assert_close(predictor(x), x[..., 0] @ coefficients + intercept)
     predictor.calibrate(found)  # again, and not what is left over by the first time
-    assert_close(predictor(x), best[:, 0])
+    assert_close(predictor(x), x[..., 0] @ coefficients + intercept)
 
 
 def test_relative_lets_level_pass():
