@@ -26,10 +26,9 @@ class Repeats:
 
     def __init__(self, window=2, horizon=1):
         self.window, self.horizon = window, horizon
-        self.typical_error = torch.tensor(0.0)
 
-    def __call__(self, x):
-        return x[:, -1, 0]
+    def __call__(self, windows):
+        return windows[:, -1, 0]
 
     def rollout(self, x, steps):
         self.read = x
@@ -207,18 +206,29 @@ def steps_and_a_jump():
     return torch.cat([torch.tensor([0.0, 2.0]).repeat(20), up + 2, still + 2])
 
 
+def scores(values, first, last):
+    """Errors 1, 2 and 3 steps ahead of repeating the last value, over how large they were of late.
+
+    That is the root of the mean square of the last 20 one-step errors and 5 typical ones of 2, over
+    the typical one.
+    """
+    found = []
+    for t in range(first, last - 2):
+        late = [(values[s] - values[s - 1]) ** 2 for s in range(max(t - 20, 2), t)]
+        factor = ((sum(late) + 5 * 4) / (len(late) + 5)) ** 0.5 / 2
+        found.append((values[t : t + 3] - values[t - 1]).abs() / factor)
+    return torch.stack(found)
+
+
 def test_evaluate_backtest_by_hand():
     values = steps_and_a_jump()
     found = evaluate_backtest(Repeats(), module(values), 3)
+    assert found.typical_error == 2.0
+    # 20 validation points: of the errors h steps ahead, 1.5 * 20 / h are independent.
+    radius = conformal(scores(values, 40, 60), independent=30 / torch.arange(1.0, 4.0))
+    assert_close(found.radius, radius)
     # The noise is left out of the test's truth alone: the intervals are for what is measured.
-    # In training the error was 2. The j-th of 18 forecasts from 40 on follows j errors of 1 and
-    # 20 - j of 2, which with five typical ones are sqrt(1 - 0.03 j) times the typical error. Of
-    # what is wrong by 1, 2 and 3, the 17.1th, 17.28th and 17.82th least is taken.
-    assert found.typical_error == 2
-    low, high = (1 / (1 - 0.03 * j) ** 0.5 for j in (16, 17))
-    place = torch.tensor([0.1, 0.28, 0.82])
-    assert_close(found.radius, torch.tensor([1.0, 2.0, 3.0]) * (low + place * (high - low)))
-    assert_close(found.coverage, 1 - torch.tensor([1.0, 2.0, 3.0]) / 18)
+    assert_close(found.coverage, (scores(values, 60, 80) <= radius).double().mean(0))
     assert found.test.origins.tolist() == list(range(60, 78))
     at = found.test.origins[:, None]
     same(found.test.truth, values[at + torch.arange(3)] - 10)
@@ -255,12 +265,11 @@ def test_intervals_of_logarithms_are_measured_on_them():
     made.calibrate(cut.windows["train"])
     found = evaluate_backtest(made, cut, 5)
     calibration = backtest(made, values, *cut.edges("val"), 5)
-    before, late = (recent_error(made, values, of.origins) for of in (calibration, found.test))
-    errors = (calibration.prediction.log() - calibration.truth.log()).abs() / before[:, None]
-    independent = 1.5 * 20 / torch.arange(1.0, 6.0)
-    assert_close(found.radius, conformal(errors, independent=independent))
-    radius = found.radius * late[:, None]
-    held = (found.test.prediction.log() - found.test.truth.log()).abs() <= radius
+    late = recent_error(made, values, calibration.origins, found.typical_error)[:, None]
+    errors = (calibration.prediction.log() - calibration.truth.log()).abs() / late
+    assert_close(found.radius, conformal(errors, independent=30 / torch.arange(1.0, 6.0)))
+    late = recent_error(made, values, found.test.origins, found.typical_error)[:, None]
+    held = (found.test.prediction.log() - found.test.truth.log()).abs() <= late * found.radius
     assert_close(found.coverage, held.double().mean(0))
     made.radius = 100 * found.radius
     assert (made.forecast(values, 5).lower > 0).all()

@@ -44,25 +44,29 @@ def test_recent_error_is_that_of_a_loop(options):
     # None is known before the first window's target; then ever more, up to RECENT; the end.
     ends = torch.tensor([120, T, T + 1, 9, 3, T + RECENT, 64, 64, 119])
     wanted = torch.tensor([by_loop(predictor, values, end) for end in ends.tolist()])
-    found = recent_error(predictor, values, ends)
+    typical = predictor.typical_error.item()
+    found = recent_error(predictor, values, ends, typical)
     assert_close(found, wanted)
     assert found[1] == found[4] == 1
     later = values.clone()
     later[64:] += 5  # what is not known yet
-    torch.testing.assert_close(recent_error(predictor, later, ends)[6:8], found[6:8], **BITS)
+    torch.testing.assert_close(
+        recent_error(predictor, later, ends, typical)[6:8], found[6:8], **BITS
+    )
 
 
 @pytest.mark.parametrize("change", ["typical", "window", "short"])
 def test_recent_error_is_1_where_nothing_is_known(change):
     predictor, values = made(), series()
-    if change == "typical":
-        predictor.typical_error.zero_()
-    elif change == "window":
+    typical = 0.0 if change == "typical" else 0.1
+    if change == "window":
         predictor.window = None
-    else:
+    elif change == "short":
         values = values[:T]
     ends = torch.tensor([len(values)] * 3)
-    torch.testing.assert_close(recent_error(predictor, values, ends), torch.ones(3), **BITS)
+    torch.testing.assert_close(
+        recent_error(predictor, values, ends, typical), torch.ones(3), **BITS
+    )
 
 
 def test_typical_error_is_the_root_mean_square_of_the_split():
@@ -112,7 +116,8 @@ def test_backtest_measures_with_the_error_before_each_origin():
     predictor = made(linear=True)
     found = evaluate_backtest(predictor, cut, 1)
     typical = typical_error(predictor, cut.windows["train"])
-    assert found.typical_error.item() == predictor.typical_error.item() == typical
+    assert found.typical_error == typical
+    predictor.typical_error.fill_(typical)
     wide = [by_loop(predictor, cut.values, at) for at in found.test.origins.tolist()]
     errors = (found.test.prediction - found.test.truth).abs()[:, 0]
     held = errors <= torch.tensor(wide) * found.radius
