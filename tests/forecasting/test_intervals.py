@@ -92,7 +92,7 @@ def test_forecasts_intervals_are_wider_after_a_burst_of_errors(options):
 @pytest.mark.parametrize(("at", "known"), [(-T - 1, 0), (-T - 9, 8), (-T - 90, RECENT)])
 def test_what_has_no_logarithm_is_not_looked_back_over(at, known):
     predictor, values = made(linear=True, log=True), series(0.2)
-    values[at] = 0
+    values[at], values[5] = 0, -1
     found = predictor.forecast(values, 2)
     later = values[at + 1 :]
     ends = predictor.interval(

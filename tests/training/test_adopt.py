@@ -16,10 +16,12 @@ from fitting import EXPECTED, fit, trainer
 from ramp import Given
 from torch.optim import Adam
 
+import sinrnn
 from sinrnn import Forecaster, Predictor, Run, WindowDataModule
 from sinrnn.evaluation.evaluate import predictions
 from sinrnn.evaluation.gain import kept
 from sinrnn.forecasting.choice import choose_units
+from sinrnn.training import adopt
 
 pytestmark = EXPECTED
 ADAM = partial(Adam, lr=0.01)
@@ -43,10 +45,6 @@ def module(values, **options):
 def choice(data):
     edges = {name: data.edges(name) for name in data.splits}
     return choose_units(data.values, edges, data.horizon)
-
-
-def same(predictor, other, values):
-    torch.testing.assert_close(other.forecast(values, 9), predictor.forecast(values, 9), **BITS)
 
 
 def made(tmp_path, **options):
@@ -181,7 +179,7 @@ def said(run, name, place=0):
     return re.findall(rf"(?m)^{name} +(.*)$", run.report)[place]
 
 
-def test_run_that_is_killed_and_resumed_has_the_same_bits(train):
+def test_run_that_is_killed_and_resumed_has_the_same_bits(train, monkeypatch):
     given, whole = run(train, growing(), "--data.batch_size=16")
     whole, resume = whole(), given
     killed = whole.folder.with_name("version_1")
@@ -190,6 +188,7 @@ def test_run_that_is_killed_and_resumed_has_the_same_bits(train):
         assert subprocess.run(command, capture_output=True, timeout=120).returncode == -9
         assert (killed / "checkpoints" / "last.ckpt").exists() == (step > 1)
         resume = ["--resume", str(killed)]
+    monkeypatch.setattr(adopt, "choose_units", None)  # nothing is chosen again
     assert train(*resume)[0] == 0
     assert (killed / "metrics.csv").read_bytes() == (whole.folder / "metrics.csv").read_bytes()
     one, two = (each.predictor for each in (whole, Run(killed)))
@@ -201,6 +200,30 @@ def test_run_that_is_killed_and_resumed_has_the_same_bits(train):
         for each in (whole, Run(killed))
     ]
     assert reports[0] == reports[1]
+
+
+def test_run_made_in_python_opens_and_resumes_to_the_same_bits(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.set_default_dtype(torch.float32)  # as in a process of its own
+    values, quiet = growing(), {"accelerator": "cpu", "enable_progress_bar": False}
+
+    def made(epochs):
+        data = WindowDataModule(values.tolist(), window=None)
+        return sinrnn.fit(auto(), data, seed=0, max_epochs=epochs, figures=False, **quiet)
+
+    whole, part = made(4), made(2)
+    opened = Run(part.folder)
+    assert opened.config["data"]["window"] is None
+    assert opened.config["model"]["units"] == "auto"
+    assert opened.data.window == opened.predictor.window == 15
+    one, two = (each.forecast(5) for each in (part, opened))
+    for name in ("prediction", "lower", "upper"):
+        torch.testing.assert_close(getattr(two, name), getattr(one, name), **BITS)
+    monkeypatch.setattr(adopt, "choose_units", None)  # nothing is chosen again
+    opened.resume(max_epochs=4)
+    one, two = (dict(each.predictor.named_buffers()) for each in (whole, opened))
+    torch.testing.assert_close(two, one, **BITS)
+    assert said(opened, "units") == said(whole, "units")
 
 
 @pytest.mark.parametrize("window", [None, 20])
