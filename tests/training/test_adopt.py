@@ -131,6 +131,8 @@ def test_contradictions_are_refused_in_one_sentence(refused):
     with refuses(ValueError, message):
         fit(Forecaster(hidden_size=5), module(growing()))
     assert refused("--data.window", "null") == message
+    with refuses(ValueError, message):  # nothing is chosen before training
+        trainer().test(auto(), module(growing()), verbose=False)
     message = "units: auto chooses log and relative itself: leave them out, or set units to given"
     for name in ("log", "relative"):
         with refuses(ValueError, message):
