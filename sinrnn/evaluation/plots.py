@@ -1,7 +1,6 @@
 """Numbers in, matplotlib Figure out."""
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,18 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sinrnn.evaluation.picture import Picture
+from sinrnn.evaluation._drawing import (
+    DASHED,
+    GREY,
+    NETWORK,
+    SECOND,
+    TRUTH,
+    blank,
+    caption,
+    draw_levels,
+    mark_off_scale,
+    scale,
+)
 
 if TYPE_CHECKING:
     from sinrnn.evaluation.backtest import BacktestReport
@@ -19,44 +29,18 @@ if TYPE_CHECKING:
     from sinrnn.forecasting.forecast import Forecast
     from sinrnn.nn.trace import Trace
 
-TRUTH, NETWORK, SECOND, GREY = "#222222", "#d1495b", "#2e86ab", "#8d99ae"
-DASHED: dict[str, Any] = {"color": TRUTH, "ls": "--", "lw": 1}
-
-
-def _figure(rows: int, columns: int, height: float, **kwargs: Any) -> tuple[Picture, Any]:
-    """A figure and its axes, row by row."""
-    figure = Picture(figsize=(9, height), dpi=110, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, **kwargs).ravel()
-    for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(alpha=0.25)
-    return figure, axes
-
-
-def _name(axis: Axes, x: str, y: str, title: str = "", **legend: Any) -> None:
-    """What stands around and beside the curves."""
-    axis.set(xlabel=x, ylabel=y)
-    axis.set_title(title, fontsize=11)
-    axis.legend(fontsize=9, **legend)
-
 
 def _truth_and_prediction(
     steps: np.ndarray, truth: Tensor, prediction: Tensor, labels: tuple[str, str], height: float
 ) -> tuple[Figure, Axes, Axes]:
     """A prediction over what came, and room for their difference below."""
-    figure, (above, below) = _figure(2, 1, 5, sharex=True, height_ratios=[3, height])
+    figure, (above, below) = blank(2, 1, 5, sharex=True, height_ratios=[3, height])
     above.plot(steps, truth.numpy(), color=TRUTH, lw=4, alpha=0.3, label=labels[0])
-    above.plot(steps, prediction.numpy(), color=NETWORK, lw=1.3, label=labels[1])
+    (made,) = above.plot(steps, prediction.numpy(), color=NETWORK, lw=1.3, label=labels[1])
+    scale(above, truth.numpy(), prediction.numpy())
+    mark_off_scale(above, made)
     below.set_xlabel("sample of the series")
     return figure, above, below
-
-
-def _levels(axis: Axes, levels: Mapping[str, float], lowest: float = 0.0) -> None:
-    """A line for each level; below the lowest, where it would squeeze the rest, its name alone."""
-    for style, (name, value) in zip(cycle(("--", "-.", ":")), levels.items(), strict=False):
-        line = axis.plot([], [])[0] if value < lowest else axis.axhline(value)
-        label = f"{name}: {value:.1e}" + " (below the axis)" * (value < lowest)
-        line.set(ls=style, color=TRUTH, lw=1, label=label)
 
 
 def sample_windows(
@@ -70,7 +54,7 @@ def sample_windows(
         horizon: Steps from a window's end to its target.
     """
     columns = max(len(row) for row in samples.values())
-    figure, axes = _figure(len(samples), columns, 2.6 * len(samples))
+    figure, axes = blank(len(samples), columns, 2.6 * len(samples))
     axes = axes.reshape(-1, columns)
     for row, (name, windows) in zip(axes, samples.items(), strict=True):
         for axis in row[len(windows) :]:
@@ -107,17 +91,17 @@ def loss_curves(
         baselines: half_mse of each baseline on the validation split.
         readout_epoch: Where the readout was solved, if it was.
     """
-    figure, (axis,) = _figure(1, 1, 5)
+    figure, (axis,) = blank(1, 1, 5)
     styles = ((SECOND, 3.5), (NETWORK, 1.5))
     for (color, width), (name, values) in zip(styles, curves.items(), strict=True):
         axis.semilogy(epochs, values, ".-", color=color, lw=width, ms=4 + width, label=name)
     lowest = min(map(min, curves.values()))
-    _levels(axis, {f"{name}, val": value for name, value in baselines.items()}, lowest / 100)
+    draw_levels(axis, {f"{name}, val": value for name, value in baselines.items()}, lowest / 100)
     if readout_epoch is not None and readout_epoch < max(epochs):
         axis.axvline(readout_epoch, color=GREY, lw=1)
         at, units = (readout_epoch, 0.5), ("data", "axes fraction")
         axis.annotate("readout solved", at, (-4, 0), units, "offset points", ha="right", color=GREY)
-    _name(axis, "epochs done", "half_mse")
+    caption(axis, "epochs done", "half_mse")
     return figure
 
 
@@ -134,7 +118,8 @@ def predictions(name: str, first: int, horizon: int, target: Tensor, prediction:
     steps, labels = first + np.arange(len(target)), ("target", "prediction")
     figure, above, below = _truth_and_prediction(steps, target, prediction, labels, 1)
     ahead = "one step" if horizon == 1 else f"{horizon} steps"
-    _name(above, "", "value", f"{name} windows: {ahead} ahead")
+    title = f"{name} windows: {ahead} ahead"
+    caption(above, "", "value", title, loc="outside lower center", ncols=3)
     below.plot(steps, (prediction - target).numpy(), color=NETWORK, lw=0.8)
     below.set_ylabel("prediction - target")
     return figure
@@ -149,7 +134,7 @@ def residuals(errors: Mapping[str, Tensor]) -> Figure:
     Args:
         errors: Prediction - target in time order, (N,), by split.
     """
-    figure, (left, right) = _figure(1, 2, 3.6)
+    figure, (left, right) = blank(1, 2, 3.6)
     for color, (name, values) in zip((SECOND, NETWORK), errors.items(), strict=False):
         finite = values[values.isfinite()].numpy()
         # Residuals that differ by rounding alone leave no room for bins between them.
@@ -163,8 +148,8 @@ def residuals(errors: Mapping[str, Tensor]) -> Figure:
     band = 1.96 / min(len(values) for values in errors.values()) ** 0.5
     right.axhspan(-band, band, color=GREY, alpha=0.3, lw=0, label="white noise, 95 %")
     right.set_ylim(-1.05, 1.05)
-    _name(left, "prediction - target", "windows")
-    _name(right, "lag, samples", "autocorrelation")
+    caption(left, "prediction - target", "windows")
+    caption(right, "lag, samples", "autocorrelation")
     return figure
 
 
@@ -175,7 +160,7 @@ def gradient_flow(trace: "Trace", bptt_steps: int | None = None) -> Figure:
         trace: Of one batch.
         bptt_steps: Steps that the gradient reached back in training; None is all.
     """
-    figure, (left, right) = _figure(1, 2, 3.6)
+    figure, (left, right) = blank(1, 2, 3.6)
     steps = np.arange(1, len(trace.flow) + 1)
     # A step without any gradient has no place on a log scale.
     flow = trace.flow.double().where(trace.flow > 0, np.nan).numpy()
@@ -208,12 +193,8 @@ def rollout(closed: "Rollout") -> Figure:
     read = np.arange(closed.start - len(closed.warm_up), closed.start)
     label = "window read at the start"
     above.plot(read, closed.warm_up.numpy(), ".", color=SECOND, ms=6, label=label)
-    # The truth sets the scale, with room for the legend: a loop that explodes leaves the picture.
-    low, high = closed.truth.min().item(), closed.truth.max().item()
-    room = max(high - low, 1e-12)
-    above.set_ylim(low - 0.2 * room, high + 0.4 * room)
     title = f"{len(steps):,} steps in closed loop, RMSE {closed.rmse:.1e}"
-    _name(above, "", "value", title, loc="upper center", ncols=3)
+    caption(above, "", "value", title, loc="outside lower center", ncols=3)
     error = (closed.prediction - closed.truth).abs().clamp_min(1e-16)
     below.semilogy(steps, error.numpy(), color=NETWORK, lw=0.8)
     below.set_ylabel("|error|")
@@ -222,25 +203,27 @@ def rollout(closed: "Rollout") -> Figure:
 
 def backtest(backtest_report: "BacktestReport") -> Figure:
     """How forecasts of the test split get worse with the horizon, and what their intervals hold."""
-    figure, (left, right) = _figure(1, 2, 3.8)
+    figure, (left, right) = blank(1, 2, 3.8)
     test = backtest_report.test
     ahead = np.arange(1, len(test.rmse) + 1)
     left.plot(ahead, test.persistence.numpy(), color=GREY, label="persistence")
-    left.plot(ahead, test.rmse.numpy(), color=NETWORK, label="network")
+    (network,) = left.plot(ahead, test.rmse.numpy(), color=NETWORK, label="network")
     left.axhline(backtest_report.spread, **DASHED, label="deviation of the training split")
     # A loop that explodes leaves the picture.
     high = max(test.persistence.max().item(), backtest_report.spread, 1e-12)
+    high = max([high, *test.rmse[test.rmse <= 3 * high].tolist()])
     if 0 < test.rmse.min() < high / 100:
         left.set_yscale("log")
         left.set_ylim(top=2 * high)
     else:
         left.set_ylim(0, 1.4 * high)
-    _name(left, "steps ahead", "RMSE", f"{len(test.origins)} forecasts of the test split")
+    mark_off_scale(left, network)
+    caption(left, "steps ahead", "RMSE", f"{len(test.origins)} forecasts of the test split")
     right.plot(ahead, 100 * backtest_report.coverage.numpy(), color=SECOND, label="held")
     right.axhline(90, **DASHED, label="asked")
     right.set_ylim(0, 109)
     title = "intervals, from the errors on the validation split"
-    _name(right, "steps ahead", "samples within their interval, %", title, loc="lower left")
+    caption(right, "steps ahead", "samples within their interval, %", title, loc="lower left")
     return figure
 
 
@@ -251,7 +234,7 @@ def forecast(before: Tensor, made: "Forecast") -> Figure:
         before: The last values of the series, (n,).
         made: What comes after them.
     """
-    figure, (axis,) = _figure(1, 1, 4)
+    figure, (axis,) = blank(1, 1, 4)
     past: NDArray[Any] = np.arange(made.start - len(before), made.start)
     steps: NDArray[Any] = np.asarray(made.index)
     if made.past is not None and made.time is not None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from sinrnn.evaluation._drawing import NETWORK, SECOND, TRUTH, blank, caption, draw_levels
 from sinrnn.evaluation.picture import Picture
-from sinrnn.evaluation.plots import NETWORK, SECOND, TRUTH, _figure, _levels, _name
 
 if TYPE_CHECKING:
     from sinrnn.evaluation.results import History
@@ -20,7 +20,7 @@ def seeds(histories: Sequence["History"], baselines: Mapping[str, float]) -> Pic
         histories: Of each run.
         baselines: half_mse of each baseline on the validation split.
     """
-    figure, (axis,) = _figure(1, 1, 5)
+    figure, (axis,) = blank(1, 1, 5)
     for color, name, width in ((SECOND, "train", 2.5), (NETWORK, "val", 1.2)):
         for i, history in enumerate(histories):
             label = name if i == 0 else None
@@ -28,8 +28,8 @@ def seeds(histories: Sequence["History"], baselines: Mapping[str, float]) -> Pic
             axis.semilogy(history.epochs, values, color=color, lw=width, alpha=0.6, label=label)
     drawn = [loss for h in histories for losses in h.losses.values() for loss in losses]
     lowest = min(drawn, default=0.0)
-    _levels(axis, {f"{name}, val": value for name, value in baselines.items()}, lowest / 100)
-    _name(axis, "epochs done", "half_mse", f"{len(histories)} seeds")
+    draw_levels(axis, {f"{name}, val": value for name, value in baselines.items()}, lowest / 100)
+    caption(axis, "epochs done", "half_mse", f"{len(histories)} seeds")
     return figure
 
 
@@ -47,12 +47,12 @@ def many_starts(
         saturated: Share of hidden units with |h| > 0.99, (E, S).
         levels: Losses to compare with, by name; drawn as lines.
     """
-    figure, (above, below) = _figure(2, 1, 6, sharex=True, height_ratios=[3, 1.2])
+    figure, (above, below) = blank(2, 1, 6, sharex=True, height_ratios=[3, 1.2])
     for color, (name, values) in zip((SECOND, NETWORK), curves.items(), strict=True):
         above.semilogy(epochs, values.numpy(), color=color, lw=0.5, alpha=0.4)
         above.plot([], [], color=color, label=name)
-    _levels(above, levels)
-    _name(above, "", "half_mse", f"{saturated.shape[1]} random starts", ncols=2)
+    draw_levels(above, levels)
+    caption(above, "", "half_mse", f"{saturated.shape[1]} random starts", ncols=2)
     below.plot(epochs, 100 * saturated.numpy(), color=TRUTH, lw=0.5, alpha=0.4)
     below.set(xlabel="epochs done", ylabel="saturated units, %", ylim=(-5, 105))
     return figure

@@ -126,16 +126,16 @@ def test_predictions_carry_both_lines_and_their_difference(horizon, ahead):
         "prediction": points([604, 605, 606], [1.5, 2, 3]),
     }
     assert list(lines(below).values()) == [points([604, 605, 606], [0.5, 0, -1])]
-    assert legend(above) == ["target", "prediction"]
+    assert legend(above.figure) == ["target", "prediction"]
     assert names(above, below) == [("", "value"), (SAMPLE, "prediction - target")]
     assert above.get_title() == f"val windows: {ahead}"
 
 
-def test_rollout_carries_truth_loop_warm_up_and_error_on_the_scale_of_the_truth():
+def test_rollout_carries_truth_loop_warm_up_and_error():
     above, below = plots.rollout(closed()).axes
-    labels = ["truth", "closed loop: own predictions fed back", "window read at the start"]
+    labels = ["truth", f"{LOOP} (off scale: 40)", "window read at the start"]
     truth, loop, warm_up = (lines(above)[label] for label in labels)
-    assert legend(above) == labels
+    assert legend(above.figure) == labels
     assert truth == points([7, 8, 9, 10], [0, 1, 0.5, -1])
     assert loop == points([7, 8, 9, 10], [0, 1.25, 0.5, 40])
     assert warm_up == points([5, 6], [0.25, 0.75])
@@ -144,9 +144,55 @@ def test_rollout_carries_truth_loop_warm_up_and_error_on_the_scale_of_the_truth(
     assert below.get_yscale() == "log"
     assert names(above, below) == [("", "value"), (SAMPLE, "|error|")]
     assert above.get_title() == f"4 steps in closed loop, RMSE {closed().rmse:.1e}"
-    # A loop that explodes leaves the picture: the scale is the truth's.
-    bottom, top = above.get_ylim()
-    assert -2 < bottom < -1 < 1 < top < 2
+
+
+# What leaves the axes
+
+LOOP = "closed loop: own predictions fed back"
+INF, NAN = float("inf"), float("nan")
+
+
+def marks(axis):
+    """Where the triangles at the edges stand: steps, height, and which way they point."""
+    drawn = [line for line in axis.lines if line.get_marker() in ("^", "v")]
+    return [(at.get_marker(), *at.get_xydata().T.tolist()) for at in drawn if len(at.get_xydata())]
+
+
+@pytest.mark.parametrize(
+    ("made", "below", "above", "said"),
+    [
+        ([0, 1.25, 0.5, -1], [], [], ""),
+        ([-4.9, 4.9, 0, 0], [], [], ""),  # two ranges outside of -1..1: still to be seen
+        ([0, 1.25, 0.5, 40], [], [10], " (off scale: 40)"),
+        ([-60, 1.25, 41, 40.2], [7], [9, 10], " (off scale: -60 to 41)"),
+        ([9.9, 9.91, 9.92, 9.93], [], [7, 8, 9, 10], " (off scale: 9.9)"),
+        ([0, 40, INF, NAN], [], [8, 9, 10], " (off scale: 40, not finite)"),
+        ([0, 0, NAN, -INF], [10], [9], " (off scale: not finite)"),
+    ],
+)
+def test_a_curve_is_in_the_picture_or_at_its_edge_and_named(made, below, above, said):
+    closed_loop = closed()
+    closed_loop.prediction = torch.tensor(made, dtype=torch.float64)
+    axis, _ = plots.rollout(closed_loop).axes
+    low, high = axis.get_ylim()
+    expected = [("v", below, [low] * len(below)), ("^", above, [high] * len(above))]
+    assert marks(axis) == [mark for mark in expected if mark[1]]
+    assert legend(axis.figure)[1] == LOOP + said
+    within = [y for x, y in zip(range(7, 11), made, strict=True) if x not in below + above]
+    assert all(low <= y <= high for y in within)
+    # What explodes does not squeeze the truth, which has a fifth of the picture or more.
+    assert low < -1 < 1 < high
+    assert high - low < 5 * 2 * 1.1
+
+
+def test_a_backtest_names_the_network_that_is_off_scale():
+    found = backtest_report(error=20)
+    left, _ = plots.backtest(found).axes
+    assert legend(left)[1] == "network (off scale: 10 to 20)"
+    assert marks(left) == [("^", [1, 2], [left.get_ylim()[1]] * 2)]
+    left, _ = plots.backtest(backtest_report(error=4)).axes  # 2 and 4, three times 1.4: to be seen
+    assert legend(left)[1] == "network"
+    assert left.get_ylim()[1] > 4
 
 
 # Forecasts from many origins, and one from the end
@@ -157,7 +203,8 @@ def backtest_report(error=1.0, spread=0.75):
     truth = torch.tensor([[1.0, 2.0]] * 2)
     made = truth + error * torch.tensor([[0.5, 1.0], [-0.5, -1.0]])
     test = Backtest(torch.tensor([7, 9]), made, truth, torch.tensor([0.0, 2.0]))
-    return BacktestReport(test, torch.ones(2), torch.tensor([0.75, 0.5]), 0.4, spread)
+    typical, held = torch.tensor(0.5), torch.tensor([0.75, 0.5])
+    return BacktestReport(test, torch.ones(2), typical, held, 0.4, spread)
 
 
 def test_backtest_carries_errors_and_coverage_by_steps_ahead():

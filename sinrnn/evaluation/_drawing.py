@@ -1,0 +1,88 @@
+"""What all pictures share: size, colours, names, and what becomes of curves off the scale."""
+
+from collections.abc import Mapping
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from sinrnn.evaluation.picture import Picture
+
+TRUTH, NETWORK, SECOND, GREY = "#222222", "#d1495b", "#2e86ab", "#8d99ae"
+DASHED: dict[str, Any] = {"color": TRUTH, "ls": "--", "lw": 1}
+MARKS = 20  # on the edge, for a curve that runs outside
+
+
+def blank(rows: int, columns: int, height: float, **kwargs: Any) -> tuple[Picture, Any]:
+    """A figure and its axes, row by row."""
+    figure = Picture(figsize=(9, height), dpi=110, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **kwargs).ravel()
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(alpha=0.25)
+    return figure, axes
+
+
+def caption(axis: Axes, x: str, y: str, title: str = "", **legend: Any) -> None:
+    """What stands around and beside the curves; a legend "outside ..." is the figure's."""
+    axis.set(xlabel=x, ylabel=y)
+    axis.set_title(title, fontsize=11)
+    outside = str(legend.get("loc", "")).startswith("outside")
+    of = axis.get_figure() if outside else axis
+    assert of is not None  # axes of `blank`
+    of.legend(*axis.get_legend_handles_labels(), fontsize=9, frameon=not outside, **legend)
+
+
+def draw_levels(axis: Axes, levels: Mapping[str, float], lowest: float = 0.0) -> None:
+    """A line for each level; below the lowest, where it would squeeze the rest, its name alone."""
+    for style, (label, value) in zip(cycle(("--", "-.", ":")), levels.items(), strict=False):
+        line = axis.plot([], [])[0] if value < lowest else axis.axhline(value)
+        label = f"{label}: {value:.1e}" + " (below the axis)" * (value < lowest)
+        line.set(ls=style, color=TRUTH, lw=1, label=label)
+
+
+def scale(axis: Axes, shown: np.ndarray, more: np.ndarray) -> None:
+    """Let one curve set the y-axis, and another where it lies no more than two ranges outside.
+
+    Args:
+        axis: Whose limits are set.
+        shown: What must be in the picture, and not squeezed.
+        more: What may leave it.
+    """
+    low, high = np.min(shown), np.max(shown)
+    room = max(high - low, 1e-12, 1e-9 * abs(high))
+    near = more[(more >= low - 2 * room) & (more <= high + 2 * room)]
+    ends = np.concatenate([near, [low, high]])
+    axis.set_ylim(ends.min() - 0.1 * room, ends.max() + 0.1 * room)
+
+
+def mark_off_scale(axis: Axes, line: Line2D) -> None:
+    """Show at the edge of the axes where a curve lies outside, and say so beside its name.
+
+    Args:
+        axis: With its limits set.
+        line: One of its curves.
+    """
+    x, y = np.asarray(line.get_xdata()), np.asarray(line.get_ydata(), dtype=float)
+    low, high = axis.get_ylim()
+    outside = ~((y >= low) & (y <= high))  # what is no number included
+    if not outside.any():
+        return
+    for mark, edge, there in (("v", low, y < low), ("^", high, outside & ~(y < low))):
+        every = max(np.count_nonzero(there) // MARKS, 1)
+        at = x[there][::every]
+        look: dict[str, Any] = {
+            "color": line.get_color(),
+            "ms": 5,
+            "clip_on": False,
+            "in_layout": False,
+        }
+        axis.plot(at, np.full(len(at), edge), mark, **look)
+    axis.set_ylim(low, high)
+    finite = y[outside & np.isfinite(y)]
+    words = [f"{end:.2g}" for end in (finite.min(), finite.max())] if len(finite) else []
+    said = [" to ".join(dict.fromkeys(words))] if words else []
+    said += ["not finite"] if len(finite) < np.count_nonzero(outside) else []
+    line.set_label(f"{line.get_label()} (off scale: {', '.join(said)})")
