@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sinrnn.evaluation import metrics
 from sinrnn.evaluation._drawing import (
     DASHED,
     GREY,
@@ -161,14 +163,20 @@ def gradient_flow(trace: "Trace", bptt_steps: int | None = None) -> Figure:
         bptt_steps: Steps that the gradient reached back in training; None is all.
     """
     figure, (left, right) = blank(1, 2, 3.6)
-    steps = np.arange(1, len(trace.flow) + 1)
+    found = metrics.gradient_flow(trace)
+    steps = np.arange(1, found.shape[1] + 1)
     # A step without any gradient has no place on a log scale.
-    flow = trace.flow.double().where(trace.flow > 0, np.nan).numpy()
-    if np.isfinite(flow).any():
-        left.semilogy(steps, flow, "o-", color=NETWORK, ms=4)
-        low, high = left.get_ylim()
-        left.set_ylim(min(low, high / 10), 1.3 * high)  # a decade at least: less is no fading
-    left.set(xlabel="step t of the window", ylabel="|dLoss/dh[t]|")
+    low, middle, high = found.where(found > 0, np.nan).numpy()
+    left.semilogy(steps, middle, "o-", color=NETWORK, ms=4, label="median window")
+    left.fill_between(steps, low, high, color=NETWORK, alpha=0.2, lw=0, label="10 to 90 %")
+    if np.isfinite(middle).any():
+        bottom, top = left.get_ylim()
+        left.set_ylim(min(bottom, top / 10), 1.3 * top)  # a decade at least: less is no fading
+    if left.get_ylim()[0] < metrics.CARRIES:
+        left.axhline(metrics.CARRIES, **DASHED, label="below: hardly any")
+    reached = np.count_nonzero(found[1] > metrics.CARRIES)
+    title = f"{reached} of {len(steps)} steps carry gradient"
+    caption(left, "step t of the window", "|dLoss/dh[t]| over the last step's", title)
     depths = np.unique(np.linspace(1, len(steps), 40).round().astype(int))
     cosines = [trace.cosine(int(k)) for k in depths]
     right.plot(depths, cosines, "o-", color=SECOND, ms=4)
@@ -242,12 +250,15 @@ def forecast(before: Tensor, made: "Forecast") -> Figure:
     axis.plot(past, before.numpy(), color=TRUTH, lw=1.3, label="series")
     read = past[-len(made.read) :]
     axis.plot(read, made.read.numpy(), ".", color=SECOND, ms=6, label="read")
-    y, ends = made.prediction.numpy(), (made.lower.numpy(), made.upper.numpy())
-    if np.isfinite(ends[0]).any():
-        label = "90 % interval"
-        if made.held is not None:
-            label += f" ({100 * made.held:.0f} % held on the test split)"
-        axis.fill_between(steps, *ends, color=NETWORK, alpha=0.2, lw=0, label=label)
+    # From the last sample on, which is known, so that there is no gap before the first prediction.
+    steps = np.concatenate([past[-1:], steps])
+    y, low, high = (
+        torch.cat([before[-1:], v]).numpy() for v in (made.prediction, made.lower, made.upper)
+    )
+    if known := int(made.lower.isfinite().sum()):
+        axis.fill_between(
+            steps, low, high, color=NETWORK, alpha=0.2, lw=0, label=_band(made, known)
+        )
     axis.plot(steps, y, color=NETWORK, lw=1.3, label="forecast")
     axis.set(xlabel="sample of the series" if made.time is None else "time", ylabel="value")
     if steps.dtype.kind == "M":
@@ -255,3 +266,10 @@ def forecast(before: Tensor, made: "Forecast") -> Figure:
         axis.xaxis.set_major_formatter(concise)
     figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=9)
     return figure
+
+
+def _band(made: "Forecast", known: int) -> str:
+    """What a forecast's intervals are, and how far ahead they were measured."""
+    held = "" if made.held is None else f", {100 * made.held:.0f} % held on the test split"
+    end = f", measured up to step {known}" if known < len(made.prediction) else ""
+    return f"interval: 90 % asked{held}{end}"

@@ -12,7 +12,8 @@ from ramp import Given, data, same
 from sinrnn import Sine, SinRNN
 from sinrnn.data.windows import Windows
 from sinrnn.evaluation import evaluate, figures
-from sinrnn.evaluation.metrics import spectral_radius
+from sinrnn.evaluation.diagnosis.checks import diagnose
+from sinrnn.evaluation.metrics import gradient_flow, spectral_radius
 from sinrnn.evaluation.results import History, Settings
 from sinrnn.nn.trace import trace
 
@@ -229,7 +230,12 @@ def test_other_pictures_show_the_results():
         assert [bar.get_height() for bar in bars] == heights.tolist()
         assert bars[0].get_x() == pytest.approx(edges[0])
     left, right = found["gradient_flow"]().axes
-    assert left.lines[0].get_ydata().tolist() == results.trace.flow.tolist()
+    flow = left.lines[0].get_ydata()
+    assert flow.tolist() == gradient_flow(results.trace)[1].tolist()
+    (said,) = (check.fact for check in diagnose(results) if check.name == "gradient flow")
+    assert said.startswith(
+        f"{left.get_title()}; |dLoss/dh[1]| is {left.lines[0].get_ydata()[0]:.2g}"
+    )
     assert [text.get_text() for text in right.get_legend().get_texts()] == [
         "bptt_steps in training: 3"
     ]

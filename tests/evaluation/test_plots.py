@@ -13,6 +13,7 @@ from sinrnn import SinRNN
 from sinrnn.data.time_index import Step, TimeIndex
 from sinrnn.evaluation import plots, starts
 from sinrnn.evaluation.backtest import Backtest, BacktestReport
+from sinrnn.evaluation.metrics import gradient_flow
 from sinrnn.evaluation.picture import png
 from sinrnn.evaluation.results import History, Rollout
 from sinrnn.forecasting.forecast import Forecast
@@ -269,15 +270,19 @@ def test_forecast_carries_the_series_what_was_read_what_comes_and_intervals_if_k
     assert lines(axis) == {
         "series": points(range(14, 20), BEFORE),
         "read": points([18, 19], [0.25, 0.75]),
-        "forecast": points([20, 21, 22], [1, 2, 4]),
+        "forecast": points([19, 20, 21, 22], [0.75, 1, 2, 4]),  # no gap after the last sample
     }
     (band,) = axis.collections
     edge = {(x, y) for path in band.get_paths() for x, y in path.vertices}
-    assert edge == {(20, 0.5), (20, 1.5), (21, 1.75), (21, 2.25)}
-    assert legend(figure) == ["series", "read", "90 % interval", "forecast"]
+    assert edge == {(19, 0.75), (20, 0.5), (20, 1.5), (21, 1.75), (21, 2.25)}
+    ends = "interval: 90 % asked, measured up to step 2"
+    assert legend(figure) == ["series", "read", ends, "forecast"]
     assert names(axis) == [(SAMPLE, "value")]
     held = ahead(0.5, 0.25, np.nan, coverage=torch.tensor([0.5, 0.25, np.nan]))
-    assert legend(plots.forecast(BEFORE, held))[2] == "90 % interval (38 % held on the test split)"
+    said = "interval: 90 % asked, 38 % held on the test split, measured up to step 2"
+    assert legend(plots.forecast(BEFORE, held))[2] == said
+    everywhere = ahead(0.5, 0.25, 0.5)
+    assert legend(plots.forecast(BEFORE, everywhere))[2] == "interval: 90 % asked"
     without = plots.forecast(BEFORE, ahead(np.nan, np.nan, np.nan))
     assert not without.axes[0].collections
     assert legend(without) == ["series", "read", "forecast"]
@@ -291,8 +296,8 @@ def test_forecast_has_an_axis_of_time_where_the_series_has_times():
     past, read, following = (line.get_xdata() for line in axis.lines)
     assert (past == days[14:]).all()
     assert (read == days[18:]).all()
-    assert following.astype("datetime64[D]").astype(str).tolist()[::2] == [
-        "2024-01-21",
+    assert following.astype("datetime64[D]").astype(str).tolist()[::3] == [
+        "2024-01-20",
         "2024-01-23",
     ]
     assert names(axis) == [("time", "value")]
@@ -447,16 +452,21 @@ def traced(steps=7, dtype=torch.float64):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_gradient_flow_carries_the_flow_and_the_cosines(dtype):
+def test_gradient_flow_carries_the_flow_its_band_and_the_cosines(dtype):
     found = traced(dtype=dtype)
     left, right = plots.gradient_flow(found).axes
     (flow,), (cosine,) = left.lines, right.lines
-    assert flow.get_xydata().tolist() == points(range(1, 8), found.flow)
+    low, median, high = gradient_flow(found)
+    assert flow.get_xydata().tolist() == points(range(1, 8), median)
+    drawn = {(x, y) for path in left.collections[0].get_paths() for x, y in path.vertices}
+    assert drawn == set(map(tuple, points(range(1, 8), low) + points(range(1, 8), high)))
+    assert legend(left) == ["median window", "10 to 90 %"]
+    assert left.get_title() == "7 of 7 steps carry gradient"
     assert cosine.get_xydata().tolist() == points(range(1, 8), map(found.cosine, range(1, 8)))
     assert cosine.get_ydata()[-1] == pytest.approx(1, abs=1e-12)
     assert left.get_yscale() == "log"
     assert names(left, right) == [
-        ("step t of the window", "|dLoss/dh[t]|"),
+        ("step t of the window", "|dLoss/dh[t]| over the last step's"),
         ("bptt_steps k, steps that the gradient reaches back", "cosine with the full gradient"),
     ]
 
@@ -494,7 +504,7 @@ def test_gradient_flow_marks_a_depth_within_the_window(bptt_steps, at):
 def test_gradient_flow_of_a_single_step():
     found = traced(1)
     left, right = plots.gradient_flow(found, 1).axes
-    assert left.lines[0].get_xydata().tolist() == points([1], found.flow)
+    assert left.lines[0].get_xydata().tolist() == [[1, 1]]
     assert right.lines[0].get_xydata().tolist() == [[1, pytest.approx(1, abs=1e-12)]]
 
 
