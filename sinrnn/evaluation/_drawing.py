@@ -12,6 +12,7 @@ from sinrnn.evaluation.picture import Picture
 
 TRUTH, NETWORK, SECOND, GREY = "#222222", "#d1495b", "#2e86ab", "#8d99ae"
 DASHED: dict[str, Any] = {"color": TRUTH, "ls": "--", "lw": 1}
+STYLES = ("--", "-.", ":", (0, (8, 2)), (0, (4, 1, 1, 1, 1, 1)))
 MARKS = 20  # on the edge, for a curve that runs outside
 
 
@@ -36,11 +37,15 @@ def caption(axis: Axes, x: str, y: str, title: str = "", **legend: Any) -> None:
 
 
 def draw_levels(axis: Axes, levels: Mapping[str, float], lowest: float = 0.0) -> None:
-    """A line for each level; below the lowest, where it would squeeze the rest, its name alone."""
-    for style, (label, value) in zip(cycle(("--", "-.", ":")), levels.items(), strict=False):
-        line = axis.plot([], [])[0] if value < lowest else axis.axhline(value)
-        label = f"{label}: {value:.1e}" + " (below the axis)" * (value < lowest)
-        line.set(ls=style, color=TRUTH, lw=1, label=label)
+    """A line for each level, and one mark at the edge for those that would squeeze the rest."""
+    said = {label: f"{label}: {value:.1e}" for label, value in levels.items()}
+    seen = [label for label, value in levels.items() if value >= lowest]
+    for style, label in zip(cycle(STYLES), seen, strict=False):
+        axis.axhline(levels[label], ls=style, color=TRUTH, lw=1, label=said[label])
+    if below := [said[label] for label in levels if label not in seen]:
+        label = "\n".join(["below the axis:", *below])
+        look: dict[str, Any] = {"transform": axis.transAxes, "color": TRUTH, "clip_on": False}
+        axis.plot([0.5], [0], "v", in_layout=False, label=label, **look)
 
 
 def scale(axis: Axes, shown: np.ndarray, more: np.ndarray) -> None:

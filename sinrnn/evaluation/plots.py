@@ -20,7 +20,6 @@ from sinrnn.evaluation._drawing import (
     TRUTH,
     blank,
     caption,
-    draw_levels,
     mark_off_scale,
     scale,
 )
@@ -76,34 +75,6 @@ def sample_windows(
         axis.set_xlabel("sample of the series")
     shown = axes[0, 0].get_legend_handles_labels()
     figure.legend(*shown, loc="outside upper center", ncols=3, frameon=False)
-    return figure
-
-
-def loss_curves(
-    epochs: Sequence[float],
-    curves: Mapping[str, Sequence[float]],
-    baselines: Mapping[str, float],
-    readout_epoch: int | None = None,
-) -> Figure:
-    """half_mse by epoch on a log scale, with the baselines' validation loss as lines.
-
-    Args:
-        epochs: Epochs done at each point; 0 is before training.
-        curves: half_mse of "train" and "val", as long as epochs.
-        baselines: half_mse of each baseline on the validation split.
-        readout_epoch: Where the readout was solved, if it was.
-    """
-    figure, (axis,) = blank(1, 1, 5)
-    styles = ((SECOND, 3.5), (NETWORK, 1.5))
-    for (color, width), (name, values) in zip(styles, curves.items(), strict=True):
-        axis.semilogy(epochs, values, ".-", color=color, lw=width, ms=4 + width, label=name)
-    lowest = min(map(min, curves.values()))
-    draw_levels(axis, {f"{name}, val": value for name, value in baselines.items()}, lowest / 100)
-    if readout_epoch is not None and readout_epoch < max(epochs):
-        axis.axvline(readout_epoch, color=GREY, lw=1)
-        at, units = (readout_epoch, 0.5), ("data", "axes fraction")
-        axis.annotate("readout solved", at, (-4, 0), units, "offset points", ha="right", color=GREY)
-    caption(axis, "epochs done", "half_mse")
     return figure
 
 

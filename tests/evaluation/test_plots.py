@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 
 from sinrnn import SinRNN
 from sinrnn.data.time_index import Step, TimeIndex
-from sinrnn.evaluation import plots, starts
+from sinrnn.evaluation import loss_plots, plots
 from sinrnn.evaluation.backtest import Backtest, BacktestReport
 from sinrnn.evaluation.metrics import gradient_flow
 from sinrnn.evaluation.picture import png
@@ -19,8 +19,10 @@ from sinrnn.evaluation.results import History, Rollout
 from sinrnn.forecasting.forecast import Forecast
 from sinrnn.nn.trace import Trace, trace
 
+INF, NAN = float("inf"), float("nan")
 EPOCHS = [0.0, 1.0, 2.0, 4.0]
 CURVES = {"train": [1.0, 1e-1, 1e-2, 1e-3], "val": [2.0, 3e-1, 2e-2, 4e-3]}
+HISTORY = History(EPOCHS, CURVES)
 BASELINES = {"persistence": 1.2e-2, "linear extrapolation": 1.1e-5, "autoregression AR(4)": 9e-6}
 
 
@@ -37,6 +39,12 @@ def legend(of):
     """The texts of an axis' legend, or of a figure's only one."""
     (found,) = getattr(of, "legends", None) or [of.get_legend()]
     return [text.get_text() for text in found.get_texts()]
+
+
+def marks(axis):
+    """Where the triangles at the edges stand: steps, height, and which way they point."""
+    drawn = [line for line in axis.lines if line.get_marker() in ("^", "v")]
+    return [(at.get_marker(), *at.get_xydata().T.tolist()) for at in drawn if len(at.get_xydata())]
 
 
 def names(*axes):
@@ -66,7 +74,7 @@ def sampled(**counts):
 
 
 def loss_figure():
-    return plots.loss_curves(EPOCHS, CURVES, BASELINES, 2)
+    return loss_plots.loss_curves(HISTORY, BASELINES, 2)
 
 
 def prediction_figure(horizon=1):
@@ -81,8 +89,9 @@ def window_figure():
 # Loss curves
 
 
-def test_loss_curves_carry_both_losses_and_baselines_unless_far_below_them():
-    (axis,) = loss_figure().axes
+def test_loss_curves_carry_both_losses_and_baselines_and_name_those_far_below_them_once():
+    figure = loss_figure()
+    (axis,) = figure.axes
     found = lines(axis)
     for name, values in CURVES.items():
         assert found[name] == points(EPOCHS, values)
@@ -92,28 +101,88 @@ def test_loss_curves_carry_both_losses_and_baselines_unless_far_below_them():
     drawn = {"persistence, val: 1.2e-02": 1.2e-2, "linear extrapolation, val: 1.1e-05": 1.1e-5}
     for label, value in drawn.items():
         assert [y for _, y in found[label]] == [value, value]
-    below = "autoregression AR(4), val: 9.0e-06 (below the axis)"
-    assert found[below] == []
-    assert legend(axis) == [*CURVES, *drawn, below]
-    looks = {(line.get_color(), line.get_linestyle()) for line in axis.lines}
-    assert len(looks) == len(axis.lines) == 2 + 3 + 1
+    best = "val lowest: 4.0e-03 after epoch 4"
+    assert found[best] == [[4, 4e-3]]
+    below = "below the axis:\nautoregression AR(4), val: 9.0e-06"
+    assert [line.get_marker() for line in axis.lines if line.get_label() == below] == ["v"]
+    solved = "readout solved after epoch 2"
+    assert legend(figure) == [*CURVES, best, *drawn, below, solved]
+    curves = [line for line in axis.lines if line.get_linestyle() != "None"]
+    assert len({(line.get_color(), line.get_linestyle()) for line in curves}) == 2 + 2 + 1
 
 
-def test_loss_curves_are_not_squeezed_by_a_baseline_far_below_them():
-    more = {f"baseline {i}": 0.1 * (i + 1) for i in range(5)} | {"persistence": 1e-30}
-    (axis,) = plots.loss_curves(EPOCHS, CURVES, BASELINES | more).axes
-    assert len(axis.lines) == 2 + 3 + 5
+def test_loss_curves_are_not_squeezed_by_baselines_far_below_them():
+    more = {f"baseline {i}": 0.1 * (i + 1) for i in range(4)} | {"persistence": 1e-30}
+    figure = loss_plots.loss_curves(HISTORY, BASELINES | more)
+    (axis,) = figure.axes
+    (below,) = (label for label in legend(figure) if "below" in label)
+    assert below.splitlines()[1:] == [
+        "persistence, val: 1.0e-30",
+        "autoregression AR(4), val: 9.0e-06",
+    ]
     bottom, top = axis.get_ylim()
     assert 1e-6 < bottom < 1.1e-5
     assert 2 < top < 20
+    levels = [line for line in axis.lines if ", val: " in line.get_label().partition("\n")[0]]
+    assert len({str(line._dash_pattern) for line in levels}) == len(levels) == 5
 
 
-@pytest.mark.parametrize(("epoch", "where"), [(2, [2]), (None, []), (4, []), (9, [])])
+@pytest.mark.parametrize(("epoch", "where"), [(0, [0]), (2, [2]), (None, []), (4, []), (9, [])])
 def test_loss_curves_mark_where_the_readout_was_solved(epoch, where):
-    (axis,) = plots.loss_curves(EPOCHS, CURVES, BASELINES, epoch).axes
-    upright = [x for ((x, a), (_, b)) in (v for v in lines(axis).values() if len(v) == 2) if a < b]
+    figure = loss_plots.loss_curves(HISTORY, BASELINES, epoch)
+    found = lines(figure.axes[0]).values()
+    upright = [x for ((x, a), (_, b)) in (v for v in found if len(v) == 2) if a < b]
     assert upright == where
-    assert [text.get_text() for text in axis.texts] == ["readout solved"] * len(where)
+    said = [label for label in legend(figure) if "readout" in label]
+    assert said == [f"readout solved after epoch {epoch}"] * len(where)
+
+
+def test_loss_curves_mark_the_lowest_validation_loss_wherever_it_is():
+    run = History([0.0, 2.0, 4.0, 6.0], {"train": [4, 3, 2, 1], "val": [3, NAN, 1.5, 2]})
+    figure = loss_plots.loss_curves(run, {})
+    assert lines(figure.axes[0])["val lowest: 1.5e+00 after epoch 4"] == [[4, 1.5]]
+    run.losses["val"] = [NAN, INF, INF, INF]
+    assert legend(loss_plots.loss_curves(run, {})) == ["train", "val"]
+
+
+@pytest.mark.parametrize(
+    ("planned", "title"),
+    [
+        (None, ""),
+        (-1, ""),
+        (6, ""),
+        (7, ""),  # validated every 2 epochs: there was no other one to come
+        (8, "ended after epoch 6 of 8"),
+    ],
+)
+def test_loss_curves_say_that_a_run_ended_before_its_time(planned, title):
+    run = History([0.0, 2.0, 4.0, 6.0], {"train": [4, 3, 2, 1], "val": [3, 2, 1.5, 2]})
+    (axis,) = loss_plots.loss_curves(run, {}, planned=planned).axes
+    assert axis.get_title() == title
+    (axis,) = loss_plots.loss_curves(History([0.0], {"train": [1], "val": [1]}), {}, 3, 9).axes
+    assert axis.get_title() == ""
+
+
+@pytest.mark.parametrize(
+    ("first", "level", "off"),
+    [
+        (3.9, 1.0, False),  # the rest spans a factor of 2, and so does what is above it
+        (4.1, 1.0, True),
+        (4.1, 0.9, False),  # a level counts as what is to be seen
+        (15.9, 4.0, False),
+        (16.1, 4.0, True),
+    ],
+)
+def test_losses_before_training_do_not_squeeze_the_rest(first, level, off):
+    run = History([0.0, 1.0, 2.0, 3.0], {"train": [first, 2, 1.5, 1], "val": [first, 2, 1.5, 1]})
+    figure = loss_plots.loss_curves(run, {"mean": level})
+    (axis,) = figure.axes
+    low, high = axis.get_ylim()
+    assert low < min(level, 1) < max(level, 2) < high
+    assert (first <= high) != off
+    said = f" (off scale: {first:.2g})" * off
+    assert legend(figure)[:2] == [f"train{said}", f"val{said}"]
+    assert marks(axis) == [("^", [0], [high])] * 2 * off
 
 
 # Predictions and the closed loop
@@ -150,13 +219,6 @@ def test_rollout_carries_truth_loop_warm_up_and_error():
 # What leaves the axes
 
 LOOP = "closed loop: own predictions fed back"
-INF, NAN = float("inf"), float("nan")
-
-
-def marks(axis):
-    """Where the triangles at the edges stand: steps, height, and which way they point."""
-    drawn = [line for line in axis.lines if line.get_marker() in ("^", "v")]
-    return [(at.get_marker(), *at.get_xydata().T.tolist()) for at in drawn if len(at.get_xydata())]
 
 
 @pytest.mark.parametrize(
@@ -339,7 +401,7 @@ def starts_figure():
         "val": torch.tensor([[310.0, 210.0], [3.0, 4.0], [0.03, 0.04]]),
     }
     saturated = torch.tensor([[0.25, 0.5], [0.75, 1.0], [0.0, 0.125]])
-    return starts.many_starts([0, 1, 3], curves, saturated, {"mean": 0.5, "persistence": 6e-7})
+    return loss_plots.many_starts([0, 1, 3], curves, saturated, {"mean": 0.5, "persistence": 6e-7})
 
 
 def test_many_starts_carry_every_start_and_what_to_compare_with_and_tell_them_apart():
@@ -371,7 +433,7 @@ def test_many_starts_carry_every_start_and_what_to_compare_with_and_tell_them_ap
 def test_seeds_carry_the_curves_of_every_run():
     losses = [([3.0, 2.0], [4.0, 5.0]), ([0.3, 0.2, 0.1], [0.4, 0.5, 0.6])]
     runs = [History([*range(len(a))], {"train": a, "val": b}) for a, b in losses]
-    (axis,) = starts.seeds(runs, {"persistence": 0.7}).axes
+    (axis,) = loss_plots.seeds(runs, {"persistence": 0.7}).axes
     drawn = [line for line in axis.lines if "persistence" not in line.get_label()]
     assert [line.get_xydata().tolist() for line in drawn] == [
         points(range(len(row)), row)
