@@ -10,15 +10,16 @@ from matplotlib.lines import Line2D
 
 from sinrnn.evaluation.picture import Picture
 
-TRUTH, NETWORK, SECOND, GREY = "#222222", "#d1495b", "#2e86ab", "#8d99ae"
+# Apart in lightness, so that they differ in grey print and for those who see no red or no green.
+TRUTH, SECOND, NETWORK, GREY = "#222222", "#0a4682", "#d86600", "#a9b4c2"
 DASHED: dict[str, Any] = {"color": TRUTH, "ls": "--", "lw": 1}
 STYLES = ("--", "-.", ":", (0, (8, 2)), (0, (4, 1, 1, 1, 1, 1)))
-MARKS = 20  # on the edge, for a curve that runs outside
+MARKS = 20  # of a curve, or at the edge: those of more points would merge
 
 
 def blank(rows: int, columns: int, height: float, **kwargs: Any) -> tuple[Picture, Any]:
     """A figure and its axes, row by row."""
-    figure = Picture(figsize=(9, height), dpi=110, layout="constrained")
+    figure = Picture(figsize=(9, height), dpi=150, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **kwargs).ravel()
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)

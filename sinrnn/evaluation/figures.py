@@ -55,12 +55,13 @@ def pictures(
         found["losses"] = partial(
             loss_plots.loss_curves, history, beside, readout_epoch, results.settings.epochs
         )
-    targets = {name: data.windows[name].targets.double() for name in ("val", "train")}
-    for name, target in targets.items():
-        first = data.edges(name)[0] + data.window + data.horizon - 1
-        found[f"predictions_{name}"] = partial(
-            plots.predictions, name, first, data.horizon, target, predicted[name]
-        )
+    targets = {name: data.windows[name].targets.double() for name in predicted}
+    for name in ("val", "train", "test"):
+        if name in predicted:
+            first = data.edges(name)[0] + data.window + data.horizon - 1
+            found[f"predictions_{name}"] = partial(
+                plots.predictions, name, first, data.horizon, targets[name], predicted[name]
+            )
     errors = {name: predicted[name] - targets[name] for name in ("train", "val")}
     found["residuals"] = partial(plots.residuals, errors)
     if results.trace is not None:

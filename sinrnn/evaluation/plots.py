@@ -15,6 +15,7 @@ from sinrnn.evaluation import metrics
 from sinrnn.evaluation._drawing import (
     DASHED,
     GREY,
+    MARKS,
     NETWORK,
     SECOND,
     TRUTH,
@@ -23,6 +24,7 @@ from sinrnn.evaluation._drawing import (
     mark_off_scale,
     scale,
 )
+from sinrnn.nn.functional import half_mse
 
 if TYPE_CHECKING:
     from sinrnn.evaluation.backtest import BacktestReport
@@ -63,7 +65,8 @@ def sample_windows(
         for axis, (first, x, target, prediction) in zip(row, windows, strict=False):
             steps = first + np.arange(len(x))
             at = steps[-1] + horizon
-            axis.plot(steps, x.numpy(), "o-", color=GREY, ms=5, label="window, read")
+            look = "o-" if len(x) <= MARKS else "-"
+            axis.plot(steps, x.numpy(), look, color=GREY, ms=5, label="window, read")
             axis.plot(at, target, "o", color=TRUTH, ms=9, mfc="none", label="target")
             axis.plot(at, prediction, "x", color=NETWORK, ms=7, mew=2, label="prediction")
             axis.set_xticks([steps[0], at])
@@ -91,7 +94,8 @@ def predictions(name: str, first: int, horizon: int, target: Tensor, prediction:
     steps, labels = first + np.arange(len(target)), ("target", "prediction")
     figure, above, below = _truth_and_prediction(steps, target, prediction, labels, 1)
     ahead = "one step" if horizon == 1 else f"{horizon} steps"
-    title = f"{name} windows: {ahead} ahead"
+    loss = half_mse(prediction.double(), target.double()).item()
+    title = f"{name} windows, {ahead} ahead: half_mse {loss:.2e}"
     caption(above, "", "value", title, loc="outside lower center", ncols=3)
     below.plot(steps, (prediction - target).numpy(), color=NETWORK, lw=0.8)
     below.set_ylabel("prediction - target")
@@ -102,28 +106,37 @@ def residuals(errors: Mapping[str, Tensor]) -> Figure:
     """What predictions leave over: how large it is, and whether it still has a pattern.
 
     Left, a histogram; right, the autocorrelation with the band in which 95 % of white noise lies.
-    What leaves the band could still be learnt.
+    What leaves the band could still be learnt. Lag 0, which is always 1, is left out.
 
     Args:
         errors: Prediction - target in time order, (N,), by split.
     """
     figure, (left, right) = blank(1, 2, 3.6)
-    for color, (name, values) in zip((SECOND, NETWORK), errors.items(), strict=False):
-        finite = values[values.isfinite()].numpy()
-        # Residuals that differ by rounding alone leave no room for bins between them.
-        narrow = np.ptp(finite) < 1e-12 * max(abs(finite).max(), 1e-290) if len(finite) else True
-        left.hist(finite, bins=1 if narrow else 40, color=color, alpha=0.6, label=name)
-        lags = np.arange(min(41, len(values)))
+    finite = {name: values[values.isfinite()].numpy() for name, values in errors.items()}
+    every = np.concatenate([*finite.values()])
+    # Residuals that differ by rounding alone leave no room for bins between them.
+    narrow = np.ptp(every) < 1e-12 * max(abs(every).max(), 1e-290) if len(every) else True
+    bins = np.histogram_bin_edges(every, 1 if narrow else 40)
+    looks = ((SECOND, "-"), (NETWORK, "--"))
+    for (color, style), (name, values) in zip(looks, errors.items(), strict=False):
+        share = np.full(len(finite[name]), 100 / max(len(finite[name]), 1))
+        left.hist(finite[name], bins, weights=share, color=color, alpha=0.6, label=name)
+        lags = np.arange(1, min(41, len(values)))
         around = (values - values.mean()).numpy()
         power = (around**2).sum() or 1.0
         shared = [(around[lag:] * around[: len(around) - lag]).sum() / power for lag in lags]
-        right.plot(lags, shared, ".-", color=color, label=name)
+        right.plot(lags, shared, style, marker=".", color=color, label=name)
     band = 1.96 / min(len(values) for values in errors.values()) ** 0.5
     right.axhspan(-band, band, color=GREY, alpha=0.3, lw=0, label="white noise, 95 %")
     right.set_ylim(-1.05, 1.05)
-    caption(left, "prediction - target", "windows")
-    caption(right, "lag, samples", "autocorrelation")
+    title = ", ".join(f"{name} {_rms(values):.1e}" for name, values in errors.items())
+    caption(left, "prediction - target", "windows in the bin, %", f"RMSE: {title}")
+    caption(right, "lag, samples", "autocorrelation", "what leaves the band could be learnt")
     return figure
+
+
+def _rms(errors: Tensor) -> float:
+    return errors.double().square().mean().sqrt().item()
 
 
 def gradient_flow(trace: "Trace", bptt_steps: int | None = None) -> Figure:
@@ -136,9 +149,17 @@ def gradient_flow(trace: "Trace", bptt_steps: int | None = None) -> Figure:
     figure, (left, right) = blank(1, 2, 3.6)
     found = metrics.gradient_flow(trace)
     steps = np.arange(1, found.shape[1] + 1)
+    look = "o-" if len(steps) <= MARKS else "-"
     # A step without any gradient has no place on a log scale.
     low, middle, high = found.where(found > 0, np.nan).numpy()
-    left.semilogy(steps, middle, "o-", color=NETWORK, ms=4, label="median window")
+    left.semilogy(
+        steps,
+        middle,
+        "o-" if len(steps) <= MARKS else "-",
+        color=NETWORK,
+        ms=4,
+        label="median window",
+    )
     left.fill_between(steps, low, high, color=NETWORK, alpha=0.2, lw=0, label="10 to 90 %")
     if np.isfinite(middle).any():
         bottom, top = left.get_ylim()
@@ -150,7 +171,7 @@ def gradient_flow(trace: "Trace", bptt_steps: int | None = None) -> Figure:
     caption(left, "step t of the window", "|dLoss/dh[t]| over the last step's", title)
     depths = np.unique(np.linspace(1, len(steps), 40).round().astype(int))
     cosines = [trace.cosine(int(k)) for k in depths]
-    right.plot(depths, cosines, "o-", color=SECOND, ms=4)
+    right.plot(depths, cosines, look, color=SECOND, ms=4)
     if bptt_steps is not None and bptt_steps <= len(steps):
         right.axvline(bptt_steps, **DASHED, label=f"bptt_steps in training: {bptt_steps}")
         right.legend(fontsize=9)
@@ -185,7 +206,7 @@ def backtest(backtest_report: "BacktestReport") -> Figure:
     figure, (left, right) = blank(1, 2, 3.8)
     test = backtest_report.test
     ahead = np.arange(1, len(test.rmse) + 1)
-    left.plot(ahead, test.persistence.numpy(), color=GREY, label="persistence")
+    left.plot(ahead, test.persistence.numpy(), "-.", color=SECOND, label="persistence")
     (network,) = left.plot(ahead, test.rmse.numpy(), color=NETWORK, label="network")
     left.axhline(backtest_report.spread, **DASHED, label="deviation of the training split")
     # A loop that explodes leaves the picture.
@@ -197,11 +218,15 @@ def backtest(backtest_report: "BacktestReport") -> Figure:
     else:
         left.set_ylim(0, 1.4 * high)
     mark_off_scale(left, network)
-    caption(left, "steps ahead", "RMSE", f"{len(test.origins)} forecasts of the test split")
+    title = f"RMSE {test.rmse[0]:.2g} at 1 step, {test.rmse[-1]:.2g} at {ahead[-1]}"
+    places = f"steps ahead, from {len(test.origins)} places in the test split"
+    caption(left, places, "RMSE", title)
     right.plot(ahead, 100 * backtest_report.coverage.numpy(), color=SECOND, label="held")
     right.axhline(90, **DASHED, label="asked")
     right.set_ylim(0, 109)
-    title = "intervals, from the errors on the validation split"
+    held = f"hold {backtest_report.coverage.mean():.0%} of the test split"
+    known = not backtest_report.radius.isinf().any()
+    title = f"intervals {held if known else 'are not known'}"
     caption(right, "steps ahead", "samples within their interval, %", title, loc="lower left")
     return figure
 

@@ -21,7 +21,9 @@ WINDOW, POINTS = 4, 90
 # Splits of different lengths, apart from each other and from the end.
 EDGES = {"train": (0, 45), "val": (50, 70), "test": (72, 88)}
 SPLITS = list(EDGES)
-PICTURES = "windows losses predictions_val predictions_train residuals gradient_flow rollout"
+PREDICTIONS = "predictions_val predictions_train predictions_test"
+PICTURES = f"windows losses {PREDICTIONS} residuals gradient_flow rollout"
+INF = float("inf")
 HISTORY = History([0.0, 1.0, 2.0], {"train": [3.0, 2.0, 1.0], "val": [4.0, 3.0, 2.0]})
 
 
@@ -207,18 +209,21 @@ def test_picture_of_losses_has_the_noise_where_it_is_known():
 
 @pytest.mark.parametrize("horizon", [1, 3])
 def test_pictures_of_predictions_and_windows_stand_where_they_are_in_the_series(horizon):
-    found, cut, predicted, _ = drawn(horizon)
+    found, cut, predicted, results = drawn(horizon)
     axes = found["windows"]().axes
-    for name, row in (("train", axes[:4]), ("val", axes[4:])):
+    for name, row in (("train", axes[:4]), ("val", axes[4:]), ("test", ())):
         axis = found[f"predictions_{name}"]().axes[0]
         at = range(EDGES[name][0] + WINDOW + horizon - 1, EDGES[name][1])
-        assert lines(axis) == {
+        shown = {label.partition(" (off")[0]: drawn for label, drawn in lines(axis).items()}
+        assert {label: shown[label] for label in ("target", "prediction")} == {
             "target": [[t, cut.values[t]] for t in at],
             "prediction": [[t, y] for t, y in zip(at, predicted[name], strict=True)],
         }
-        assert axis.get_title() == f"{name} windows: {('one step', '3 steps')[horizon > 1]} ahead"
+        loss = results.half_mse["network"][name]
+        ahead = ("one step", "3 steps")[horizon > 1]
+        assert axis.get_title() == f"{name} windows, {ahead} ahead: half_mse {loss:.2e}"
         # (i + 1/2) times the golden section, i = 0..3, without whole numbers, sorted
-        for axis, part in zip(row, (0.163119, 0.309017, 0.545085, 0.927051), strict=True):
+        for axis, part in zip(row, (0.163119, 0.309017, 0.545085, 0.927051), strict=False):
             i = int(part * len(predicted[name]))
             first, target = EDGES[name][0] + i, at[i]
             assert lines(axis) == {
@@ -239,9 +244,10 @@ def test_other_pictures_show_the_results():
     found, cut, predicted, results = drawn()
     left, _ = found["residuals"]().axes
     for bars, name in zip(left.containers, ("train", "val"), strict=True):
-        heights, edges = np.histogram(predicted[name] - cut.windows[name].targets, 40)
-        assert [bar.get_height() for bar in bars] == heights.tolist()
-        assert bars[0].get_x() == pytest.approx(edges[0])
+        errors = (predicted[name] - cut.windows[name].targets).numpy()
+        edges = [*(bar.get_x() for bar in bars), INF]
+        share = 100 * np.histogram(errors, edges)[0] / len(errors)
+        np.testing.assert_allclose([bar.get_height() for bar in bars], share)
     left, right = found["gradient_flow"]().axes
     flow = left.lines[0].get_ydata()
     assert flow.tolist() == gradient_flow(results.trace)[1].tolist()

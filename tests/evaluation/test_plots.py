@@ -2,6 +2,7 @@
 
 import itertools
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ from matplotlib.colors import to_rgb
 
 from sinrnn import SinRNN
 from sinrnn.data.time_index import Step, TimeIndex
-from sinrnn.evaluation import loss_plots, plots
+from sinrnn.evaluation import _drawing, loss_plots, plots
 from sinrnn.evaluation.backtest import Backtest, BacktestReport
 from sinrnn.evaluation.metrics import gradient_flow
 from sinrnn.evaluation.picture import png
+from sinrnn.evaluation.report import backtest_facts
 from sinrnn.evaluation.results import History, Rollout
 from sinrnn.forecasting.forecast import Forecast
 from sinrnn.nn.trace import Trace, trace
@@ -198,7 +200,7 @@ def test_predictions_carry_both_lines_and_their_difference(horizon, ahead):
     assert list(lines(below).values()) == [points([604, 605, 606], [0.5, 0, -1])]
     assert legend(above.figure) == ["target", "prediction"]
     assert names(above, below) == [("", "value"), (SAMPLE, "prediction - target")]
-    assert above.get_title() == f"val windows: {ahead}"
+    assert above.get_title() == f"val windows, {ahead}: half_mse 2.08e-01"  # (1/4 + 1) / 6
 
 
 def test_rollout_carries_truth_loop_warm_up_and_error():
@@ -281,9 +283,15 @@ def test_backtest_carries_errors_and_coverage_by_steps_ahead():
     assert [y for _, y in lines(right)["asked"]] == [90, 90]
     assert legend(right) == ["held", "asked"]
     assert right.get_ylim() == (0, 109)
-    assert left.get_title() == "2 forecasts of the test split"
+    assert left.get_title() == "RMSE 0.5 at 1 step, 1 at 2"
     held = "samples within their interval, %"
-    assert names(left, right) == [("steps ahead", "RMSE"), ("steps ahead", held)]
+    places = "steps ahead, from 2 places in the test split"
+    assert names(left, right) == [(places, "RMSE"), ("steps ahead", held)]
+    # The closing table says the same.
+    assert right.get_title() == "intervals hold 62% of the test split"
+    assert "62% held on the test split" in backtest_facts(backtest_report())["intervals"]
+    unknown = replace(backtest_report(), radius=torch.tensor([1.0, INF]))
+    assert plots.backtest(unknown).axes[1].get_title() == "intervals are not known"
 
 
 @pytest.mark.parametrize(
@@ -465,14 +473,15 @@ def band(axis):
 def test_residuals_put_every_window_into_the_histogram_and_tell_the_splits_apart():
     errors = left_over()
     left, right = plots.residuals(errors).axes
+    edges = np.histogram_bin_edges(torch.cat([*errors.values()]), 40)  # the same for both
     for bars, values in zip(left.containers, errors.values(), strict=True):
-        heights, edges = np.histogram(values, 40)
-        assert [bar.get_height() for bar in bars] == heights.tolist()
-        assert sum(heights) == len(values)
+        share = 100 * np.histogram(values, edges)[0] / len(values)
+        np.testing.assert_allclose([bar.get_height() for bar in bars], share)
+        assert sum(share) == pytest.approx(100)
         np.testing.assert_allclose([bar.get_x() for bar in bars], edges[:-1], rtol=1e-12)
     assert legend(left) == ["train", "val"]
     assert names(left, right) == [
-        ("prediction - target", "windows"),
+        ("prediction - target", "windows in the bin, %"),
         ("lag, samples", "autocorrelation"),
     ]
     colors = [bars[0].get_facecolor()[:3] for bars in left.containers]
@@ -487,9 +496,8 @@ def test_residuals_have_the_autocorrelation_of_numpy():
         around = errors[name].numpy() - errors[name].numpy().mean()
         expected = np.correlate(around, around, "full")[len(around) - 1 :][:lags]
         drawn = np.array(lines(right)[name])
-        assert drawn[0].tolist() == [0, 1]
-        assert drawn[:, 0].tolist() == list(range(lags))
-        np.testing.assert_allclose(drawn[:, 1], expected / (around**2).sum(), atol=1e-12)
+        assert drawn[:, 0].tolist() == list(range(1, lags))  # at lag 0 it is always 1
+        np.testing.assert_allclose(drawn[:, 1], expected[1:] / (around**2).sum(), atol=1e-12)
     # The band of the split with the fewest windows is the wider one.
     np.testing.assert_allclose(band(right), [-1.96 / 5, 1.96 / 5])
     assert legend(right) == ["train", "val", "white noise, 95 %"]
@@ -500,8 +508,9 @@ def test_residuals_have_the_autocorrelation_of_numpy():
 @pytest.mark.parametrize("count", [1, 2, 30])
 def test_residuals_that_never_change_have_no_autocorrelation(count):
     left, right = plots.residuals({"train": torch.full((count,), 0.5)}).axes
-    assert lines(right)["train"] == points(range(count), [0] * count)
-    assert sum(bar.get_height() for bar in left.containers[0]) == count
+    assert lines(right)["train"] == points(range(1, count), [0] * (count - 1))
+    assert sum(bar.get_height() for bar in left.containers[0]) == pytest.approx(100)
+    assert left.get_title() == "RMSE: train 5.0e-01"
     np.testing.assert_allclose(band(right)[1], 1.96 / count**0.5)
 
 
@@ -584,6 +593,35 @@ def test_gradient_flow_counts_in_whole_steps():
         assert all(tick == round(tick) for tick in axis.get_xticks())
 
 
+# What all pictures share
+
+
+def lightness(color, protanope):
+    """L* of CIELAB as people see it, or as those who see no red (Vienot, Brettel, Mollon 1999)."""
+    c = np.array(to_rgb(color))
+    rgb = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    if protanope:
+        yellow = 0.11238 * rgb[0] + 0.88762 * rgb[1]
+        rgb = np.array([yellow, yellow, rgb[2] + 0.00401 * (rgb[0] - rgb[1])])
+    return 116 * np.cbrt(rgb @ [0.2126, 0.7152, 0.0722]) - 16
+
+
+@pytest.mark.parametrize("protanope", [False, True])
+def test_colors_differ_in_lightness(protanope):
+    names = ("TRUTH", "SECOND", "NETWORK", "GREY")
+    seen = [lightness(getattr(_drawing, name), protanope) for name in names]
+    assert np.diff(seen).min() > 15
+    assert seen[-1] < 75  # and from white
+
+
+@pytest.mark.parametrize(("steps", "mark"), [(20, "o"), (21, "None")])
+def test_marks_that_would_merge_are_left_out(steps, mark):
+    window = (0, torch.arange(float(steps)), 1.0, 2.0)
+    (axis,) = plots.sample_windows({"train": [window]}, 1).axes
+    flow, cosines = plots.gradient_flow(traced(steps)).axes
+    assert {axis.lines[0].get_marker() for axis in (axis, flow, cosines)} == {mark}
+
+
 # Files
 
 
@@ -621,5 +659,5 @@ def test_png_is_the_picture_as_a_file(name):
     made = png(draw())
     assert made.startswith(b"\x89PNG\r\n\x1a\n")
     assert made.endswith(b"IEND\xaeB`\x82")
-    assert struct.unpack(">II", made[16:24]) == (9 * 110, round(height * 110))
+    assert struct.unpack(">II", made[16:24]) == (9 * 150, round(height * 150))
     assert len(made) > 5000
