@@ -14,6 +14,7 @@ from sinrnn.evaluation.picture import Picture
 TRUTH, SECOND, NETWORK, GREY = "#222222", "#0a4682", "#d86600", "#a9b4c2"
 DASHED: dict[str, Any] = {"color": TRUTH, "ls": "--", "lw": 1}
 STYLES = ("--", "-.", ":", (0, (8, 2)), (0, (4, 1, 1, 1, 1, 1)))
+EDGE: dict[str, Any] = {"clip_on": False, "in_layout": False}  # else marks there take room
 MARKS = 20  # of a curve, or at the edge: those of more points would merge
 
 
@@ -45,8 +46,7 @@ def draw_levels(axis: Axes, levels: Mapping[str, float], lowest: float = 0.0) ->
         axis.axhline(levels[label], ls=style, color=TRUTH, lw=1, label=said[label])
     if below := [said[label] for label in levels if label not in seen]:
         label = "\n".join(["below the axis:", *below])
-        look: dict[str, Any] = {"transform": axis.transAxes, "color": TRUTH, "clip_on": False}
-        axis.plot([0.5], [0], "v", in_layout=False, label=label, **look)
+        axis.plot([0.5], [0], "v", color=TRUTH, label=label, transform=axis.transAxes, **EDGE)
 
 
 def scale(axis: Axes, shown: np.ndarray, more: np.ndarray) -> None:
@@ -79,13 +79,7 @@ def mark_off_scale(axis: Axes, line: Line2D) -> None:
     for mark, edge, there in (("v", low, y < low), ("^", high, outside & ~(y < low))):
         every = max(np.count_nonzero(there) // MARKS, 1)
         at = x[there][::every]
-        look: dict[str, Any] = {
-            "color": line.get_color(),
-            "ms": 5,
-            "clip_on": False,
-            "in_layout": False,
-        }
-        axis.plot(at, np.full(len(at), edge), mark, **look)
+        axis.plot(at, np.full(len(at), edge), mark, color=line.get_color(), ms=5, **EDGE)
     axis.set_ylim(low, high)
     finite = y[outside & np.isfinite(y)]
     words = [f"{end:.2g}" for end in (finite.min(), finite.max())] if len(finite) else []

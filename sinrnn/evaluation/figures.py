@@ -45,8 +45,10 @@ def pictures(
     readout_epoch: int | None = None,
 ) -> dict[str, Callable[[], Figure]]:
     """All pictures of a network and, where there is a history, of its run: what draws each."""
+    column = getattr(data.series, "column", None)
+    quantity = column if isinstance(column, str) else "value"
     found: dict[str, Callable[[], Figure]] = {
-        "windows": partial(plots.sample_windows, _samples(data, predicted), data.horizon)
+        "windows": partial(plots.sample_windows, _samples(data, predicted), data.horizon, quantity)
     }
     history = results.history
     if history is not None and history.epochs:
@@ -56,12 +58,10 @@ def pictures(
             loss_plots.loss_curves, history, beside, readout_epoch, results.settings.epochs
         )
     targets = {name: data.windows[name].targets.double() for name in predicted}
-    for name in ("val", "train", "test"):
-        if name in predicted:
-            first = data.edges(name)[0] + data.window + data.horizon - 1
-            found[f"predictions_{name}"] = partial(
-                plots.predictions, name, first, data.horizon, targets[name], predicted[name]
-            )
+    for name in [name for name in ("val", "train", "test") if name in predicted]:
+        first = data.edges(name)[0] + data.window + data.horizon - 1
+        shown = (name, first, data.horizon, targets[name], predicted[name], quantity)
+        found[f"predictions_{name}"] = partial(plots.predictions, *shown)
     errors = {name: predicted[name] - targets[name] for name in ("train", "val")}
     found["residuals"] = partial(plots.residuals, errors)
     if results.trace is not None:
@@ -69,7 +69,7 @@ def pictures(
             plots.gradient_flow, results.trace, results.settings.bptt_steps
         )
     if results.rollout is not None:
-        found["rollout"] = partial(plots.rollout, results.rollout)
+        found["rollout"] = partial(plots.rollout, results.rollout, quantity)
     if results.backtest_report is not None:
         found["backtest"] = partial(plots.backtest, results.backtest_report)
     return found

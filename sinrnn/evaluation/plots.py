@@ -47,7 +47,9 @@ def _truth_and_prediction(
 
 
 def sample_windows(
-    samples: Mapping[str, Sequence[tuple[int, Tensor, float, float]]], horizon: int
+    samples: Mapping[str, Sequence[tuple[int, Tensor, float, float]]],
+    horizon: int,
+    quantity: str = "value",
 ) -> Figure:
     """A few windows of each split: what is read, what is to be predicted, what is predicted.
 
@@ -55,6 +57,7 @@ def sample_windows(
         samples: By split, for each window: index of its first sample, its samples (T,), the target
             and the prediction.
         horizon: Steps from a window's end to its target.
+        quantity: What the series is of.
     """
     columns = max(len(row) for row in samples.values())
     figure, axes = blank(len(samples), columns, 2.6 * len(samples))
@@ -73,7 +76,7 @@ def sample_windows(
             axis.ticklabel_format(useOffset=False)
             axis.tick_params(labelsize=8)
             axis.margins(0.15)
-        row[0].set_ylabel(f"{name}: value")
+        row[0].set_ylabel(f"{name}: {quantity}")
     for axis in axes[-1]:
         axis.set_xlabel("sample of the series")
     shown = axes[0, 0].get_legend_handles_labels()
@@ -81,7 +84,9 @@ def sample_windows(
     return figure
 
 
-def predictions(name: str, first: int, horizon: int, target: Tensor, prediction: Tensor) -> Figure:
+def predictions(
+    name: str, first: int, horizon: int, target: Tensor, prediction: Tensor, quantity: str = "value"
+) -> Figure:
     """Predictions over targets of one split, and their difference below.
 
     Args:
@@ -90,13 +95,14 @@ def predictions(name: str, first: int, horizon: int, target: Tensor, prediction:
         horizon: Steps from a window's end to its target.
         target: (N,).
         prediction: (N,).
+        quantity: What the series is of.
     """
     steps, labels = first + np.arange(len(target)), ("target", "prediction")
     figure, above, below = _truth_and_prediction(steps, target, prediction, labels, 1)
     ahead = "one step" if horizon == 1 else f"{horizon} steps"
     loss = half_mse(prediction.double(), target.double()).item()
     title = f"{name} windows, {ahead} ahead: half_mse {loss:.2e}"
-    caption(above, "", "value", title, loc="outside lower center", ncols=3)
+    caption(above, "", quantity, title, loc="outside lower center", ncols=3)
     below.plot(steps, (prediction - target).numpy(), color=NETWORK, lw=0.8)
     below.set_ylabel("prediction - target")
     return figure
@@ -129,14 +135,12 @@ def residuals(errors: Mapping[str, Tensor]) -> Figure:
     band = 1.96 / min(len(values) for values in errors.values()) ** 0.5
     right.axhspan(-band, band, color=GREY, alpha=0.3, lw=0, label="white noise, 95 %")
     right.set_ylim(-1.05, 1.05)
-    title = ", ".join(f"{name} {_rms(values):.1e}" for name, values in errors.items())
+    title = ", ".join(
+        f"{name} {values.square().mean().sqrt():.1e}" for name, values in errors.items()
+    )
     caption(left, "prediction - target", "windows in the bin, %", f"RMSE: {title}")
     caption(right, "lag, samples", "autocorrelation", "what leaves the band could be learnt")
     return figure
-
-
-def _rms(errors: Tensor) -> float:
-    return errors.double().square().mean().sqrt().item()
 
 
 def gradient_flow(trace: "Trace", bptt_steps: int | None = None) -> Figure:
@@ -183,7 +187,7 @@ def gradient_flow(trace: "Trace", bptt_steps: int | None = None) -> Figure:
     return figure
 
 
-def rollout(closed: "Rollout") -> Figure:
+def rollout(closed: "Rollout", quantity: str = "value") -> Figure:
     """A rollout over the truth, and the size of its error below."""
     steps = closed.start + np.arange(len(closed.truth))
     labels = ("truth", "closed loop: own predictions fed back")
@@ -194,7 +198,7 @@ def rollout(closed: "Rollout") -> Figure:
     label = "window read at the start"
     above.plot(read, closed.warm_up.numpy(), ".", color=SECOND, ms=6, label=label)
     title = f"{len(steps):,} steps in closed loop, RMSE {closed.rmse:.1e}"
-    caption(above, "", "value", title, loc="outside lower center", ncols=3)
+    caption(above, "", quantity, title, loc="outside lower center", ncols=3)
     error = (closed.prediction - closed.truth).abs().clamp_min(1e-16)
     below.semilogy(steps, error.numpy(), color=NETWORK, lw=0.8)
     below.set_ylabel("|error|")

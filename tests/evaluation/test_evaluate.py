@@ -233,6 +233,15 @@ def test_pictures_of_predictions_and_windows_stand_where_they_are_in_the_series(
             }
 
 
+@pytest.mark.parametrize(("column", "name"), [("Temp", "Temp"), (1, "value"), (None, "value")])
+def test_pictures_name_the_column_where_it_is_named(column, name):
+    _, cut, predicted, results = drawn()
+    cut.series.column = column
+    found = figures.pictures(cut, predicted, results)
+    axes = [found[picture]().axes[0] for picture in ("predictions_test", "rollout", "windows")]
+    assert [axis.get_ylabel() for axis in axes] == [name, name, f"train: {name}"]
+
+
 def test_picture_of_windows_shows_each_of_fewer_than_four_once():
     _, cut, predicted, results = drawn()
     made = {name: values[:3] for name, values in predicted.items()}
