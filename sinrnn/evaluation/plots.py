@@ -171,7 +171,8 @@ def gradient_flow(trace: "Trace", bptt_steps: int | None = None) -> Figure:
     if left.get_ylim()[0] < metrics.CARRIES:
         left.axhline(metrics.CARRIES, **DASHED, label="below: hardly any")
     reached = np.count_nonzero(found[1] > metrics.CARRIES)
-    title = f"{reached} of {len(steps)} steps carry gradient"
+    known = bool(np.isfinite(middle).any())
+    title = f"{reached} of {len(steps)} steps carry gradient" if known else "no gradient at all"
     caption(left, "step t of the window", "|dLoss/dh[t]| over the last step's", title)
     depths = np.unique(np.linspace(1, len(steps), 40).round().astype(int))
     cosines = [trace.cosine(int(k)) for k in depths]

@@ -560,6 +560,8 @@ def test_gradient_flow_leaves_out_steps_without_any(gone):
     drawn = [x for line in left.lines for x, y in line.get_xydata() if np.isfinite(y)]
     assert drawn == list(range(gone + 1, 8))
     assert np.isnan(right.lines[0].get_ydata()).all() == (gone == 7)
+    said = "no gradient at all" if gone == 7 else "5 of 7 steps carry gradient"
+    assert left.get_title() == said  # the first in the words of the diagnosis, too
     assert png(figure)
 
 
