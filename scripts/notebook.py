@@ -24,7 +24,7 @@ from sinrnn import SinRNN
 from sinrnn.cli.train import TrainCLI
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.windows import predict
-from sinrnn.evaluation import baselines, starts
+from sinrnn.evaluation import baselines, loss_plots
 from sinrnn.filesystem import CONFIGS
 from sinrnn.nn.functional import half_mse
 from sinrnn.training.online import descend
@@ -153,7 +153,7 @@ def main() -> None:
         "persistence, val": levels["persistence"][1],
     }
     named = {name: curves[:, i] for i, name in enumerate(SPLITS)}
-    starts.many_starts(range(epochs + 1), named, saturated, shown).savefig(args.figure)
+    loss_plots.many_starts(range(epochs + 1), named, saturated, shown).savefig(args.figure)
     print(f"figure {args.figure}")
 
 

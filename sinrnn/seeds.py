@@ -67,13 +67,13 @@ class Seeds:
         Raises:
             ValueError: None has.
         """
-        from sinrnn.evaluation import starts  # matplotlib is slow to import
+        from sinrnn.evaluation import loss_plots  # matplotlib is slow to import
 
         if not self.finished:
             raise ValueError("no run has ended, so that there is no picture of them")
         losses = [Summary.read(run.folder / run_folder.RESULTS).half_mse for run in self.finished]
         beside = {name: row["val"] for name, row in losses[0].items() if name != "network"}
-        return starts.seeds([run.history for run in self.finished], beside)
+        return loss_plots.seeds([run.history for run in self.finished], beside)
 
     def _rows(self) -> list[list[str]]:
         found = [Summary.read(run.folder / run_folder.RESULTS) for run in self.finished]

@@ -51,7 +51,8 @@ HEAVY = {
     ),
     "torchmetrics": ("training/",),
     "matplotlib": tuple(
-        f"evaluation/{name}.py" for name in ("plots", "starts", "figures", "picture")
+        f"evaluation/{name}.py"
+        for name in ("_drawing", "plots", "loss_plots", "figures", "picture")
     ),
     "pandas": ("data/", "forecasting/forecast.py", "evaluation/results.py", "listing.py"),
     "pyarrow": ("data/_parquet.py",),

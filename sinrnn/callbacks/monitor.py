@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 
@@ -16,7 +15,7 @@ from sinrnn.data.datamodule import WindowDataModule, windows_of
 from sinrnn.evaluation import baselines
 from sinrnn.evaluation.evaluate import evaluate, excerpt, predictions, subsample
 from sinrnn.evaluation.figures import pictures
-from sinrnn.evaluation.metrics import saturated, skill, spectral_radius
+from sinrnn.evaluation.metrics import gradient_flow, saturated, skill, spectral_radius
 from sinrnn.evaluation.picture import png
 from sinrnn.evaluation.results import ROUNDING, Results
 from sinrnn.filesystem import shown
@@ -28,9 +27,7 @@ from sinrnn.training import options
 from sinrnn.training.forecaster import Forecaster
 
 FITTED = 20_000  # windows that baselines are fitted to and measured on: plenty for so few weights
-SEEN = 100  # windows that the gradient flow is taken over
 PICTURED = 2_000  # windows: more would be a black bar
-FLOWS = 16  # steps of the window whose gradient flow is a curve of its own
 
 
 class Monitor(pl.Callback):
@@ -44,7 +41,8 @@ class Monitor(pl.Callback):
         gradients: Gradient norm before clipping, mean and largest since the last validation, and
             the share of entries and of steps that were clipped; with L-BFGS, of each evaluation.
         health: Spectral radius of Whh, and the share of saturated hidden units.
-        flow: |dLoss/dh[t]| for up to 16 steps t of the window.
+        flow: |dLoss/dh[t]| over that of the last step, the median of the windows, for up to 16
+            steps t.
         histograms: Of each weight and of its gradient as the last step used it, clipped.
         pictures: Windows, predictions, residuals, gradient flow and rollout.
         hparams: The run's row in HPARAMS, with its validation loss.
@@ -205,17 +203,12 @@ class Monitor(pl.Callback):
         if self.health:
             writer.add_scalar("weights/spectral_radius_Whh", spectral_radius(net.Whh), step)
         if data is not None and (self.health or self.flow):
-            x, y = subsample(data.windows["train"], module.predictor, SEEN)
+            x, y = subsample(data.windows["train"], module.predictor)  # those of the report
             seen = trace(net, x, y)
             if self.health:
                 writer.add_scalar("states/saturated", saturated(seen.h[:, -1]), step)
             if self.flow:
-                steps, flow = x.shape[1], seen.flow.tolist()
-                for t in (
-                    torch.linspace(1, steps, min(steps, FLOWS), device="cpu").round().int().tolist()
-                ):
-                    name = f"gradient_flow/t_{t:0{len(str(steps))}d}"
-                    writer.add_scalar(name, flow[t - 1], step)
+                tensorboard.add_flow(writer, gradient_flow(seen)[1], step)
         if self.histograms:
             tensorboard.add_histograms(writer, net, step)
 

@@ -17,6 +17,7 @@ from sinrnn.forecasting.predictor import Predictor
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.training.forecaster import Forecaster
 
+FLOWS = 16  # steps of the window whose gradient flow is a curve of its own
 GRAPHED = 4  # steps of the window in the graph: the rest looks the same
 
 
@@ -41,7 +42,7 @@ def layout(names: Iterable[str]) -> dict[str, dict[str, list[object]]]:
                 "gradient/clipped",
                 "gradient/clipped_steps",
             ],
-            "|dLoss/dh[t]| by step t of the window": ["gradient_flow/.*"],
+            "|dLoss/dh[t]| over the last step's, the median window": ["gradient_flow/.*"],
         },
     }
     return {
@@ -76,6 +77,15 @@ def add_picture(writer: SummaryWriter, name: str, picture: bytes, step: int) -> 
     summary = Summary(value=[Summary.Value(tag=f"figures/{name}", image=image)])
     file: Any = writer.file_writer
     file.add_summary(summary, step)
+
+
+def add_flow(writer: SummaryWriter, flow: Tensor, step: int) -> None:
+    """A curve for each of some steps t of the window; none where no gradient flows."""
+    steps = len(flow)
+    for t in np.linspace(1, steps, min(steps, FLOWS)).round().astype(int).tolist():
+        if flow[t - 1].isfinite():
+            name = f"gradient_flow/t_{t:0{len(str(steps))}d}"
+            writer.add_scalar(name, flow[t - 1].item(), step)
 
 
 def add_histograms(writer: SummaryWriter, net: SinRNN, step: int) -> None:

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from sinrnn.data.datamodule import WindowDataModule
-from sinrnn.evaluation import plots
-from sinrnn.evaluation.results import Results
+from sinrnn.evaluation import loss_plots, plots
+from sinrnn.evaluation.results import ROUNDING, Results
+from sinrnn.nn.functional import half_mse
 
 
 class Figures(Mapping[str, Figure]):
@@ -44,23 +45,23 @@ def pictures(
     readout_epoch: int | None = None,
 ) -> dict[str, Callable[[], Figure]]:
     """All pictures of a network and, where there is a history, of its run: what draws each."""
-    baseline_losses = {
-        name: row["val"] for name, row in results.half_mse.items() if name != "network"
-    }
+    column = getattr(data.series, "column", None)
+    quantity = column if isinstance(column, str) else "value"
     found: dict[str, Callable[[], Figure]] = {
-        "windows": partial(plots.sample_windows, _samples(data, predicted), data.horizon)
+        "windows": partial(plots.sample_windows, _samples(data, predicted), data.horizon, quantity)
     }
     history = results.history
     if history is not None and history.epochs:
+        rows = results.half_mse.items()
+        beside = {name: row["val"] for name, row in rows if name != "network"} | _noise(data)
         found["losses"] = partial(
-            plots.loss_curves, history.epochs, history.losses, baseline_losses, readout_epoch
+            loss_plots.loss_curves, history, beside, readout_epoch, results.settings.epochs
         )
-    targets = {name: data.windows[name].targets.double() for name in ("val", "train")}
-    for name, target in targets.items():
+    targets = {name: data.windows[name].targets.double() for name in predicted}
+    for name in [name for name in ("val", "train", "test") if name in predicted]:
         first = data.edges(name)[0] + data.window + data.horizon - 1
-        found[f"predictions_{name}"] = partial(
-            plots.predictions, name, first, data.horizon, target, predicted[name]
-        )
+        shown = (name, first, data.horizon, targets[name], predicted[name], quantity)
+        found[f"predictions_{name}"] = partial(plots.predictions, *shown)
     errors = {name: predicted[name] - targets[name] for name in ("train", "val")}
     found["residuals"] = partial(plots.residuals, errors)
     if results.trace is not None:
@@ -68,10 +69,19 @@ def pictures(
             plots.gradient_flow, results.trace, results.settings.bptt_steps
         )
     if results.rollout is not None:
-        found["rollout"] = partial(plots.rollout, results.rollout)
+        found["rollout"] = partial(plots.rollout, results.rollout, quantity)
     if results.backtest_report is not None:
         found["backtest"] = partial(plots.backtest, results.backtest_report)
     return found
+
+
+def _noise(data: WindowDataModule) -> dict[str, float]:
+    """half_mse on the validation split of the series without its noise, where that is known."""
+    targets = data.windows["val"].targets.double()
+    first = data.edges("val")[0] + data.window + data.horizon - 1
+    free = data.series.noise_free(first + len(targets))[first:].to(targets)
+    floor = half_mse(free, targets).item()
+    return {"noise floor": floor} if floor > ROUNDING * targets.var(correction=0).item() else {}
 
 
 def _samples(

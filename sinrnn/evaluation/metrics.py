@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 
 from sinrnn.data.windows import Windows
+from sinrnn.nn.trace import Trace
+
+CARRIES = 1e-3  # of the last step's gradient: a step with less is hardly learnt from
 
 
 def skill(mse: float, mse_baseline: float) -> float:
@@ -89,6 +92,25 @@ def spectral_radius(Whh: Tensor) -> float:
     if not Whh.isfinite().all():  # LAPACK may end the process
         return float("nan")
     return float(torch.linalg.eigvals(Whh.detach().double()).abs().max())
+
+
+def gradient_flow(trace: Trace) -> Tensor:
+    """|dLoss/dh[t]| over that of the same window's last step: 10 %, median and 90 % of the windows.
+
+    Each window is compared with itself, so that a few with large errors do not speak for all.
+
+    Args:
+        trace: Of a batch of windows.
+
+    Returns:
+        The three by step, (3, T), each that of a window; nan where no last step has a gradient.
+    """
+    size: Tensor = trace.grad_h.double().norm(dim=2)
+    size = size[size[:, -1] > 0]
+    if len(size) == 0:
+        return size.new_full((3, size.shape[1]), math.nan)
+    ordered: Tensor = (size / size[:, -1:]).sort(0).values
+    return ordered[[int(part * (len(ordered) - 1)) for part in (0.1, 0.5, 0.9)]]
 
 
 def lag(windows: Windows, predicted: Tensor) -> int:

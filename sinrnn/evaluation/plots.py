@@ -1,17 +1,30 @@
 """Numbers in, matplotlib Figure out."""
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sinrnn.evaluation.picture import Picture
+from sinrnn.evaluation import metrics
+from sinrnn.evaluation._drawing import (
+    DASHED,
+    GREY,
+    MARKS,
+    NETWORK,
+    SECOND,
+    TRUTH,
+    blank,
+    caption,
+    mark_off_scale,
+    scale,
+)
+from sinrnn.nn.functional import half_mse
 
 if TYPE_CHECKING:
     from sinrnn.evaluation.backtest import BacktestReport
@@ -19,48 +32,24 @@ if TYPE_CHECKING:
     from sinrnn.forecasting.forecast import Forecast
     from sinrnn.nn.trace import Trace
 
-TRUTH, NETWORK, SECOND, GREY = "#222222", "#d1495b", "#2e86ab", "#8d99ae"
-DASHED: dict[str, Any] = {"color": TRUTH, "ls": "--", "lw": 1}
-
-
-def _figure(rows: int, columns: int, height: float, **kwargs: Any) -> tuple[Picture, Any]:
-    """A figure and its axes, row by row."""
-    figure = Picture(figsize=(9, height), dpi=110, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, **kwargs).ravel()
-    for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(alpha=0.25)
-    return figure, axes
-
-
-def _name(axis: Axes, x: str, y: str, title: str = "", **legend: Any) -> None:
-    """What stands around and beside the curves."""
-    axis.set(xlabel=x, ylabel=y)
-    axis.set_title(title, fontsize=11)
-    axis.legend(fontsize=9, **legend)
-
 
 def _truth_and_prediction(
     steps: np.ndarray, truth: Tensor, prediction: Tensor, labels: tuple[str, str], height: float
 ) -> tuple[Figure, Axes, Axes]:
     """A prediction over what came, and room for their difference below."""
-    figure, (above, below) = _figure(2, 1, 5, sharex=True, height_ratios=[3, height])
+    figure, (above, below) = blank(2, 1, 5, sharex=True, height_ratios=[3, height])
     above.plot(steps, truth.numpy(), color=TRUTH, lw=4, alpha=0.3, label=labels[0])
-    above.plot(steps, prediction.numpy(), color=NETWORK, lw=1.3, label=labels[1])
+    (made,) = above.plot(steps, prediction.numpy(), color=NETWORK, lw=1.3, label=labels[1])
+    scale(above, truth.numpy(), prediction.numpy())
+    mark_off_scale(above, made)
     below.set_xlabel("sample of the series")
     return figure, above, below
 
 
-def _levels(axis: Axes, levels: Mapping[str, float], lowest: float = 0.0) -> None:
-    """A line for each level; below the lowest, where it would squeeze the rest, its name alone."""
-    for style, (name, value) in zip(cycle(("--", "-.", ":")), levels.items(), strict=False):
-        line = axis.plot([], [])[0] if value < lowest else axis.axhline(value)
-        label = f"{name}: {value:.1e}" + " (below the axis)" * (value < lowest)
-        line.set(ls=style, color=TRUTH, lw=1, label=label)
-
-
 def sample_windows(
-    samples: Mapping[str, Sequence[tuple[int, Tensor, float, float]]], horizon: int
+    samples: Mapping[str, Sequence[tuple[int, Tensor, float, float]]],
+    horizon: int,
+    quantity: str = "value",
 ) -> Figure:
     """A few windows of each split: what is read, what is to be predicted, what is predicted.
 
@@ -68,9 +57,10 @@ def sample_windows(
         samples: By split, for each window: index of its first sample, its samples (T,), the target
             and the prediction.
         horizon: Steps from a window's end to its target.
+        quantity: What the series is of.
     """
     columns = max(len(row) for row in samples.values())
-    figure, axes = _figure(len(samples), columns, 2.6 * len(samples))
+    figure, axes = blank(len(samples), columns, 2.6 * len(samples))
     axes = axes.reshape(-1, columns)
     for row, (name, windows) in zip(axes, samples.items(), strict=True):
         for axis in row[len(windows) :]:
@@ -78,14 +68,15 @@ def sample_windows(
         for axis, (first, x, target, prediction) in zip(row, windows, strict=False):
             steps = first + np.arange(len(x))
             at = steps[-1] + horizon
-            axis.plot(steps, x.numpy(), "o-", color=GREY, ms=5, label="window, read")
+            look = "o-" if len(x) <= MARKS else "-"
+            axis.plot(steps, x.numpy(), look, color=GREY, ms=5, label="window, read")
             axis.plot(at, target, "o", color=TRUTH, ms=9, mfc="none", label="target")
             axis.plot(at, prediction, "x", color=NETWORK, ms=7, mew=2, label="prediction")
             axis.set_xticks([steps[0], at])
             axis.ticklabel_format(useOffset=False)
             axis.tick_params(labelsize=8)
             axis.margins(0.15)
-        row[0].set_ylabel(f"{name}: value")
+        row[0].set_ylabel(f"{name}: {quantity}")
     for axis in axes[-1]:
         axis.set_xlabel("sample of the series")
     shown = axes[0, 0].get_legend_handles_labels()
@@ -93,35 +84,9 @@ def sample_windows(
     return figure
 
 
-def loss_curves(
-    epochs: Sequence[float],
-    curves: Mapping[str, Sequence[float]],
-    baselines: Mapping[str, float],
-    readout_epoch: int | None = None,
+def predictions(
+    name: str, first: int, horizon: int, target: Tensor, prediction: Tensor, quantity: str = "value"
 ) -> Figure:
-    """half_mse by epoch on a log scale, with the baselines' validation loss as lines.
-
-    Args:
-        epochs: Epochs done at each point; 0 is before training.
-        curves: half_mse of "train" and "val", as long as epochs.
-        baselines: half_mse of each baseline on the validation split.
-        readout_epoch: Where the readout was solved, if it was.
-    """
-    figure, (axis,) = _figure(1, 1, 5)
-    styles = ((SECOND, 3.5), (NETWORK, 1.5))
-    for (color, width), (name, values) in zip(styles, curves.items(), strict=True):
-        axis.semilogy(epochs, values, ".-", color=color, lw=width, ms=4 + width, label=name)
-    lowest = min(map(min, curves.values()))
-    _levels(axis, {f"{name}, val": value for name, value in baselines.items()}, lowest / 100)
-    if readout_epoch is not None and readout_epoch < max(epochs):
-        axis.axvline(readout_epoch, color=GREY, lw=1)
-        at, units = (readout_epoch, 0.5), ("data", "axes fraction")
-        axis.annotate("readout solved", at, (-4, 0), units, "offset points", ha="right", color=GREY)
-    _name(axis, "epochs done", "half_mse")
-    return figure
-
-
-def predictions(name: str, first: int, horizon: int, target: Tensor, prediction: Tensor) -> Figure:
     """Predictions over targets of one split, and their difference below.
 
     Args:
@@ -130,11 +95,14 @@ def predictions(name: str, first: int, horizon: int, target: Tensor, prediction:
         horizon: Steps from a window's end to its target.
         target: (N,).
         prediction: (N,).
+        quantity: What the series is of.
     """
     steps, labels = first + np.arange(len(target)), ("target", "prediction")
     figure, above, below = _truth_and_prediction(steps, target, prediction, labels, 1)
     ahead = "one step" if horizon == 1 else f"{horizon} steps"
-    _name(above, "", "value", f"{name} windows: {ahead} ahead")
+    loss = half_mse(prediction.double(), target.double()).item()
+    title = f"{name} windows, {ahead} ahead: half_mse {loss:.2e}"
+    caption(above, "", quantity, title, loc="outside lower center", ncols=3)
     below.plot(steps, (prediction - target).numpy(), color=NETWORK, lw=0.8)
     below.set_ylabel("prediction - target")
     return figure
@@ -144,27 +112,34 @@ def residuals(errors: Mapping[str, Tensor]) -> Figure:
     """What predictions leave over: how large it is, and whether it still has a pattern.
 
     Left, a histogram; right, the autocorrelation with the band in which 95 % of white noise lies.
-    What leaves the band could still be learnt.
+    What leaves the band could still be learnt. Lag 0, which is always 1, is left out.
 
     Args:
         errors: Prediction - target in time order, (N,), by split.
     """
-    figure, (left, right) = _figure(1, 2, 3.6)
-    for color, (name, values) in zip((SECOND, NETWORK), errors.items(), strict=False):
-        finite = values[values.isfinite()].numpy()
-        # Residuals that differ by rounding alone leave no room for bins between them.
-        narrow = np.ptp(finite) < 1e-12 * max(abs(finite).max(), 1e-290) if len(finite) else True
-        left.hist(finite, bins=1 if narrow else 40, color=color, alpha=0.6, label=name)
-        lags = np.arange(min(41, len(values)))
+    figure, (left, right) = blank(1, 2, 3.6)
+    finite = {name: values[values.isfinite()].numpy() for name, values in errors.items()}
+    every = np.concatenate([*finite.values()])
+    # Residuals that differ by rounding alone leave no room for bins between them.
+    narrow = np.ptp(every) < 1e-12 * max(abs(every).max(), 1e-290) if len(every) else True
+    bins = np.histogram_bin_edges(every, 1 if narrow else 40)
+    looks = ((SECOND, "-"), (NETWORK, "--"))
+    for (color, style), (name, values) in zip(looks, errors.items(), strict=False):
+        share = np.full(len(finite[name]), 100 / max(len(finite[name]), 1))
+        left.hist(finite[name], bins, weights=share, color=color, alpha=0.6, label=name)
+        lags = np.arange(1, min(41, len(values)))
         around = (values - values.mean()).numpy()
         power = (around**2).sum() or 1.0
         shared = [(around[lag:] * around[: len(around) - lag]).sum() / power for lag in lags]
-        right.plot(lags, shared, ".-", color=color, label=name)
+        right.plot(lags, shared, style, marker=".", color=color, label=name)
     band = 1.96 / min(len(values) for values in errors.values()) ** 0.5
     right.axhspan(-band, band, color=GREY, alpha=0.3, lw=0, label="white noise, 95 %")
     right.set_ylim(-1.05, 1.05)
-    _name(left, "prediction - target", "windows")
-    _name(right, "lag, samples", "autocorrelation")
+    title = ", ".join(
+        f"{name} {values.square().mean().sqrt():.1e}" for name, values in errors.items()
+    )
+    caption(left, "prediction - target", "windows in the bin, %", f"RMSE: {title}")
+    caption(right, "lag, samples", "autocorrelation", "what leaves the band could be learnt")
     return figure
 
 
@@ -175,18 +150,33 @@ def gradient_flow(trace: "Trace", bptt_steps: int | None = None) -> Figure:
         trace: Of one batch.
         bptt_steps: Steps that the gradient reached back in training; None is all.
     """
-    figure, (left, right) = _figure(1, 2, 3.6)
-    steps = np.arange(1, len(trace.flow) + 1)
+    figure, (left, right) = blank(1, 2, 3.6)
+    found = metrics.gradient_flow(trace)
+    steps = np.arange(1, found.shape[1] + 1)
+    look = "o-" if len(steps) <= MARKS else "-"
     # A step without any gradient has no place on a log scale.
-    flow = trace.flow.double().where(trace.flow > 0, np.nan).numpy()
-    if np.isfinite(flow).any():
-        left.semilogy(steps, flow, "o-", color=NETWORK, ms=4)
-        low, high = left.get_ylim()
-        left.set_ylim(min(low, high / 10), 1.3 * high)  # a decade at least: less is no fading
-    left.set(xlabel="step t of the window", ylabel="|dLoss/dh[t]|")
+    low, middle, high = found.where(found > 0, np.nan).numpy()
+    left.semilogy(
+        steps,
+        middle,
+        "o-" if len(steps) <= MARKS else "-",
+        color=NETWORK,
+        ms=4,
+        label="median window",
+    )
+    left.fill_between(steps, low, high, color=NETWORK, alpha=0.2, lw=0, label="10 to 90 %")
+    if np.isfinite(middle).any():
+        bottom, top = left.get_ylim()
+        left.set_ylim(min(bottom, top / 10), 1.3 * top)  # a decade at least: less is no fading
+    if left.get_ylim()[0] < metrics.CARRIES:
+        left.axhline(metrics.CARRIES, **DASHED, label="below: hardly any")
+    reached = np.count_nonzero(found[1] > metrics.CARRIES)
+    known = bool(np.isfinite(middle).any())
+    title = f"{reached} of {len(steps)} steps carry gradient" if known else "no gradient at all"
+    caption(left, "step t of the window", "|dLoss/dh[t]| over the last step's", title)
     depths = np.unique(np.linspace(1, len(steps), 40).round().astype(int))
     cosines = [trace.cosine(int(k)) for k in depths]
-    right.plot(depths, cosines, "o-", color=SECOND, ms=4)
+    right.plot(depths, cosines, look, color=SECOND, ms=4)
     if bptt_steps is not None and bptt_steps <= len(steps):
         right.axvline(bptt_steps, **DASHED, label=f"bptt_steps in training: {bptt_steps}")
         right.legend(fontsize=9)
@@ -198,7 +188,7 @@ def gradient_flow(trace: "Trace", bptt_steps: int | None = None) -> Figure:
     return figure
 
 
-def rollout(closed: "Rollout") -> Figure:
+def rollout(closed: "Rollout", quantity: str = "value") -> Figure:
     """A rollout over the truth, and the size of its error below."""
     steps = closed.start + np.arange(len(closed.truth))
     labels = ("truth", "closed loop: own predictions fed back")
@@ -208,12 +198,8 @@ def rollout(closed: "Rollout") -> Figure:
     read = np.arange(closed.start - len(closed.warm_up), closed.start)
     label = "window read at the start"
     above.plot(read, closed.warm_up.numpy(), ".", color=SECOND, ms=6, label=label)
-    # The truth sets the scale, with room for the legend: a loop that explodes leaves the picture.
-    low, high = closed.truth.min().item(), closed.truth.max().item()
-    room = max(high - low, 1e-12)
-    above.set_ylim(low - 0.2 * room, high + 0.4 * room)
     title = f"{len(steps):,} steps in closed loop, RMSE {closed.rmse:.1e}"
-    _name(above, "", "value", title, loc="upper center", ncols=3)
+    caption(above, "", quantity, title, loc="outside lower center", ncols=3)
     error = (closed.prediction - closed.truth).abs().clamp_min(1e-16)
     below.semilogy(steps, error.numpy(), color=NETWORK, lw=0.8)
     below.set_ylabel("|error|")
@@ -222,25 +208,31 @@ def rollout(closed: "Rollout") -> Figure:
 
 def backtest(backtest_report: "BacktestReport") -> Figure:
     """How forecasts of the test split get worse with the horizon, and what their intervals hold."""
-    figure, (left, right) = _figure(1, 2, 3.8)
+    figure, (left, right) = blank(1, 2, 3.8)
     test = backtest_report.test
     ahead = np.arange(1, len(test.rmse) + 1)
-    left.plot(ahead, test.persistence.numpy(), color=GREY, label="persistence")
-    left.plot(ahead, test.rmse.numpy(), color=NETWORK, label="network")
+    left.plot(ahead, test.persistence.numpy(), "-.", color=SECOND, label="persistence")
+    (network,) = left.plot(ahead, test.rmse.numpy(), color=NETWORK, label="network")
     left.axhline(backtest_report.spread, **DASHED, label="deviation of the training split")
     # A loop that explodes leaves the picture.
     high = max(test.persistence.max().item(), backtest_report.spread, 1e-12)
+    high = max([high, *test.rmse[test.rmse <= 3 * high].tolist()])
     if 0 < test.rmse.min() < high / 100:
         left.set_yscale("log")
         left.set_ylim(top=2 * high)
     else:
         left.set_ylim(0, 1.4 * high)
-    _name(left, "steps ahead", "RMSE", f"{len(test.origins)} forecasts of the test split")
+    mark_off_scale(left, network)
+    title = f"RMSE {test.rmse[0]:.2g} at 1 step, {test.rmse[-1]:.2g} at {ahead[-1]}"
+    places = f"steps ahead, from {len(test.origins)} places in the test split"
+    caption(left, places, "RMSE", title)
     right.plot(ahead, 100 * backtest_report.coverage.numpy(), color=SECOND, label="held")
     right.axhline(90, **DASHED, label="asked")
     right.set_ylim(0, 109)
-    title = "intervals, from the errors on the validation split"
-    _name(right, "steps ahead", "samples within their interval, %", title, loc="lower left")
+    held = f"hold {backtest_report.coverage.mean():.0%} of the test split"
+    known = not backtest_report.radius.isinf().any()
+    title = f"intervals {held if known else 'are not known'}"
+    caption(right, "steps ahead", "samples within their interval, %", title, loc="lower left")
     return figure
 
 
@@ -251,7 +243,7 @@ def forecast(before: Tensor, made: "Forecast") -> Figure:
         before: The last values of the series, (n,).
         made: What comes after them.
     """
-    figure, (axis,) = _figure(1, 1, 4)
+    figure, (axis,) = blank(1, 1, 4)
     past: NDArray[Any] = np.arange(made.start - len(before), made.start)
     steps: NDArray[Any] = np.asarray(made.index)
     if made.past is not None and made.time is not None:
@@ -259,12 +251,15 @@ def forecast(before: Tensor, made: "Forecast") -> Figure:
     axis.plot(past, before.numpy(), color=TRUTH, lw=1.3, label="series")
     read = past[-len(made.read) :]
     axis.plot(read, made.read.numpy(), ".", color=SECOND, ms=6, label="read")
-    y, ends = made.prediction.numpy(), (made.lower.numpy(), made.upper.numpy())
-    if np.isfinite(ends[0]).any():
-        label = "90 % interval"
-        if made.held is not None:
-            label += f" ({100 * made.held:.0f} % held on the test split)"
-        axis.fill_between(steps, *ends, color=NETWORK, alpha=0.2, lw=0, label=label)
+    # From the last sample on, which is known, so that there is no gap before the first prediction.
+    steps = np.concatenate([past[-1:], steps])
+    y, low, high = (
+        torch.cat([before[-1:], v]).numpy() for v in (made.prediction, made.lower, made.upper)
+    )
+    if known := int(made.lower.isfinite().sum()):
+        axis.fill_between(
+            steps, low, high, color=NETWORK, alpha=0.2, lw=0, label=_band(made, known)
+        )
     axis.plot(steps, y, color=NETWORK, lw=1.3, label="forecast")
     axis.set(xlabel="sample of the series" if made.time is None else "time", ylabel="value")
     if steps.dtype.kind == "M":
@@ -272,3 +267,10 @@ def forecast(before: Tensor, made: "Forecast") -> Figure:
         axis.xaxis.set_major_formatter(concise)
     figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=9)
     return figure
+
+
+def _band(made: "Forecast", known: int) -> str:
+    """What a forecast's intervals are, and how far ahead they were measured."""
+    held = "" if made.held is None else f", {100 * made.held:.0f} % held on the test split"
+    end = f", measured up to step {known}" if known < len(made.prediction) else ""
+    return f"interval: 90 % asked{held}{end}"

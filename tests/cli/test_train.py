@@ -87,7 +87,8 @@ def test_run_leaves_the_folder_it_promises(run):
     folder, _ = run
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     events = {name for name in found if name.startswith("events.out.tfevents")}
-    pictures = "windows losses predictions_train predictions_val residuals gradient_flow rollout"
+    pictures = "windows losses residuals gradient_flow rollout"
+    pictures += " predictions_train predictions_val predictions_test"
     others = "config.yaml hparams.yaml metrics.csv model.safetensors report.md results.json"
     assert len(events) == 1
     assert found - events == {

@@ -12,7 +12,8 @@ from ramp import Given, data, same
 from sinrnn import Sine, SinRNN
 from sinrnn.data.windows import Windows
 from sinrnn.evaluation import evaluate, figures
-from sinrnn.evaluation.metrics import spectral_radius
+from sinrnn.evaluation.diagnosis.checks import diagnose
+from sinrnn.evaluation.metrics import gradient_flow, spectral_radius
 from sinrnn.evaluation.results import History, Settings
 from sinrnn.nn.trace import trace
 
@@ -20,7 +21,9 @@ WINDOW, POINTS = 4, 90
 # Splits of different lengths, apart from each other and from the end.
 EDGES = {"train": (0, 45), "val": (50, 70), "test": (72, 88)}
 SPLITS = list(EDGES)
-PICTURES = "windows losses predictions_val predictions_train residuals gradient_flow rollout"
+PREDICTIONS = "predictions_val predictions_train predictions_test"
+PICTURES = f"windows losses {PREDICTIONS} residuals gradient_flow rollout"
+INF = float("inf")
 HISTORY = History([0.0, 1.0, 2.0], {"train": [3.0, 2.0, 1.0], "val": [4.0, 3.0, 2.0]})
 
 
@@ -181,30 +184,46 @@ def test_pictures_are_all_that_there_is_something_to_draw_of(horizon, run):
     assert set(found) - set(without) == {"gradient_flow"}
 
 
-@pytest.mark.parametrize(("epoch", "texts"), [(1, ["readout solved"]), (None, [])])
-def test_picture_of_losses_has_the_curves_the_rivals_and_the_readout(epoch, texts):
-    found, _, _, results = drawn(readout_epoch=epoch)
+def test_picture_of_losses_has_the_curves_the_rivals_and_the_readout():
+    found, _, _, results = drawn(readout_epoch=1)
     (axis,) = found["losses"]().axes
-    rivals = [f"{name}, val: {row['val']:.1e}" for name, row in results.half_mse.items()]
-    assert [label for label in lines(axis) if ", val:" in label] == rivals[1:]
+    labels = "\n".join(lines(axis)).splitlines()
+    rivals = [f"{name}, val: {row['val']:.1e}" for name, row in results.half_mse.items()][1:]
+    assert sorted(label for label in labels if ", val:" in label) == sorted(rivals)
     assert lines(axis)["val"] == [[0, 4], [1, 3], [2, 2]]
-    assert [text.get_text() for text in axis.texts] == texts
+    assert "readout solved after epoch 1" in labels
+
+
+def test_picture_of_losses_has_the_noise_where_it_is_known():
+    cut = data(Sine(points=400, stop=40.0, noise=0.5), window=WINDOW)
+    net = predictor(SinRNN(hidden_size=H), cut.window)
+    predicted = evaluate.predictions(net, cut)
+    results = evaluate.evaluate(net, cut, predicted, HISTORY)
+    first, end = cut.edges("val")
+    at = slice(first + WINDOW, end)
+    floor = (cut.series.values()[at] - cut.series.noise_free(400)[at]).square().mean().item() / 2
+    assert 0.08 < floor < 0.17
+    (axis,) = figures.pictures(cut, predicted, results)["losses"]().axes
+    assert lines(axis)[f"noise floor, val: {floor:.1e}"] == [[0, floor], [1, floor]]
 
 
 @pytest.mark.parametrize("horizon", [1, 3])
 def test_pictures_of_predictions_and_windows_stand_where_they_are_in_the_series(horizon):
-    found, cut, predicted, _ = drawn(horizon)
+    found, cut, predicted, results = drawn(horizon)
     axes = found["windows"]().axes
-    for name, row in (("train", axes[:4]), ("val", axes[4:])):
+    for name, row in (("train", axes[:4]), ("val", axes[4:]), ("test", ())):
         axis = found[f"predictions_{name}"]().axes[0]
         at = range(EDGES[name][0] + WINDOW + horizon - 1, EDGES[name][1])
-        assert lines(axis) == {
+        shown = {label.partition(" (off")[0]: drawn for label, drawn in lines(axis).items()}
+        assert {label: shown[label] for label in ("target", "prediction")} == {
             "target": [[t, cut.values[t]] for t in at],
             "prediction": [[t, y] for t, y in zip(at, predicted[name], strict=True)],
         }
-        assert axis.get_title() == f"{name} windows: {('one step', '3 steps')[horizon > 1]} ahead"
+        loss = results.half_mse["network"][name]
+        ahead = ("one step", "3 steps")[horizon > 1]
+        assert axis.get_title() == f"{name} windows, {ahead} ahead: half_mse {loss:.2e}"
         # (i + 1/2) times the golden section, i = 0..3, without whole numbers, sorted
-        for axis, part in zip(row, (0.163119, 0.309017, 0.545085, 0.927051), strict=True):
+        for axis, part in zip(row, (0.163119, 0.309017, 0.545085, 0.927051), strict=False):
             i = int(part * len(predicted[name]))
             first, target = EDGES[name][0] + i, at[i]
             assert lines(axis) == {
@@ -212,6 +231,15 @@ def test_pictures_of_predictions_and_windows_stand_where_they_are_in_the_series(
                 "target": [[target, cut.values[target]]],
                 "prediction": [[target, predicted[name][i]]],
             }
+
+
+@pytest.mark.parametrize(("column", "name"), [("Temp", "Temp"), (1, "value"), (None, "value")])
+def test_pictures_name_the_column_where_it_is_named(column, name):
+    _, cut, predicted, results = drawn()
+    cut.series.column = column
+    found = figures.pictures(cut, predicted, results)
+    axes = [found[picture]().axes[0] for picture in ("predictions_test", "rollout", "windows")]
+    assert [axis.get_ylabel() for axis in axes] == [name, name, f"train: {name}"]
 
 
 def test_picture_of_windows_shows_each_of_fewer_than_four_once():
@@ -225,11 +253,17 @@ def test_other_pictures_show_the_results():
     found, cut, predicted, results = drawn()
     left, _ = found["residuals"]().axes
     for bars, name in zip(left.containers, ("train", "val"), strict=True):
-        heights, edges = np.histogram(predicted[name] - cut.windows[name].targets, 40)
-        assert [bar.get_height() for bar in bars] == heights.tolist()
-        assert bars[0].get_x() == pytest.approx(edges[0])
+        errors = (predicted[name] - cut.windows[name].targets).numpy()
+        edges = [*(bar.get_x() for bar in bars), INF]
+        share = 100 * np.histogram(errors, edges)[0] / len(errors)
+        np.testing.assert_allclose([bar.get_height() for bar in bars], share)
     left, right = found["gradient_flow"]().axes
-    assert left.lines[0].get_ydata().tolist() == results.trace.flow.tolist()
+    flow = left.lines[0].get_ydata()
+    assert flow.tolist() == gradient_flow(results.trace)[1].tolist()
+    (said,) = (check.fact for check in diagnose(results) if check.name == "gradient flow")
+    assert said.startswith(
+        f"{left.get_title()}; |dLoss/dh[1]| is {left.lines[0].get_ydata()[0]:.2g}"
+    )
     assert [text.get_text() for text in right.get_legend().get_texts()] == [
         "bptt_steps in training: 3"
     ]

@@ -10,12 +10,14 @@ from cases import H, assert_close
 from sinrnn.data.windows import Windows
 from sinrnn.evaluation.metrics import (
     conformal,
+    gradient_flow,
     lag,
     phase_drift,
     saturated,
     skill,
     spectral_radius,
 )
+from sinrnn.nn.trace import Trace
 
 NAN, INF = math.nan, math.inf
 
@@ -173,3 +175,25 @@ def test_lag_is_never_shorter_than_the_horizon():
     assert found == [0, 3, 3, 4]
     # Where all fit equally well, nothing is late.
     assert lag(Windows(torch.ones(20), 4, 2), torch.ones(15)) == 0
+
+
+# The gradient, step by step
+
+
+def test_gradient_flow_is_of_each_window_against_its_own_last_step():
+    grad = torch.ones(21, 3, 2) * torch.tensor([0.25, 0.5, 1.0])[:, None]
+    grad[:, 0] *= torch.linspace(0.5, 1.5, 21)[:, None]  # 0.125 to 0.375 of the last step's
+    grad *= torch.logspace(-9, 9, 21)[:, None, None]  # however large a window's error is
+    # One window with nearly all of the sum of squares, whose gradient explodes on its way back.
+    grad[20, 0] = 1e30
+    low, median, high = gradient_flow(Trace(*[torch.zeros(())] * 3, grad, grad))
+    assert_close(low, torch.tensor([0.15, 0.5, 1.0]))
+    assert_close(median, torch.tensor([0.25, 0.5, 1.0]))
+    assert_close(high, torch.tensor([0.35, 0.5, 1.0]))
+
+
+def test_gradient_flow_leaves_out_windows_whose_last_step_has_none():
+    grad = torch.ones(3, 2, 1)
+    grad[1:, -1] = 0
+    assert gradient_flow(Trace(*[torch.zeros(())] * 3, grad, grad)).equal(torch.ones(3, 2))
+    assert gradient_flow(Trace(*[torch.zeros(())] * 3, grad[1:], grad[1:])).isnan().all()

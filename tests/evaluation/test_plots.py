@@ -2,6 +2,7 @@
 
 import itertools
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,15 +12,19 @@ from matplotlib.colors import to_rgb
 
 from sinrnn import SinRNN
 from sinrnn.data.time_index import Step, TimeIndex
-from sinrnn.evaluation import plots, starts
+from sinrnn.evaluation import _drawing, loss_plots, plots
 from sinrnn.evaluation.backtest import Backtest, BacktestReport
+from sinrnn.evaluation.metrics import gradient_flow
 from sinrnn.evaluation.picture import png
+from sinrnn.evaluation.report import backtest_facts
 from sinrnn.evaluation.results import History, Rollout
 from sinrnn.forecasting.forecast import Forecast
 from sinrnn.nn.trace import Trace, trace
 
+INF, NAN = float("inf"), float("nan")
 EPOCHS = [0.0, 1.0, 2.0, 4.0]
 CURVES = {"train": [1.0, 1e-1, 1e-2, 1e-3], "val": [2.0, 3e-1, 2e-2, 4e-3]}
+HISTORY = History(EPOCHS, CURVES)
 BASELINES = {"persistence": 1.2e-2, "linear extrapolation": 1.1e-5, "autoregression AR(4)": 9e-6}
 
 
@@ -36,6 +41,12 @@ def legend(of):
     """The texts of an axis' legend, or of a figure's only one."""
     (found,) = getattr(of, "legends", None) or [of.get_legend()]
     return [text.get_text() for text in found.get_texts()]
+
+
+def marks(axis):
+    """Where the triangles at the edges stand: steps, height, and which way they point."""
+    drawn = [line for line in axis.lines if line.get_marker() in ("^", "v")]
+    return [(at.get_marker(), *at.get_xydata().T.tolist()) for at in drawn if len(at.get_xydata())]
 
 
 def names(*axes):
@@ -65,7 +76,7 @@ def sampled(**counts):
 
 
 def loss_figure():
-    return plots.loss_curves(EPOCHS, CURVES, BASELINES, 2)
+    return loss_plots.loss_curves(HISTORY, BASELINES, 2)
 
 
 def prediction_figure(horizon=1):
@@ -80,8 +91,9 @@ def window_figure():
 # Loss curves
 
 
-def test_loss_curves_carry_both_losses_and_baselines_unless_far_below_them():
-    (axis,) = loss_figure().axes
+def test_loss_curves_carry_both_losses_and_baselines_and_name_those_far_below_them_once():
+    figure = loss_figure()
+    (axis,) = figure.axes
     found = lines(axis)
     for name, values in CURVES.items():
         assert found[name] == points(EPOCHS, values)
@@ -91,28 +103,88 @@ def test_loss_curves_carry_both_losses_and_baselines_unless_far_below_them():
     drawn = {"persistence, val: 1.2e-02": 1.2e-2, "linear extrapolation, val: 1.1e-05": 1.1e-5}
     for label, value in drawn.items():
         assert [y for _, y in found[label]] == [value, value]
-    below = "autoregression AR(4), val: 9.0e-06 (below the axis)"
-    assert found[below] == []
-    assert legend(axis) == [*CURVES, *drawn, below]
-    looks = {(line.get_color(), line.get_linestyle()) for line in axis.lines}
-    assert len(looks) == len(axis.lines) == 2 + 3 + 1
+    best = "val lowest: 4.0e-03 after epoch 4"
+    assert found[best] == [[4, 4e-3]]
+    below = "below the axis:\nautoregression AR(4), val: 9.0e-06"
+    assert [line.get_marker() for line in axis.lines if line.get_label() == below] == ["v"]
+    solved = "readout solved after epoch 2"
+    assert legend(figure) == [*CURVES, best, *drawn, below, solved]
+    curves = [line for line in axis.lines if line.get_linestyle() != "None"]
+    assert len({(line.get_color(), line.get_linestyle()) for line in curves}) == 2 + 2 + 1
 
 
-def test_loss_curves_are_not_squeezed_by_a_baseline_far_below_them():
-    more = {f"baseline {i}": 0.1 * (i + 1) for i in range(5)} | {"persistence": 1e-30}
-    (axis,) = plots.loss_curves(EPOCHS, CURVES, BASELINES | more).axes
-    assert len(axis.lines) == 2 + 3 + 5
+def test_loss_curves_are_not_squeezed_by_baselines_far_below_them():
+    more = {f"baseline {i}": 0.1 * (i + 1) for i in range(4)} | {"persistence": 1e-30}
+    figure = loss_plots.loss_curves(HISTORY, BASELINES | more)
+    (axis,) = figure.axes
+    (below,) = (label for label in legend(figure) if "below" in label)
+    assert below.splitlines()[1:] == [
+        "persistence, val: 1.0e-30",
+        "autoregression AR(4), val: 9.0e-06",
+    ]
     bottom, top = axis.get_ylim()
     assert 1e-6 < bottom < 1.1e-5
     assert 2 < top < 20
+    levels = [line for line in axis.lines if ", val: " in line.get_label().partition("\n")[0]]
+    assert len({str(line._dash_pattern) for line in levels}) == len(levels) == 5
 
 
-@pytest.mark.parametrize(("epoch", "where"), [(2, [2]), (None, []), (4, []), (9, [])])
+@pytest.mark.parametrize(("epoch", "where"), [(0, [0]), (2, [2]), (None, []), (4, []), (9, [])])
 def test_loss_curves_mark_where_the_readout_was_solved(epoch, where):
-    (axis,) = plots.loss_curves(EPOCHS, CURVES, BASELINES, epoch).axes
-    upright = [x for ((x, a), (_, b)) in (v for v in lines(axis).values() if len(v) == 2) if a < b]
+    figure = loss_plots.loss_curves(HISTORY, BASELINES, epoch)
+    found = lines(figure.axes[0]).values()
+    upright = [x for ((x, a), (_, b)) in (v for v in found if len(v) == 2) if a < b]
     assert upright == where
-    assert [text.get_text() for text in axis.texts] == ["readout solved"] * len(where)
+    said = [label for label in legend(figure) if "readout" in label]
+    assert said == [f"readout solved after epoch {epoch}"] * len(where)
+
+
+def test_loss_curves_mark_the_lowest_validation_loss_wherever_it_is():
+    run = History([0.0, 2.0, 4.0, 6.0], {"train": [4, 3, 2, 1], "val": [3, NAN, 1.5, 2]})
+    figure = loss_plots.loss_curves(run, {})
+    assert lines(figure.axes[0])["val lowest: 1.5e+00 after epoch 4"] == [[4, 1.5]]
+    run.losses["val"] = [NAN, INF, INF, INF]
+    assert legend(loss_plots.loss_curves(run, {})) == ["train", "val"]
+
+
+@pytest.mark.parametrize(
+    ("planned", "title"),
+    [
+        (None, ""),
+        (-1, ""),
+        (6, ""),
+        (7, ""),  # validated every 2 epochs: there was no other one to come
+        (8, "ended after epoch 6 of 8"),
+    ],
+)
+def test_loss_curves_say_that_a_run_ended_before_its_time(planned, title):
+    run = History([0.0, 2.0, 4.0, 6.0], {"train": [4, 3, 2, 1], "val": [3, 2, 1.5, 2]})
+    (axis,) = loss_plots.loss_curves(run, {}, planned=planned).axes
+    assert axis.get_title() == title
+    (axis,) = loss_plots.loss_curves(History([0.0], {"train": [1], "val": [1]}), {}, 3, 9).axes
+    assert axis.get_title() == ""
+
+
+@pytest.mark.parametrize(
+    ("first", "level", "off"),
+    [
+        (3.9, 1.0, False),  # the rest spans a factor of 2, and so does what is above it
+        (4.1, 1.0, True),
+        (4.1, 0.9, False),  # a level counts as what is to be seen
+        (15.9, 4.0, False),
+        (16.1, 4.0, True),
+    ],
+)
+def test_losses_before_training_do_not_squeeze_the_rest(first, level, off):
+    run = History([0.0, 1.0, 2.0, 3.0], {"train": [first, 2, 1.5, 1], "val": [first, 2, 1.5, 1]})
+    figure = loss_plots.loss_curves(run, {"mean": level})
+    (axis,) = figure.axes
+    low, high = axis.get_ylim()
+    assert low < min(level, 1) < max(level, 2) < high
+    assert (first <= high) != off
+    said = f" (off scale: {first:.2g})" * off
+    assert legend(figure)[:2] == [f"train{said}", f"val{said}"]
+    assert marks(axis) == [("^", [0], [high])] * 2 * off
 
 
 # Predictions and the closed loop
@@ -126,16 +198,16 @@ def test_predictions_carry_both_lines_and_their_difference(horizon, ahead):
         "prediction": points([604, 605, 606], [1.5, 2, 3]),
     }
     assert list(lines(below).values()) == [points([604, 605, 606], [0.5, 0, -1])]
-    assert legend(above) == ["target", "prediction"]
+    assert legend(above.figure) == ["target", "prediction"]
     assert names(above, below) == [("", "value"), (SAMPLE, "prediction - target")]
-    assert above.get_title() == f"val windows: {ahead}"
+    assert above.get_title() == f"val windows, {ahead}: half_mse 2.08e-01"  # (1/4 + 1) / 6
 
 
-def test_rollout_carries_truth_loop_warm_up_and_error_on_the_scale_of_the_truth():
+def test_rollout_carries_truth_loop_warm_up_and_error():
     above, below = plots.rollout(closed()).axes
-    labels = ["truth", "closed loop: own predictions fed back", "window read at the start"]
+    labels = ["truth", f"{LOOP} (off scale: 40)", "window read at the start"]
     truth, loop, warm_up = (lines(above)[label] for label in labels)
-    assert legend(above) == labels
+    assert legend(above.figure) == labels
     assert truth == points([7, 8, 9, 10], [0, 1, 0.5, -1])
     assert loop == points([7, 8, 9, 10], [0, 1.25, 0.5, 40])
     assert warm_up == points([5, 6], [0.25, 0.75])
@@ -144,9 +216,48 @@ def test_rollout_carries_truth_loop_warm_up_and_error_on_the_scale_of_the_truth(
     assert below.get_yscale() == "log"
     assert names(above, below) == [("", "value"), (SAMPLE, "|error|")]
     assert above.get_title() == f"4 steps in closed loop, RMSE {closed().rmse:.1e}"
-    # A loop that explodes leaves the picture: the scale is the truth's.
-    bottom, top = above.get_ylim()
-    assert -2 < bottom < -1 < 1 < top < 2
+
+
+# What leaves the axes
+
+LOOP = "closed loop: own predictions fed back"
+
+
+@pytest.mark.parametrize(
+    ("made", "below", "above", "said"),
+    [
+        ([0, 1.25, 0.5, -1], [], [], ""),
+        ([-4.9, 4.9, 0, 0], [], [], ""),  # two ranges outside of -1..1: still to be seen
+        ([0, 1.25, 0.5, 40], [], [10], " (off scale: 40)"),
+        ([-60, 1.25, 41, 40.2], [7], [9, 10], " (off scale: -60 to 41)"),
+        ([9.9, 9.91, 9.92, 9.93], [], [7, 8, 9, 10], " (off scale: 9.9)"),
+        ([0, 40, INF, NAN], [], [8, 9, 10], " (off scale: 40, not finite)"),
+        ([0, 0, NAN, -INF], [10], [9], " (off scale: not finite)"),
+    ],
+)
+def test_a_curve_is_in_the_picture_or_at_its_edge_and_named(made, below, above, said):
+    closed_loop = closed()
+    closed_loop.prediction = torch.tensor(made, dtype=torch.float64)
+    axis, _ = plots.rollout(closed_loop).axes
+    low, high = axis.get_ylim()
+    expected = [("v", below, [low] * len(below)), ("^", above, [high] * len(above))]
+    assert marks(axis) == [mark for mark in expected if mark[1]]
+    assert legend(axis.figure)[1] == LOOP + said
+    within = [y for x, y in zip(range(7, 11), made, strict=True) if x not in below + above]
+    assert all(low <= y <= high for y in within)
+    # What explodes does not squeeze the truth, which has a fifth of the picture or more.
+    assert low < -1 < 1 < high
+    assert high - low < 5 * 2 * 1.1
+
+
+def test_a_backtest_names_the_network_that_is_off_scale():
+    found = backtest_report(error=20)
+    left, _ = plots.backtest(found).axes
+    assert legend(left)[1] == "network (off scale: 10 to 20)"
+    assert marks(left) == [("^", [1, 2], [left.get_ylim()[1]] * 2)]
+    left, _ = plots.backtest(backtest_report(error=4)).axes  # 2 and 4, three times 1.4: to be seen
+    assert legend(left)[1] == "network"
+    assert left.get_ylim()[1] > 4
 
 
 # Forecasts from many origins, and one from the end
@@ -157,7 +268,8 @@ def backtest_report(error=1.0, spread=0.75):
     truth = torch.tensor([[1.0, 2.0]] * 2)
     made = truth + error * torch.tensor([[0.5, 1.0], [-0.5, -1.0]])
     test = Backtest(torch.tensor([7, 9]), made, truth, torch.tensor([0.0, 2.0]))
-    return BacktestReport(test, torch.ones(2), torch.tensor([0.75, 0.5]), 0.4, spread)
+    typical, held = torch.tensor(0.5), torch.tensor([0.75, 0.5])
+    return BacktestReport(test, torch.ones(2), typical, held, 0.4, spread)
 
 
 def test_backtest_carries_errors_and_coverage_by_steps_ahead():
@@ -171,9 +283,15 @@ def test_backtest_carries_errors_and_coverage_by_steps_ahead():
     assert [y for _, y in lines(right)["asked"]] == [90, 90]
     assert legend(right) == ["held", "asked"]
     assert right.get_ylim() == (0, 109)
-    assert left.get_title() == "2 forecasts of the test split"
+    assert left.get_title() == "RMSE 0.5 at 1 step, 1 at 2"
     held = "samples within their interval, %"
-    assert names(left, right) == [("steps ahead", "RMSE"), ("steps ahead", held)]
+    places = "steps ahead, from 2 places in the test split"
+    assert names(left, right) == [(places, "RMSE"), ("steps ahead", held)]
+    # The closing table says the same.
+    assert right.get_title() == "intervals hold 62% of the test split"
+    assert "62% held on the test split" in backtest_facts(backtest_report())["intervals"]
+    unknown = replace(backtest_report(), radius=torch.tensor([1.0, INF]))
+    assert plots.backtest(unknown).axes[1].get_title() == "intervals are not known"
 
 
 @pytest.mark.parametrize(
@@ -222,15 +340,19 @@ def test_forecast_carries_the_series_what_was_read_what_comes_and_intervals_if_k
     assert lines(axis) == {
         "series": points(range(14, 20), BEFORE),
         "read": points([18, 19], [0.25, 0.75]),
-        "forecast": points([20, 21, 22], [1, 2, 4]),
+        "forecast": points([19, 20, 21, 22], [0.75, 1, 2, 4]),  # no gap after the last sample
     }
     (band,) = axis.collections
     edge = {(x, y) for path in band.get_paths() for x, y in path.vertices}
-    assert edge == {(20, 0.5), (20, 1.5), (21, 1.75), (21, 2.25)}
-    assert legend(figure) == ["series", "read", "90 % interval", "forecast"]
+    assert edge == {(19, 0.75), (20, 0.5), (20, 1.5), (21, 1.75), (21, 2.25)}
+    ends = "interval: 90 % asked, measured up to step 2"
+    assert legend(figure) == ["series", "read", ends, "forecast"]
     assert names(axis) == [(SAMPLE, "value")]
     held = ahead(0.5, 0.25, np.nan, coverage=torch.tensor([0.5, 0.25, np.nan]))
-    assert legend(plots.forecast(BEFORE, held))[2] == "90 % interval (38 % held on the test split)"
+    said = "interval: 90 % asked, 38 % held on the test split, measured up to step 2"
+    assert legend(plots.forecast(BEFORE, held))[2] == said
+    everywhere = ahead(0.5, 0.25, 0.5)
+    assert legend(plots.forecast(BEFORE, everywhere))[2] == "interval: 90 % asked"
     without = plots.forecast(BEFORE, ahead(np.nan, np.nan, np.nan))
     assert not without.axes[0].collections
     assert legend(without) == ["series", "read", "forecast"]
@@ -244,8 +366,8 @@ def test_forecast_has_an_axis_of_time_where_the_series_has_times():
     past, read, following = (line.get_xdata() for line in axis.lines)
     assert (past == days[14:]).all()
     assert (read == days[18:]).all()
-    assert following.astype("datetime64[D]").astype(str).tolist()[::2] == [
-        "2024-01-21",
+    assert following.astype("datetime64[D]").astype(str).tolist()[::3] == [
+        "2024-01-20",
         "2024-01-23",
     ]
     assert names(axis) == [("time", "value")]
@@ -287,7 +409,7 @@ def starts_figure():
         "val": torch.tensor([[310.0, 210.0], [3.0, 4.0], [0.03, 0.04]]),
     }
     saturated = torch.tensor([[0.25, 0.5], [0.75, 1.0], [0.0, 0.125]])
-    return starts.many_starts([0, 1, 3], curves, saturated, {"mean": 0.5, "persistence": 6e-7})
+    return loss_plots.many_starts([0, 1, 3], curves, saturated, {"mean": 0.5, "persistence": 6e-7})
 
 
 def test_many_starts_carry_every_start_and_what_to_compare_with_and_tell_them_apart():
@@ -319,7 +441,7 @@ def test_many_starts_carry_every_start_and_what_to_compare_with_and_tell_them_ap
 def test_seeds_carry_the_curves_of_every_run():
     losses = [([3.0, 2.0], [4.0, 5.0]), ([0.3, 0.2, 0.1], [0.4, 0.5, 0.6])]
     runs = [History([*range(len(a))], {"train": a, "val": b}) for a, b in losses]
-    (axis,) = starts.seeds(runs, {"persistence": 0.7}).axes
+    (axis,) = loss_plots.seeds(runs, {"persistence": 0.7}).axes
     drawn = [line for line in axis.lines if "persistence" not in line.get_label()]
     assert [line.get_xydata().tolist() for line in drawn] == [
         points(range(len(row)), row)
@@ -351,14 +473,15 @@ def band(axis):
 def test_residuals_put_every_window_into_the_histogram_and_tell_the_splits_apart():
     errors = left_over()
     left, right = plots.residuals(errors).axes
+    edges = np.histogram_bin_edges(torch.cat([*errors.values()]), 40)  # the same for both
     for bars, values in zip(left.containers, errors.values(), strict=True):
-        heights, edges = np.histogram(values, 40)
-        assert [bar.get_height() for bar in bars] == heights.tolist()
-        assert sum(heights) == len(values)
+        share = 100 * np.histogram(values, edges)[0] / len(values)
+        np.testing.assert_allclose([bar.get_height() for bar in bars], share)
+        assert sum(share) == pytest.approx(100)
         np.testing.assert_allclose([bar.get_x() for bar in bars], edges[:-1], rtol=1e-12)
     assert legend(left) == ["train", "val"]
     assert names(left, right) == [
-        ("prediction - target", "windows"),
+        ("prediction - target", "windows in the bin, %"),
         ("lag, samples", "autocorrelation"),
     ]
     colors = [bars[0].get_facecolor()[:3] for bars in left.containers]
@@ -373,9 +496,8 @@ def test_residuals_have_the_autocorrelation_of_numpy():
         around = errors[name].numpy() - errors[name].numpy().mean()
         expected = np.correlate(around, around, "full")[len(around) - 1 :][:lags]
         drawn = np.array(lines(right)[name])
-        assert drawn[0].tolist() == [0, 1]
-        assert drawn[:, 0].tolist() == list(range(lags))
-        np.testing.assert_allclose(drawn[:, 1], expected / (around**2).sum(), atol=1e-12)
+        assert drawn[:, 0].tolist() == list(range(1, lags))  # at lag 0 it is always 1
+        np.testing.assert_allclose(drawn[:, 1], expected[1:] / (around**2).sum(), atol=1e-12)
     # The band of the split with the fewest windows is the wider one.
     np.testing.assert_allclose(band(right), [-1.96 / 5, 1.96 / 5])
     assert legend(right) == ["train", "val", "white noise, 95 %"]
@@ -386,8 +508,9 @@ def test_residuals_have_the_autocorrelation_of_numpy():
 @pytest.mark.parametrize("count", [1, 2, 30])
 def test_residuals_that_never_change_have_no_autocorrelation(count):
     left, right = plots.residuals({"train": torch.full((count,), 0.5)}).axes
-    assert lines(right)["train"] == points(range(count), [0] * count)
-    assert sum(bar.get_height() for bar in left.containers[0]) == count
+    assert lines(right)["train"] == points(range(1, count), [0] * (count - 1))
+    assert sum(bar.get_height() for bar in left.containers[0]) == pytest.approx(100)
+    assert left.get_title() == "RMSE: train 5.0e-01"
     np.testing.assert_allclose(band(right)[1], 1.96 / count**0.5)
 
 
@@ -400,16 +523,21 @@ def traced(steps=7, dtype=torch.float64):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_gradient_flow_carries_the_flow_and_the_cosines(dtype):
+def test_gradient_flow_carries_the_flow_its_band_and_the_cosines(dtype):
     found = traced(dtype=dtype)
     left, right = plots.gradient_flow(found).axes
     (flow,), (cosine,) = left.lines, right.lines
-    assert flow.get_xydata().tolist() == points(range(1, 8), found.flow)
+    low, median, high = gradient_flow(found)
+    assert flow.get_xydata().tolist() == points(range(1, 8), median)
+    drawn = {(x, y) for path in left.collections[0].get_paths() for x, y in path.vertices}
+    assert drawn == set(map(tuple, points(range(1, 8), low) + points(range(1, 8), high)))
+    assert legend(left) == ["median window", "10 to 90 %"]
+    assert left.get_title() == "7 of 7 steps carry gradient"
     assert cosine.get_xydata().tolist() == points(range(1, 8), map(found.cosine, range(1, 8)))
     assert cosine.get_ydata()[-1] == pytest.approx(1, abs=1e-12)
     assert left.get_yscale() == "log"
     assert names(left, right) == [
-        ("step t of the window", "|dLoss/dh[t]|"),
+        ("step t of the window", "|dLoss/dh[t]| over the last step's"),
         ("bptt_steps k, steps that the gradient reaches back", "cosine with the full gradient"),
     ]
 
@@ -432,6 +560,8 @@ def test_gradient_flow_leaves_out_steps_without_any(gone):
     drawn = [x for line in left.lines for x, y in line.get_xydata() if np.isfinite(y)]
     assert drawn == list(range(gone + 1, 8))
     assert np.isnan(right.lines[0].get_ydata()).all() == (gone == 7)
+    said = "no gradient at all" if gone == 7 else "5 of 7 steps carry gradient"
+    assert left.get_title() == said  # the first in the words of the diagnosis, too
     assert png(figure)
 
 
@@ -447,7 +577,7 @@ def test_gradient_flow_marks_a_depth_within_the_window(bptt_steps, at):
 def test_gradient_flow_of_a_single_step():
     found = traced(1)
     left, right = plots.gradient_flow(found, 1).axes
-    assert left.lines[0].get_xydata().tolist() == points([1], found.flow)
+    assert left.lines[0].get_xydata().tolist() == [[1, 1]]
     assert right.lines[0].get_xydata().tolist() == [[1, pytest.approx(1, abs=1e-12)]]
 
 
@@ -463,6 +593,35 @@ def test_gradient_flow_shows_a_truncation_that_turns_the_gradient_round():
 def test_gradient_flow_counts_in_whole_steps():
     for axis in plots.gradient_flow(traced(2)).axes:
         assert all(tick == round(tick) for tick in axis.get_xticks())
+
+
+# What all pictures share
+
+
+def lightness(color, protanope):
+    """L* of CIELAB as people see it, or as those who see no red (Vienot, Brettel, Mollon 1999)."""
+    c = np.array(to_rgb(color))
+    rgb = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    if protanope:
+        yellow = 0.11238 * rgb[0] + 0.88762 * rgb[1]
+        rgb = np.array([yellow, yellow, rgb[2] + 0.00401 * (rgb[0] - rgb[1])])
+    return 116 * np.cbrt(rgb @ [0.2126, 0.7152, 0.0722]) - 16
+
+
+@pytest.mark.parametrize("protanope", [False, True])
+def test_colors_differ_in_lightness(protanope):
+    names = ("TRUTH", "SECOND", "NETWORK", "GREY")
+    seen = [lightness(getattr(_drawing, name), protanope) for name in names]
+    assert np.diff(seen).min() > 15
+    assert seen[-1] < 75  # and from white
+
+
+@pytest.mark.parametrize(("steps", "mark"), [(20, "o"), (21, "None")])
+def test_marks_that_would_merge_are_left_out(steps, mark):
+    window = (0, torch.arange(float(steps)), 1.0, 2.0)
+    (axis,) = plots.sample_windows({"train": [window]}, 1).axes
+    flow, cosines = plots.gradient_flow(traced(steps)).axes
+    assert {axis.lines[0].get_marker() for axis in (axis, flow, cosines)} == {mark}
 
 
 # Files
@@ -502,5 +661,5 @@ def test_png_is_the_picture_as_a_file(name):
     made = png(draw())
     assert made.startswith(b"\x89PNG\r\n\x1a\n")
     assert made.endswith(b"IEND\xaeB`\x82")
-    assert struct.unpack(">II", made[16:24]) == (9 * 110, round(height * 110))
+    assert struct.unpack(">II", made[16:24]) == (9 * 150, round(height * 150))
     assert len(made) > 5000

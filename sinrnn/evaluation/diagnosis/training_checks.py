@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from sinrnn.evaluation import metrics
 from sinrnn.evaluation.diagnosis.words import option
 from sinrnn.evaluation.report import Finding, in_steps, times
 from sinrnn.evaluation.results import Results
@@ -58,9 +59,6 @@ def saturation(results: Results, losing: bool, beyond: bool) -> Finding:
 def gradient_flow(results: Results, losing: bool, saturated: bool) -> Finding | None:
     """Whether dLoss/dh[t] reaches the start of the window, and in its size.
 
-    Each window is compared with its own last step, and the median taken, so that a few windows
-    with large errors do not speak for all.
-
     Args:
         results: Of a run.
         losing: Whether it needs a cause.
@@ -68,16 +66,14 @@ def gradient_flow(results: Results, losing: bool, saturated: bool) -> Finding | 
     """
     if results.trace is None:
         return None
-    flows = results.trace.grad_h.double().norm(dim=2)
-    flows = flows[flows[:, -1] > 0]
-    steps = flows.shape[1]
-    if len(flows) == 0:
+    flow = metrics.gradient_flow(results.trace)[1]
+    steps = len(flow)
+    if flow.isnan().all():
         if results.settings.linear:
             return "the readout is zero: the forecast is that of the linear part alone", ""
         dead = "No gradient reaches the hidden states: the readout Who is zero."
         return "no gradient at all", dead * (results.trace.loss.item() > 0)
-    flow = (flows / flows[:, -1:]).median(0).values
-    reached, growth = int((flow > 1e-3).sum()), flow.max().item()
+    reached, growth = int((flow > metrics.CARRIES).sum()), flow.max().item()
     fact = f"{reached} of {steps} steps carry gradient; |dLoss/dh[1]| is {flow[0]:.2g} of the last"
     problem, bptt_steps = "", results.settings.bptt_steps
     if bptt_steps is not None and bptt_steps < steps:
