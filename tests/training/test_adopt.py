@@ -235,7 +235,7 @@ def test_run_says_what_was_typed_and_what_was_chosen(train, window):
     config = yaml.safe_load((found.folder / "config.yaml").read_text())
     assert config["data"]["window"] == window
     assert config["model"]["units"] == "auto"
-    assert config["model"]["log"] is config["model"]["linear"] is False
+    assert config["model"]["log"] is config["model"]["relative"] is False
     chosen = choose_units(
         values, {name: found.data.edges(name) for name in found.data.splits}, window=window
     )
