@@ -77,20 +77,13 @@ def series():
     model = Forecaster(
         hidden_size=16,
         bias=True,
+        bptt_steps=50,
         init="torch",
-        standardise=True,
-        loss="every",
-        input_noise=0.05,
+        units="auto",
         optimizer=partial(Adam, lr=0.001),
     )
-    data = WindowDataModule(
-        FileSeries("configs/sunspots.csv"),
-        window=11,
-        train=(0.0, 0.45),
-        val=(0.45, 0.67),
-        test=(0.67, 1.0),
-    )
-    return model, data, {"keep": "last"}
+    data = WindowDataModule(FileSeries("configs/sunspots.csv"), window=None)
+    return model, data, {"max_steps": 6000}
 
 
 @pytest.mark.parametrize(("built", "epochs"), [(sine, 13), (limit_cycle, 10), (series, 2)])

@@ -71,7 +71,7 @@ class FinalReport(pl.Callback):
         found = evaluate_backtest(predictor.copy().double(), data)
         if found is not None:
             predictor.radius, predictor.coverage = found.radius.double(), found.coverage
-            predictor.typical_error = found.typical_error
+            predictor.typical_error.fill_(found.typical_error)
         predictor.seen = torch.stack(data.values.aminmax()).double()
         predictor.save(self.folder / run_folder.MODEL)
         # What is reported is what was saved.

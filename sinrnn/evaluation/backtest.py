@@ -90,18 +90,18 @@ class BacktestReport:
         test: Forecasts of the test split, measured against the series without its noise.
         radius: Half-widths of the intervals, from the validation split, (K,), as `Predictor` has
             them.
-        typical_error: Root mean squared one-step error on the training split.
         coverage: The share of the test split's samples that the intervals hold, by horizon, (K,).
         tolerance: What an error may be for a forecast to be valid.
         spread: Standard deviation of the training split.
+        typical_error: Root mean squared one-step error on the training split, (), 0 if not known.
     """
 
     test: Backtest
     radius: Tensor
-    typical_error: Tensor
     coverage: Tensor
     tolerance: float
     spread: float
+    typical_error: float = 0.0
 
 
 def evaluate_backtest(
@@ -113,7 +113,7 @@ def evaluate_backtest(
     wrong the network was just before, times how wrong it has been of late; see `recent_error`.
 
     Args:
-        predictor: What was trained; it gets the typical error.
+        predictor: What was trained.
         data: Set up.
         steps: K, at most a quarter of either split, so that few forecasts of it overlap much.
 
@@ -126,11 +126,11 @@ def evaluate_backtest(
     truth = data.series.noise_free(len(values)).double()
     lengths = {name: last - first for name, (first, last) in _edges(data).items()}
     steps = max(1, min(steps, *(points // 4 for points in lengths.values())))
-    predictor.typical_error.fill_(typical_error(predictor, data.windows["train"]))
+    typical = typical_error(predictor, data.windows["train"])
     scores, forecasts = {}, {}
     for name, (first, last) in _edges(data).items():
         forecasts[name] = made = backtest(predictor, values, first, last, steps)
-        recent = recent_error(predictor, values, made.origins)
+        recent = recent_error(predictor, values, made.origins, typical)
         scores[name] = predictor.error(made.prediction, made.truth) / recent[:, None]
     # Errors h steps ahead overlap; of random walks' squared ones, 3 in 2 h are independent.
     ahead = torch.arange(1, steps + 1, dtype=torch.float64, device="cpu")
@@ -139,8 +139,7 @@ def evaluate_backtest(
     spread = values[slice(*data.edges("train"))].std(correction=0).item()
     test = forecasts["test"]
     test.truth = truth[test.origins[:, None] + torch.arange(steps, device="cpu")]
-    typical = predictor.typical_error.clone()
-    return BacktestReport(test, radius, typical, held, TOLERANCE * spread, spread)
+    return BacktestReport(test, radius, held, TOLERANCE * spread, spread, typical)
 
 
 def _edges(data: "WindowDataModule") -> dict[str, tuple[int, int]]:

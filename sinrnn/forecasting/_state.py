@@ -8,7 +8,7 @@ from torch import Tensor, nn
 # The buffers, and how many dimensions each has.
 NUMBERS = {"mean": 0, "scale": 0, "intercept": 0, "coefficients": 1, "radius": 1, "coverage": 1}
 NUMBERS["typical_error"] = 0
-NUMBERS |= dict.fromkeys(("learnt", "seen", "tested"), 1)
+NUMBERS |= dict.fromkeys(("reach", "learnt", "seen", "tested"), 1)
 LONGEST = 100  # characters of a name
 
 
@@ -30,7 +30,7 @@ def check_numbers(predictor: Any) -> None:
         raise ValueError("its coverage must be from 0 to 1")
     if len(predictor.coverage) not in (0, len(predictor.radius)):
         raise ValueError("its coverage is not of as many steps as its radius")
-    for name in ("learnt", "seen", "tested"):
+    for name in ("reach", "learnt", "seen", "tested"):
         if len(getattr(predictor, name)) not in (0, 2):
             raise ValueError(f"its {name} must be two numbers, or none")
     fitted = predictor.linear and predictor.calibrated

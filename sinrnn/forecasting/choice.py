@@ -16,6 +16,7 @@ WINDOWS = (11, 13, 25)
 LONGEST = 1000  # more samples in a window would only take time
 COMPARED = 5  # windows that a split needs at least
 CLOSE = 1.02  # times the least error: within that, the simplest is taken
+CLEARLY = 0.85  # times the least error of a fit: what repeating values must come to, to be taken
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ def choose_units(
 ) -> UnitsChoice:
     """The units, window and linear part with the least error on the validation split.
 
-    The simplest of those within 2 % of the least: values as they are before logarithms and
-    differences, then the shortest window.
+    Of those within 2 % of the least, the first is taken: without logarithms before with them,
+    relative before as they are, as level and trend pass, then the shortest window.
 
     Each is fitted to the training split; validation windows may begin before their split.
 
@@ -82,17 +83,20 @@ def choose_units(
     # A forecast in logarithms could not go on over a value that has none.
     logs = (False, True) if bool((values > 0).all()) else (False,)
     found: list[tuple[float, int, str, Units, int]] = []
-    for log, relative, length in product(logs, (False, True), windows):
+    for log, relative, length in product(logs, (True, False), windows):
         first, last = max(edges["val"][0] - length, 0), edges["val"][1]
         x, y = Windows(values[first:last], length, horizon).sample(FITTED)
         for name, units in _fitted(Windows(train, length, horizon), log, relative, period):
             made = units.decode(x.new_zeros(len(x), 1), x)
             error = (made - y.double()).square().mean().sqrt().item()
             found.append((error, len(found), name, units, length))
+    tried = len(found)
+    plain = next(one[0] for one in found if not (one[3].log or one[3].relative))
+    fits = min(one[0] for one in found if one[2] == "ridge")
+    found = [one for one in found if one[2] == "ridge" or one[0] <= CLEARLY * fits]
     least = min(found)[0]
-    # In the order of the loop: values as they are first, short windows first, a fit first.
     error, _, name, units, length = next(one for one in found if one[0] <= CLOSE * least)
-    return UnitsChoice(units, length, period, name, error, found[0][0], len(found))
+    return UnitsChoice(units, length, period, name, error, plain, tried)
 
 
 def _fitted(

@@ -27,13 +27,14 @@ class Predictor(Units):
         v = log(x)                 where `log`
         v = v - v[T]               where `relative`: level and trend pass through
         z = (v - mean) / scale     where `standardise`; mean is 0 where `relative`
+        z = clamp(z, reach)        where `relative`: one wild value moves no forecast far
         z[T+horizon] = net(z) (+ coefficients z + intercept, where `linear`)
 
-    and back. All but the network is float64. The state_dict holds all that a prediction needs.
+    and back, in float64 but for the network. The state_dict holds all that a prediction needs.
 
     Args:
         net: The network; D = O = 1 for all but a prediction in its own units.
-        window: Samples read, T. None: those of the data, taken when fitting starts.
+        window: Samples read, T; None takes the data's when fitting starts.
         horizon: Steps from a window's end to what is predicted.
         standardise: Whether the network works in units of the training split's deviation.
         log: Whether it works on logarithms; the series must be positive.
@@ -45,13 +46,14 @@ class Predictor(Units):
         mean: What `standardise` takes off, float64, ().
         scale: What it divides by, float64, ().
         coefficients: Of the linear part, float64, (T,), or empty.
+        reach: Least and greatest z of the training windows, (2,), or empty.
         intercept: Of the linear part, float64, ().
         radius: Half-widths of the intervals around a rollout that hold 90 % of what comes, by step,
             float64, (K,), inf where not known, in units of `error`; see `recent_error`.
         typical_error: Root mean squared one-step error on the training split, (), 0 if not known.
         coverage: Share of the test split's samples that those held, by step, (K,) or empty.
-        learnt, seen: Least and greatest value of the training split, of all splits, (2,) or empty.
-        tested: half_mse on the test split, of it and of the best `baseline`, (2,) or empty.
+        learnt, seen: Least and greatest value of the training split, of all, (2,) or empty.
+        tested: half_mse on the test split, its own and the best `baseline`'s, (2,) or empty.
         calibrated: Whether `calibrate` was called.
 
     Raises:
@@ -136,11 +138,7 @@ class Predictor(Units):
             setattr(self, name, value)
 
     def adopt(self, window: int, horizon: int, stateful: bool) -> None:
-        """Take from the data what the windows are like.
-
-        Raises:
-            ValueError: This predictor has another window or horizon.
-        """
+        """Take from the data what the windows are like, or raise a ValueError if that differs."""
         if self.window is None:
             self.window, self.horizon, self.stateful = window, horizon, stateful
             self._check_stateful()

@@ -27,6 +27,7 @@ class Units(KeepsDtype):
     scale: Tensor
     coefficients: Tensor
     intercept: Tensor
+    reach: Tensor
 
     def __init__(
         self, standardise: bool, log: bool, relative: bool, linear: bool, device: torch.device
@@ -38,6 +39,7 @@ class Units(KeepsDtype):
             self.register_buffer(name, torch.zeros((), dtype=torch.float64, device=device))
         empty = torch.zeros(0, dtype=torch.float64, device=device)
         self.register_buffer("coefficients", empty)
+        self.register_buffer("reach", empty.clone())
         self.scale += 1
 
     @property
@@ -54,7 +56,8 @@ class Units(KeepsDtype):
         """See `Predictor.calibrate`."""
         self.mean.zero_()
         self.scale.fill_(1.0)
-        self.coefficients = self.coefficients[:0]  # targets have their linear part in them still
+        # Targets have their linear part in them still, and nothing is out of reach.
+        self.coefficients, self.reach = self.coefficients[:0], self.reach[:0]
         x, y = (part.double() for part in windows.sample(FITTED))
         seen = windows.values.double()
         if self.relative:
@@ -73,8 +76,10 @@ class Units(KeepsDtype):
                 )
             self.mean.fill_(mean)
             self.scale.fill_(scale)
+        z, target = self.encode(x, y[:, :1])
+        if self.relative:
+            self.reach = torch.stack(z.double().aminmax())
         if self.linear:
-            z, target = self.encode(x, y[:, :1])
             seasonal = _seasonal(z.shape[1], strongest_period(windows.values), windows.horizon)
             priors = [torch.zeros(z.shape[1])] + ([] if seasonal is None else [seasonal])
             self.coefficients, self.intercept = ridge(
@@ -125,6 +130,11 @@ class Units(KeepsDtype):
             v = v - last
         return (v - self.mean) / self.scale if self.standardise else v
 
+    def _read(self, x: Tensor, last: Tensor | None) -> Tensor:
+        """Windows (N, T) as they are read, no farther away than those of the training split."""
+        z = self._units(x, last)
+        return z.clamp(*self.reach) if len(self.reach) else z
+
     def encode(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Windows and what follows them, as the numbers that the network reads and is to give.
 
@@ -140,7 +150,7 @@ class Units(KeepsDtype):
         if self.in_own_units:
             return x, y
         last = self._last(x[..., 0])
-        z, target = self._units(x[..., 0], last), self._units(y, last)
+        z, target = self._read(x[..., 0], last), self._units(y, last)
         if self.linear and len(self.coefficients):
             target = target - self._linear(z)[:, None]
         return z[..., None], target
@@ -152,7 +162,7 @@ class Units(KeepsDtype):
             return y
         last = self._last(x[..., 0])
         if self.linear:
-            y = y + self._linear(self._units(x[..., 0], last))[:, None]
+            y = y + self._linear(self._read(x[..., 0], last))[:, None]
         if self.standardise:
             y = self.mean + self.scale * y
         if last is not None:

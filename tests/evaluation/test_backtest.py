@@ -16,6 +16,7 @@ from sinrnn.evaluation.backtest import (
     evaluate_backtest,
 )
 from sinrnn.evaluation.metrics import conformal
+from sinrnn.forecasting.intervals import recent_error
 
 NAN, INF = math.nan, math.inf
 
@@ -25,6 +26,9 @@ class Repeats:
 
     def __init__(self, window=2, horizon=1):
         self.window, self.horizon = window, horizon
+
+    def __call__(self, windows):
+        return windows[:, -1, 0]
 
     def rollout(self, x, steps):
         self.read = x
@@ -202,12 +206,29 @@ def steps_and_a_jump():
     return torch.cat([torch.tensor([0.0, 2.0]).repeat(20), up + 2, still + 2])
 
 
+def scores(values, first, last):
+    """Errors 1, 2 and 3 steps ahead of repeating the last value, over how large they were of late.
+
+    That is the root of the mean square of the last 20 one-step errors and 5 typical ones of 2, over
+    the typical one.
+    """
+    found = []
+    for t in range(first, last - 2):
+        late = [(values[s] - values[s - 1]) ** 2 for s in range(max(t - 20, 2), t)]
+        factor = ((sum(late) + 5 * 4) / (len(late) + 5)) ** 0.5 / 2
+        found.append((values[t : t + 3] - values[t - 1]).abs() / factor)
+    return torch.stack(found)
+
+
 def test_evaluate_backtest_by_hand():
     values = steps_and_a_jump()
     found = evaluate_backtest(Repeats(), module(values), 3)
+    assert found.typical_error == 2.0
+    # 20 validation points: of the errors h steps ahead, 1.5 * 20 / h are independent.
+    radius = conformal(scores(values, 40, 60), independent=30 / torch.arange(1.0, 4.0))
+    assert_close(found.radius, radius)
     # The noise is left out of the test's truth alone: the intervals are for what is measured.
-    assert_close(found.radius, torch.tensor([1.0, 2.0, 3.0]))
-    assert_close(found.coverage, 1 - torch.tensor([1.0, 2.0, 3.0]) / 18)
+    assert_close(found.coverage, (scores(values, 60, 80) <= radius).double().mean(0))
     assert found.test.origins.tolist() == list(range(60, 78))
     at = found.test.origins[:, None]
     same(found.test.truth, values[at + torch.arange(3)] - 10)
@@ -218,17 +239,17 @@ def test_evaluate_backtest_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("splits", "steps"), [({}, 10), ({"test": (0.75, 0.875)}, 5), ({"val": (0.5, 0.625)}, 5)]
+    ("splits", "steps"), [({}, 5), ({"test": (0.75, 0.875)}, 2), ({"val": (0.5, 0.625)}, 2)]
 )
-def test_evaluate_backtest_forecasts_half_of_the_shorter_split(splits, steps):
+def test_evaluate_backtest_forecasts_a_quarter_of_the_shorter_split(splits, steps):
     found = evaluate_backtest(Repeats(), module(steps_and_a_jump(), **splits))
     assert found.test.truth.shape[1] == len(found.radius) == len(found.coverage) == steps
 
 
 def test_evaluate_backtest_of_too_few_validation_windows_says_so():
-    found = evaluate_backtest(Repeats(), module(steps_and_a_jump(), val=(0.5, 0.625)), 3)
-    assert len(found.radius) == 3
-    assert found.radius.isinf().all()  # 10 points have 8 origins
+    found = evaluate_backtest(Repeats(), module(steps_and_a_jump(), val=(0.5, 0.6)), 3)
+    assert len(found.radius) == 2
+    assert found.radius.isinf().all()  # 8 points have 7 origins
     assert (found.coverage == 1).all()
 
 
@@ -244,9 +265,11 @@ def test_intervals_of_logarithms_are_measured_on_them():
     made.calibrate(cut.windows["train"])
     found = evaluate_backtest(made, cut, 5)
     calibration = backtest(made, values, *cut.edges("val"), 5)
-    errors = (calibration.prediction.log() - calibration.truth.log()).abs()
-    assert_close(found.radius, conformal(errors))
-    held = (found.test.prediction.log() - found.test.truth.log()).abs() <= found.radius
+    late = recent_error(made, values, calibration.origins, found.typical_error)[:, None]
+    errors = (calibration.prediction.log() - calibration.truth.log()).abs() / late
+    assert_close(found.radius, conformal(errors, independent=30 / torch.arange(1.0, 6.0)))
+    late = recent_error(made, values, found.test.origins, found.typical_error)[:, None]
+    held = (found.test.prediction.log() - found.test.truth.log()).abs() <= late * found.radius
     assert_close(found.coverage, held.double().mean(0))
     made.radius = 100 * found.radius
     assert (made.forecast(values, 5).lower > 0).all()

@@ -15,13 +15,14 @@ import pytest
 import torch
 from cases import BITS, TOLERANCE, assert_close, predictor, refuses
 
-from sinrnn import ArraySeries, Predictor, SinRNN
+from sinrnn import ArraySeries, FileSeries, Predictor, SinRNN
 from sinrnn.cli import train as cli
 from sinrnn.cli.forecast import main
 from sinrnn.data.time_index import TimeIndex
 from sinrnn.evaluation import picture, plots
 from sinrnn.filesystem import CONFIGS
 from sinrnn.forecasting.forecast import Forecast
+from sinrnn.forecasting.intervals import recent_error
 
 ROOT = Path(__file__).parents[2]
 NAN, INF = math.nan, math.inf
@@ -219,6 +220,7 @@ def trained(tmp_path_factory):
     shutil.copy(CONFIGS / "sunspots.csv", home)
     with contextlib.chdir(home):
         short = ["--figures=false", "--trainer.max_epochs=3", "--data.series.path=sunspots.csv"]
+        short += ["--data.window=11", "--model.units=given", "--model.linear=false"]
         assert cli.main(["--config", str(CONFIGS / "series.yaml"), *short]) == 0
         Path("runs/series/version_0").rename("run")
         shutil.rmtree("runs")
@@ -271,14 +273,13 @@ def test_process_goes_on_where_the_series_ends(place):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
         "forecast   50 steps from sample 309 on, after reading the last 11\n"
-        "intervals  90% asked, 70% held on the test split, for the first 34\n"
-        "tested     half_mse 1.24e+03 on the test split, skill -5.80 against the best baseline, "
+        "intervals  90% asked, 86% held on the test split, for the first 15\n"
+        "tested     half_mse 1.25e+03 on the test split, skill -7.09 against the best baseline, "
         "autoregression AR(11)\n"
         "table      run/forecast.csv\n"
         "picture    run/forecast.png\n"
-        "warning    autoregression AR(11) was better on the test split: half_mse 1.83e+02 against "
-        "1.24e+03 of the network\n"
-        "warning    the intervals are too narrow: they held 70% of the test split, not 90%\n"
+        "warning    autoregression AR(11) was better on the test split: half_mse 1.54e+02 against "
+        "1.25e+03 of the network\n"
     )
     after = files(place)
     assert set(after) - set(before) == {"run/forecast.csv", "run/forecast.png"}
@@ -287,14 +288,19 @@ def test_process_goes_on_where_the_series_ends(place):
     net = Predictor.load("run/model.safetensors")
     spots = torch.from_numpy(np.loadtxt("sunspots.csv", delimiter=",", skiprows=1)[-11:, 1:])
     expected = net.rollout(spots[:, 0], 50).detach()
-    radius = torch.full((50,), NAN)
-    radius[:34] = net.radius
-    assert net.radius.shape == (34,)
+    assert net.radius.shape == (15,)
     assert table("run/forecast.csv", "time") == [*map(str, range(2009, 2059))]
     index, prediction, lower, upper = table("run/forecast.csv")
     assert index.tolist() == list(range(309, 359))
-    found, wanted = (prediction, lower, upper), (expected, expected - radius, expected + radius)
-    torch.testing.assert_close(found, wanted, equal_nan=True, **TOLERANCE[torch.float32])
+    torch.testing.assert_close(prediction, expected, **TOLERANCE[torch.float32])
+    end = torch.tensor([309])
+    late = recent_error(net, FileSeries("sunspots.csv").values(), end, net.typical_error.item())
+    radius = torch.full((50,), NAN)
+    radius[:15] = late * net.radius
+    assert late != 1
+    for ends, sign in ((lower, -1), (upper, 1)):
+        wanted = expected + sign * radius
+        torch.testing.assert_close(ends, wanted, equal_nan=True, **TOLERANCE[torch.float32])
 
 
 def test_another_model_in_a_runs_folder_is_held_to_its_config(call):
@@ -338,8 +344,8 @@ def test_output_lies_where_it_is_asked_for_and_replaces_what_was_there(call, pla
 @pytest.mark.parametrize(
     ("steps", "known", "said"),
     [
-        (34, True, "90% asked, 70% held on the test split, for all of them"),
-        (35, True, "90% asked, 70% held on the test split, for the first 34"),
+        (15, True, "90% asked, 86% held on the test split, for all of them"),
+        (16, True, "90% asked, 86% held on the test split, for the first 15"),
         (3, False, "none: the model has none"),
     ],
 )

@@ -326,7 +326,13 @@ def test_checkpoint_is_plain_and_loads_without_running_code(tmp_path, plugins):
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
     kept = {"input_size": 1, "hidden_size": 5, "output_size": 1, "bias": True, "bptt_steps": 2}
     kept |= {"init": "orthogonal", "standardise": True, "log": False, "relative": False}
-    kept |= {"linear": False, "readout_epoch": 1, "readout_rcond": 1e-10, "updates": "batch"}
+    kept |= {
+        "linear": False,
+        "units": "given",
+        "readout_epoch": 1,
+        "readout_rcond": 1e-10,
+        "updates": "batch",
+    }
     kept |= {"loss": "last", "stateful": False, "input_noise": 0.0}
     assert saved["hyper_parameters"] == dict(model.hparams) == kept
     assert {type(value) for value in model.hparams.values()} == {int, bool, str, float}
