@@ -26,6 +26,7 @@ SLOW = [
     ),
     *(
         "test_module",
+        "test_adopt",
         "test_resume",
         "test_strangers",
         "test_forecasting_document",

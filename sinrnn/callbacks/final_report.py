@@ -83,7 +83,7 @@ class FinalReport(pl.Callback):
             backtest_report=found,
             seconds=seconds,
             where={
-                **({"units": f"{pl_module.choice}"} if pl_module.choice else {}),
+                **({"units": pl_module.choice} if pl_module.choice else {}),
                 **({"network": left_out} if left_out else {}),
                 "run": f"{self.folder}",
                 "TensorBoard": self.tensorboard,

@@ -132,9 +132,9 @@ def evaluate_backtest(
         forecasts[name] = made = backtest(predictor, values, first, last, steps)
         recent = recent_error(predictor, values, made.origins, typical)
         scores[name] = predictor.error(made.prediction, made.truth) / recent[:, None]
-    # Errors h steps ahead overlap; of random walks' squared ones, 3 in 2 h are independent.
+    # Errors h steps ahead overlap: about 2 in h are independent, see docs/forecasting.md.
     ahead = torch.arange(1, steps + 1, dtype=torch.float64, device="cpu")
-    radius = conformal(scores["val"], independent=1.5 * lengths["val"] / ahead)
+    radius = conformal(scores["val"], independent=2 * lengths["val"] / ahead)
     held = (scores["test"] <= radius).double().mean(0)
     spread = values[slice(*data.edges("train"))].std(correction=0).item()
     test = forecasts["test"]

@@ -44,8 +44,11 @@ def kept(predictor: Predictor, windows: Windows) -> tuple[Predictor, str]:
     error = gain.std() / len(gain) ** 0.5
     if gain.mean() > SURE * error:
         return predictor, ""
-    share, doubt = (float(part / before.mean()) for part in (gain.mean(), error))
+    found = "nothing"
+    if gain.mean() > 0:
+        share, doubt = (float(part / before.mean()) for part in (gain.mean(), error))
+        found = f"{share:.1%}, with a standard error of {doubt:.1%}"
     return start, (
-        f"left out: on the validation split it gained {share:.1%}, with a standard error of "
-        f"{doubt:.1%}; the forecast is the linear one it started as"
+        f"left out: on the validation split it gained {found}; the forecast is the linear one it "
+        "started as"
     )

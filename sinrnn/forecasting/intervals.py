@@ -59,6 +59,9 @@ def around(predictor: Any, values: Tensor, made: Tensor) -> tuple[Tensor, Tensor
         values: The series that was gone on from, (points,).
         made: The predictions after it, (steps,).
     """
+    if predictor.log:  # what has no logarithm lies before all that is looked back over
+        bad = (values <= 0).nonzero()[:, 0].tolist()
+        values = values[bad[-1] + 1 :] if bad else values
     end = torch.tensor([len(values)], device="cpu")
     wider = recent_error(predictor, values, end, predictor.typical_error.item()).item()
     ends: tuple[Tensor, Tensor] = predictor.interval(

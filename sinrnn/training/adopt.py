@@ -32,7 +32,7 @@ def settle(model: Any, data: WindowDataModule | None, stage: str) -> None:
             predictor.calibrate(data.windows["train"], choice.units if choice else None)
     elif stage == "fit":
         options.check_fitted(predictor)
-    model.choice = choice or model.choice
+    model.choice = f"{choice or model.choice}"
 
 
 def choose(

@@ -12,7 +12,6 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from sinrnn._numbers import plain
 from sinrnn.data.datamodule import windows_of
 from sinrnn.data.windows import Batch
-from sinrnn.forecasting.choice import UnitsChoice
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.training import blocks, options
@@ -126,7 +125,7 @@ class Forecaster(pl.LightningModule):
         net = SinRNN(*sizes, bias=bias, bptt_steps=bptt_steps, init=init)
         given = {"standardise": standardise, "log": log, "relative": relative, "linear": linear}
         self.predictor = Predictor(net, window=None, stateful=stateful, **given)
-        self.choice: UnitsChoice | None = None
+        self.choice = ""  # what `units: auto` chose, and why
         self.optimizer, self.scheduler = optimizer, scheduler
         self.readout_epoch, self.readout_rcond = plain((readout_epoch, readout_rcond))
         self.updates, self.stateful, self.input_noise = plain((updates, stateful, input_noise))
@@ -220,7 +219,7 @@ class Forecaster(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep where training is, and the state that is carried."""
         save_position(self.trainer, checkpoint)
-        checkpoint["before"] = self.batch_loss.after
+        checkpoint["before"], checkpoint["choice"] = self.batch_loss.after, self.choice
         for key in CODE_KEYS:
             checkpoint.get("hyper_parameters", {}).pop(key, None)
 
@@ -228,6 +227,7 @@ class Forecaster(pl.LightningModule):
         """Take it up again."""
         self.gradient = checkpoint.get("gradient", {})
         self.batch_loss.after = checkpoint.get("before")
+        self.choice = f"{checkpoint.get('choice', '')}"
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Refuse what a callback has brought in, carry the state on, plan a block."""

@@ -64,6 +64,15 @@ def test_conformal_rank_by_hand(count, coverage, radius, squared):
     assert_close(conformal(errors, coverage), expected)
 
 
+def test_conformal_of_errors_of_which_fewer_are_independent():
+    n = torch.tensor([20.0, 10.0, 8.0, 1.0, 0.25, 99.0])
+    errors = torch.arange(1.0, 21.0)[torch.randperm(20), None].repeat(1, 6)
+    # 0.9 (20 + 20 / n): the 18.9th, 19.8th, 20.25th ... of 20, of which none is beyond the last.
+    wanted = torch.tensor([18.9, 19.8, 20.0, 20.0, 20.0, 18.9])
+    assert_close(conformal(errors, independent=n), wanted)
+    assert conformal(errors[:8], independent=n).isinf().all()
+
+
 def test_conformal_counts_what_is_no_number_as_beyond_everything():
     errors = torch.arange(20.0)[:, None].repeat(1, 4)
     for count in (1, 2, 3):

@@ -167,10 +167,13 @@ def test_scaling_is_in_the_weights():
     torch.testing.assert_close(found, 3 + 4 * net(x), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("units", ["log", "relative", "linear"])
-def test_units_that_a_graph_has_not_are_refused_by_name(units):
-    made = Predictor(SinRNN(), window=T, **{units: True})
-    with refuses(ValueError, f"an ONNX file cannot hold {units}: train without"):
+@pytest.mark.parametrize("standardise", [False, True])
+@pytest.mark.parametrize("units", [*"log relative linear".split(), "log relative", "log linear"])
+def test_units_that_a_graph_has_not_are_refused_by_name(units, standardise):
+    options = dict.fromkeys(units.split(), True)
+    made = Predictor(SinRNN(), window=T, standardise=standardise, **options)
+    message = f"an ONNX file cannot hold {' and '.join(options)}: train without"
+    with refuses(ValueError, message):
         onnx.model(made)
 
 

@@ -3,6 +3,7 @@
 import copy
 import pickle
 from functools import partial
+from itertools import combinations
 
 import lightning.pytorch as pl
 import numpy as np
@@ -13,7 +14,9 @@ from torch.nn.utils import parametrizations, prune
 
 from sinrnn import Forecaster, Predictor, SinRNN, WindowDataModule, Windows
 from sinrnn.data.series import Series
+from sinrnn.evaluation.backtest import evaluate_backtest
 from sinrnn.evaluation.evaluate import predictions
+from sinrnn.forecasting.units import UNITS
 from sinrnn.training.checkpoint_io import CorruptCheckpointError, pack, read
 
 pytestmark = [
@@ -24,14 +27,9 @@ pytestmark = [
 ]
 T = 6
 OPTIONS = [
-    {},
-    {"standardise": True},
-    {"log": True},
-    {"relative": True},
-    {"linear": True},
-    {"standardise": True, "log": True},
-    {"standardise": True, "relative": True},
-    {"standardise": True, "log": True, "relative": True, "linear": True},
+    dict.fromkeys(names, True)
+    for count in range(len(UNITS) + 1)
+    for names in combinations(UNITS, count)
 ]
 EACH = pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(o) or "own units")
 
@@ -103,6 +101,26 @@ def test_rollout_feeds_predictions_back(options):
 
 
 @EACH
+def test_backtest_and_forecast_are_in_the_series_units(options):
+    predictor, values = made(**options), Wave().values()
+    cut = WindowDataModule(Wave(), window=T)
+    cut.setup()
+    found = evaluate_backtest(predictor, cut, 3)
+    at = found.test.origins
+    rolled = predictor.rollout(values[at[:, None] + torch.arange(-T, 0)], 3)
+    assert_close(found.test.prediction, rolled)
+    predictor.radius, predictor.coverage = found.radius, found.coverage
+    predictor.typical_error.fill_(found.typical_error)
+    ends = [predictor.forecast(values[:end], 3) for end in at.tolist()]
+    lower, upper = (torch.stack([getattr(e, name) for e in ends]) for name in ("lower", "upper"))
+    came = values[at[:, None] + torch.arange(3)]
+    held = ((lower <= came) & (came <= upper)).double().mean(0)
+    assert_close(held, found.coverage)
+    assert (lower < rolled).all()
+    assert (rolled < upper).all()
+
+
+@EACH
 def test_encode_and_decode_are_each_others_inverse(options):
     predictor, (x, y) = made(**options), windows()[:5]
     _, target = predictor.encode(x, y)
@@ -149,6 +167,19 @@ def test_relative_lets_level_pass():
     assert_close(predictor(x + 1000) - 1000, predictor(x))
 
 
+@pytest.mark.parametrize("linear", [False, True])
+def test_relative_windows_are_read_within_the_reach_of_the_training_split(linear):
+    predictor, (x, _) = made(relative=True, linear=linear), windows()[:]
+    low, high = predictor.reach
+    assert_close(predictor.reach, torch.stack((x - x[:, -1:]).aminmax()))
+    wild, tame = x[:5].clone(), x[:5].clone()
+    wild[:, 0], wild[:, 2] = 1e6, -1e6
+    tame[:, 0], tame[:, 2] = x[:5, -1] + high, x[:5, -1] + low
+    assert_close(predictor(wild), predictor(tame))
+    assert (predictor(wild) - predictor(x[:5])).abs().max() > 1e-3
+    assert not len(made(linear=linear).reach)
+
+
 def test_log_lets_scale_pass_where_relative():
     predictor, (x, _) = made(relative=True, log=True), windows()[:5]
     assert_close(predictor(x * 7) / 7, predictor(x))
@@ -184,7 +215,7 @@ def same(one, other):
     values = Wave().values()[:50]
     torch.testing.assert_close(other.rollout(values, 50), one.rollout(values, 50), **BITS)
     assert other.get_extra_state() == one.get_extra_state()
-    torch.testing.assert_close(other.radius, one.radius, **BITS)
+    torch.testing.assert_close(dict(other.named_buffers()), dict(one.named_buffers()), **BITS)
 
 
 def through_a_file(predictor, path):
