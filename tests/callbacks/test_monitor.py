@@ -383,6 +383,7 @@ def test_hparams_tell_one_run_from_another_and_charts_find_every_curve_they_name
     model |= {"bptt_steps": "none", "readout_epoch": "none", "readout_rcond": 1e-10}
     model |= dict.fromkeys(("bias", "log", "relative", "linear", "stateful"), "false")
     model |= {"standardise": "true", "updates": "batch", "loss": "last", "input_noise": 0.0}
+    model |= {"units": "given"}
     data = {"series": "Wave", "window": 4, "horizon": 1, "batch_size": 16}
     rest = {"optimizer": "SGD", "lr": LR, "max_epochs": 3, "gradient_clip_val": 0.9, "seed": 5}
     assert hparams(run) == model | data | rest

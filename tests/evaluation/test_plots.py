@@ -268,8 +268,7 @@ def backtest_report(error=1.0, spread=0.75):
     truth = torch.tensor([[1.0, 2.0]] * 2)
     made = truth + error * torch.tensor([[0.5, 1.0], [-0.5, -1.0]])
     test = Backtest(torch.tensor([7, 9]), made, truth, torch.tensor([0.0, 2.0]))
-    typical, held = torch.tensor(0.5), torch.tensor([0.75, 0.5])
-    return BacktestReport(test, torch.ones(2), typical, held, 0.4, spread)
+    return BacktestReport(test, torch.ones(2), torch.tensor([0.75, 0.5]), 0.4, spread)
 
 
 def test_backtest_carries_errors_and_coverage_by_steps_ahead():
