@@ -15,7 +15,7 @@ from sinrnn.forecasting.units import FITTED, Units
 WINDOWS = (11, 13, 25)
 LONGEST = 1000  # more samples in a window would only take time
 COMPARED = 5  # windows that a split needs at least
-CLOSE = 1.02  # times the least error: within that, the simplest is taken
+CLOSE = 1.01  # times the least error: within that, the simplest is taken
 CLEARLY = 0.85  # times the least error of a fit: what repeating values must come to, to be taken
 
 
@@ -48,7 +48,7 @@ class UnitsChoice:
         gain = f"{self.error / self.plain:.2f} times that of plain values" if self.plain else "0"
         return (
             f"{' and '.join(names) or 'as they are'}, window {self.window}{period}{start}: "
-            f"a linear forecast's validation error is {gain}, the simplest within 2% of the "
+            f"a linear forecast's validation error is {gain}, the simplest within 1% of the "
             f"least of {self.tried}"
         )
 
@@ -62,7 +62,7 @@ def choose_units(
 ) -> UnitsChoice:
     """The units, window and linear part with the least error on the validation split.
 
-    Of those within 2 % of the least, the first is taken: without logarithms before with them,
+    Of those within 1 % of the least, the first is taken: without logarithms before with them,
     relative before as they are, as level and trend pass, then the shortest window.
 
     Each is fitted to the training split; validation windows may begin before their split.

@@ -96,13 +96,13 @@ def test_repeating_values_must_clearly_win(monkeypatch):
     assert chosen(seasons).linear == "seasonal naive"
 
 
-def test_simplest_within_two_percent_is_taken(monkeypatch):
-    torch.manual_seed(5)
+def test_simplest_within_one_percent_is_taken(monkeypatch):
+    torch.manual_seed(1)
     walk = torch.randn(240).cumsum(0)
     simple = chosen(walk)
     monkeypatch.setattr(choice, "CLOSE", 1.0)
     best = chosen(walk)
-    assert best.error < simple.error <= 1.02 * best.error
+    assert best.error < simple.error <= 1.01 * best.error
     assert (simple.window, best.window) == (11, 25)
 
 
