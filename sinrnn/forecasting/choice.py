@@ -90,13 +90,12 @@ def choose_units(
             made = units.decode(x.new_zeros(len(x), 1), x)
             error = (made - y.double()).square().mean().sqrt().item()
             found.append((error, len(found), name, units, length))
-    tried = len(found)
     plain = next(one[0] for one in found if not (one[3].log or one[3].relative))
     fits = min(one[0] for one in found if one[2] == "ridge")
     found = [one for one in found if one[2] == "ridge" or one[0] <= CLEARLY * fits]
     least = min(found)[0]
     error, _, name, units, length = next(one for one in found if one[0] <= CLOSE * least)
-    return UnitsChoice(units, length, period, name, error, plain, tried)
+    return UnitsChoice(units, length, period, name, error, plain, len(found))
 
 
 def _fitted(

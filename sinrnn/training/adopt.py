@@ -59,7 +59,7 @@ def choose(
         return choice
     if not data.window:
         if predictor.window is None:
-            raise ValueError("data.window is not given: give it, or let model.units auto choose it")
+            raise ValueError("data.window is not given: give it, or train with model.units auto")
         data.use_window(predictor.window)
     return None
 
