@@ -354,7 +354,7 @@ def meanwhile(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("module", "when"), [(run_folder, "claim"), (job, "_made"), (job, "loggers")]
+    ("module", "when"), [(run_folder, "claim"), (job, "make_trainer"), (job, "loggers")]
 )
 @pytest.mark.parametrize("what", [RUN, RUN.parent, RUN.parent.parent])
 def test_folder_that_vanishes_leaves_nothing_behind(train, home, meanwhile, module, when, what):
@@ -371,6 +371,6 @@ def test_folder_of_another_run_by_then_is_left_as_it_is(train, meanwhile):
 
 
 def test_folder_that_vanishes_where_a_run_goes_on_is_not_made_again(train, theirs, meanwhile):
-    meanwhile(job, "_made", vanish, theirs)
+    meanwhile(job, "make_trainer", vanish, theirs)
     assert train("--resume", "theirs") == (2, "", VANISHED.format("theirs"))
     assert not theirs.exists()

@@ -10,8 +10,9 @@ import torch
 
 from sinrnn import run_folder
 from sinrnn.callbacks.monitor import Monitor
+from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.evaluation import report
-from sinrnn.evaluation.backtest import evaluate_backtest
+from sinrnn.evaluation.backtest import BacktestReport, evaluate_backtest
 from sinrnn.evaluation.diagnosis import checks
 from sinrnn.evaluation.evaluate import evaluate, predictions
 from sinrnn.evaluation.figures import pictures
@@ -61,21 +62,7 @@ class FinalReport(pl.Callback):
             return
         for logger in trainer.loggers:
             logger.save()
-        # Where nothing was validated, the last weights are all there is.
-        best = self.folder / run_folder.BEST
-        if best.exists() and self.keep == "best":
-            pl_module.load_state_dict(checkpoint_io.read(best)["state_dict"])
-        predictor, left_out = pl_module.predictor.copy(), ""
-        if self.keep == "best":
-            predictor, left_out = kept(predictor, data.windows["val"])
-        found = evaluate_backtest(predictor.copy().double(), data)
-        if found is not None:
-            predictor.radius, predictor.coverage = found.radius.double(), found.coverage
-            predictor.typical_error.fill_(found.typical_error)
-        predictor.seen = torch.stack(data.values.aminmax()).double()
-        predictor.save(self.folder / run_folder.MODEL)
-        # What is reported is what was saved.
-        predictor = Predictor.load(self.folder / run_folder.MODEL)
+        predictor, found, left_out = self._saved(pl_module, data)
         predicted = predictions(predictor, data)
         history = History.read(self.folder / run_folder.METRICS)
         results = replace(
@@ -106,6 +93,25 @@ class FinalReport(pl.Callback):
                 files[name] = png(draw())
                 write(folder / f"{name}.png", files[name])
         self.monitor.finish(trainer, predictor, results, files, self.text)
+
+    def _saved(
+        self, model: Forecaster, data: WindowDataModule
+    ) -> tuple[Predictor, BacktestReport | None, str]:
+        """The predictor that is kept, as its file holds it; its backtest; why it has no network."""
+        # Where nothing was validated, the last weights are all there is.
+        best = self.folder / run_folder.BEST
+        if best.exists() and self.keep == "best":
+            model.load_state_dict(checkpoint_io.read(best)["state_dict"])
+        predictor, left_out = model.predictor.copy(), ""
+        if self.keep == "best":
+            predictor, left_out = kept(predictor, data.windows["val"])
+        found = evaluate_backtest(predictor.copy().double(), data)
+        if found is not None:
+            predictor.radius, predictor.coverage = found.radius.double(), found.coverage
+            predictor.typical_error.fill_(found.typical_error)
+        predictor.seen = torch.stack(data.values.aminmax()).double()
+        predictor.save(self.folder / run_folder.MODEL)
+        return Predictor.load(self.folder / run_folder.MODEL), found, left_out
 
 
 def _settings(trainer: pl.Trainer, model: Forecaster, keep: str) -> Settings:

@@ -31,7 +31,7 @@ def one_line(message: str) -> str:
     for pattern, reason in REASONS.items():
         if found := re.search(pattern, text):
             wanted = found.expand(reason)
-    given = value[1].partition(" Subclass types expect")[0]
+    given = value[1].partition(" Subclass types expect")[0].partition(" - Expected a ")[0]
     if named := re.search(r"class_path['=: ]+([\w.]+)'", given):
         given = named[1]
     return f"{'.'.join(keys)} cannot be {given}: {wanted}"
