@@ -109,7 +109,7 @@ def test_train_and_validation_share_a_chart_with_what_they_must_beat(visit):
 def test_every_picture_is_loaded(visit, finished):
     page = visit("images")
     names = {path.stem for path in (finished / "version_0" / "figures").iterdir()}
-    assert len(names) == 8
+    assert len(names) == 9
     for name in names:
         page.locator("tf-image-loader").filter(has_text=f"figures/{name}").first.wait_for()
     page.wait_for_function(
