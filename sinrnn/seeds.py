@@ -21,7 +21,7 @@ from sinrnn.config.files import NOT_STORED
 from sinrnn.data.series import Series
 from sinrnn.evaluation import columns
 from sinrnn.evaluation.summary import Summary, together
-from sinrnn.filesystem import PACKAGE, escaped, write
+from sinrnn.filesystem import PACKAGE, escaped, shown, write
 from sinrnn.run import Run
 
 if TYPE_CHECKING:
@@ -129,8 +129,9 @@ def train_seeds(
         progress: Whether a line shows how many are done.
 
     Raises:
-        ValueError: There can be no such seeds; the config holds code; or no run began, for what
-            the first of them said.
+        ValueError: There can be no such seeds; the config holds code; the series cannot be read; or
+            no run began, for what the first of them said.
+        OSError: There is no file of the series.
     """
     from sinrnn.job import store  # Lightning is slow to import
 
@@ -139,6 +140,8 @@ def train_seeds(
             f"seeds must be at least 1, and a seed below 2**32, got {count} from {first}"
         )
     _refuse_code(config(parent, first))
+    for note in series.notes:  # what the processes say is not shown
+        print(shown(f"note: {note}"))  # noqa: T201
     folders = {}
     for seed in range(first, first + count):
         folders[seed] = folder = run_folder.claim_folder(parent)

@@ -16,7 +16,7 @@ from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import LambdaLR
 
 import sinrnn.seeds
-from sinrnn import Forecaster, Run, Sine, WindowDataModule, fit
+from sinrnn import FileSeries, Forecaster, Run, Sine, WindowDataModule, fit
 from sinrnn.evaluation.summary import Summary
 
 QUIET = {"accelerator": "cpu", "enable_progress_bar": False}
@@ -146,6 +146,16 @@ def test_where_none_begins_the_first_says_why_and_nothing_is_left(monkeypatch):
     with pytest.raises(ValueError, match=r"^the series is too short$"):
         fit(*small(), seeds=2, max_epochs=1, **QUIET)
     assert not Path("runs").exists()
+
+
+def test_what_was_done_to_the_series_is_said_once(monkeypatch, capsys):
+    rows = "".join(f"{year},{year % 7}\n" for year in range(2099, 1999, -1))
+    Path("newest_first.csv").write_text(f"year,value\n{rows}")
+    monkeypatch.setattr(sinrnn.seeds, "_processes", lambda *args: {})
+    model, _ = small()
+    fit(model, WindowDataModule(FileSeries("newest_first.csv")), seeds=2, figures=False, **QUIET)
+    (note,) = re.findall("^note: (.*)$", capsys.readouterr().out, re.MULTILINE)
+    assert "newest" in note
 
 
 def test_code_and_what_cannot_be_is_refused():
