@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sinrnn.data.period import strongest_period
 from sinrnn.data.windows import Windows
-from sinrnn.forecasting.units import FITTED, Units
+from sinrnn.forecasting.units import FITTED, Units, seasonal_coefficients
 
 # Windows to try: a year of months or eleven of sunspots, the same and one more, two years and one.
 WINDOWS = (11, 13, 25)
@@ -103,13 +103,14 @@ def _fitted(
 ) -> Iterator[tuple[str, Units]]:
     """Units with each linear part that is possible in them."""
     units = Units(True, log, relative, True, windows.values.device)
-    units._fit(windows)
+    units._fit(windows, period)
     yield "ridge", units
-    if relative:
-        for name, back in (("persistence", None), ("seasonal naive", period)):
-            made = units.naive(back, windows.horizon)
-            if made is not None and (back or name == "persistence"):
-                yield name, made
+    if not relative:
+        return
+    yield "persistence", units.repeating(torch.zeros(windows.window))
+    seasonal = seasonal_coefficients(windows.window, period, windows.horizon)
+    if seasonal is not None:
+        yield "seasonal naive", units.repeating(seasonal)
 
 
 def _windows(lengths: dict[str, int], horizon: int, period: int | None) -> list[int]:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sinrnn._numbers import plain
 from sinrnn.data.arrays import SeriesLike, as_series
+from sinrnn.data.period import strongest_period
 from sinrnn.data.windows import Windows, check_dense, check_series
 from sinrnn.forecasting._state import NUMBERS, check_numbers, check_plain, check_when_loaded
 from sinrnn.forecasting.caution import cautions, check_like
@@ -160,7 +161,7 @@ class Predictor(Units):
             ValueError: The split is constant, or has values that cannot be used.
         """
         if units is None:
-            self._fit(windows)
+            self._fit(windows, strongest_period(windows.values) if self.linear else None)
         else:
             self._take(units)
         self.learnt = torch.stack(windows.values.aminmax()).to(self.mean)

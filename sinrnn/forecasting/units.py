@@ -7,7 +7,6 @@ from torch import Tensor
 
 from sinrnn._numbers import plain
 from sinrnn._private import KeepsDtype
-from sinrnn.data.period import strongest_period
 from sinrnn.data.windows import Windows
 from sinrnn.forecasting._ridge import ridge
 
@@ -52,8 +51,8 @@ class Units(KeepsDtype):
         """The options that are set, by name."""
         return ", ".join(name for name in UNITS if getattr(self, name))
 
-    def _fit(self, windows: Windows) -> None:
-        """See `Predictor.calibrate`."""
+    def _fit(self, windows: Windows, period: int | None) -> None:
+        """See `Predictor.calibrate`; the period is that of the training split, for `linear`."""
         self.mean.zero_()
         self.scale.fill_(1.0)
         # Targets have their linear part in them still, and nothing is out of reach.
@@ -80,7 +79,7 @@ class Units(KeepsDtype):
         if self.relative:
             self.reach = torch.stack(z.double().aminmax())
         if self.linear:
-            seasonal = _seasonal(z.shape[1], strongest_period(windows.values), windows.horizon)
+            seasonal = seasonal_coefficients(z.shape[1], period, windows.horizon)
             priors = [torch.zeros(z.shape[1])] + ([] if seasonal is None else [seasonal])
             self.coefficients, self.intercept = ridge(
                 z[..., 0], target[:, 0], torch.stack(priors).to(z)
@@ -93,22 +92,14 @@ class Units(KeepsDtype):
         for name, number in units.named_buffers():
             setattr(self, name, number.to(self.mean, copy=True))
 
-    def naive(self, period: int | None = None, horizon: int = 1) -> "Units | None":
-        """A copy whose linear part, where `relative`, repeats the last value or a period's.
+    def repeating(self, coefficients: Tensor) -> "Units":
+        """A copy with another linear part, without an intercept.
 
         Args:
-            period: In steps; None repeats the last value.
-            horizon: Steps from a window's end to what is predicted.
-
-        Returns:
-            None where the period does not lie within the window.
+            coefficients: (T,); with `relative`, zeros repeat the last value.
         """
-        steps = len(self.coefficients)
-        found = _seasonal(steps, period, horizon) if period else torch.zeros(steps)
-        if found is None:
-            return None
         made = copy.deepcopy(self)
-        made.coefficients = found.to(self.coefficients)
+        made.coefficients = coefficients.to(self.coefficients)
         made.intercept = torch.zeros_like(self.intercept)
         return made
 
@@ -189,8 +180,14 @@ class Units(KeepsDtype):
         return z @ self.coefficients + self.intercept
 
 
-def _seasonal(window: int, period: int | None, horizon: int) -> Tensor | None:
-    """Coefficients (T,) that give the value a period before the target, if it is in the window."""
+def seasonal_coefficients(window: int, period: int | None, horizon: int) -> Tensor | None:
+    """Coefficients (T,) that give the value a period before the target, if it is in the window.
+
+    Args:
+        window: T.
+        period: In steps; None is none.
+        horizon: Steps from a window's end to the target.
+    """
     at = window - 1 + horizon - (period or 0)
     if not period or not 0 <= at < window:
         return None
