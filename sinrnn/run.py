@@ -101,9 +101,9 @@ class Run:
 
     @cached_property
     def _data(self) -> "WindowDataModule":
-        from sinrnn.config import stored  # jsonargparse is slow to import
+        from sinrnn.config import restore  # jsonargparse is slow to import
 
-        return stored.data(self.folder, self.config, self.predictor, self.trust)
+        return restore.restore_data(self.folder, self.config, self.predictor, self.trust)
 
     @property
     def series(self) -> Series:
@@ -128,10 +128,10 @@ class Run:
     @cached_property
     def _evaluated(self) -> Results:
         """The results but for the backtest, which takes the longest."""
-        from sinrnn.config import stored
+        from sinrnn.config import restore
         from sinrnn.evaluation.evaluate import evaluate
 
-        settings = stored.settings(self.folder, self.config)
+        settings = restore.restore_settings(self.folder, self.config)
         return evaluate(self.predictor, self.data, self._predicted, self.history, settings)
 
     @cached_property

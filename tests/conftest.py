@@ -26,8 +26,8 @@ SLOW = [
     ),
     *(
         "test_module",
-        "test_adopt",
-        "test_resume",
+        "test_setup",
+        "test_loop_state",
         "test_strangers",
         "test_forecasting_document",
         "test_api",

@@ -15,8 +15,8 @@ from sinrnn.data.windows import Batch
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.training import blocks, options
-from sinrnn.training.adopt import settle
 from sinrnn.training.checkpoint_io import CODE_KEYS, load_model
+from sinrnn.training.loop_state import restore_loop_state, save_loop_state
 from sinrnn.training.loss import (
     BatchLoss,
     Losses,
@@ -26,9 +26,9 @@ from sinrnn.training.loss import (
     paired,
     shared,
 )
-from sinrnn.training.resume import restore_position, save_position
-from sinrnn.training.rows import write_first_row, write_row
-from sinrnn.training.schedule import schedule, step_plateaus
+from sinrnn.training.loss_log import log_initial_losses, log_losses
+from sinrnn.training.lr_scheduler import scheduler_config, step_plateau_schedulers
+from sinrnn.training.setup import set_up
 
 OptimizerCallable = Callable[[Iterable[Tensor]], Optimizer]
 SchedulerCallable = Callable[[Optimizer], LRScheduler | ReduceLROnPlateau]
@@ -157,7 +157,7 @@ class Forecaster(pl.LightningModule):
             ValueError: Options of the model, the data and the trainer contradict each other.
         """
         self.processes = self.trainer.world_size
-        settle(self, windows_of(self.trainer), stage)
+        set_up(self, windows_of(self.trainer), stage)
 
     @property
     def net(self) -> SinRNN:
@@ -218,7 +218,7 @@ class Forecaster(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep where training is, and the state that is carried."""
-        save_position(self.trainer, checkpoint)
+        save_loop_state(self.trainer, checkpoint)
         checkpoint["before"], checkpoint["choice"] = self.batch_loss.after, self.choice
         for key in CODE_KEYS:
             checkpoint.get("hyper_parameters", {}).pop(key, None)
@@ -244,8 +244,8 @@ class Forecaster(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Step a ReduceLROnPlateau, and write the epoch's row."""
-        step_plateaus(self.trainer)
-        write_row(self.trainer, self.losses)
+        step_plateau_schedulers(self.trainer)
+        log_losses(self.trainer, self.losses)
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log half_mse/test."""
@@ -257,8 +257,8 @@ class Forecaster(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Go on from where a checkpoint was, and write the losses before the first step."""
-        restore_position(self.trainer, self.gradient)
-        write_first_row(self.trainer, self)
+        restore_loop_state(self.trainer, self.gradient)
+        log_initial_losses(self.trainer, self)
 
     def on_train_epoch_start(self) -> None:
         """Forget the state, and solve the readout where `readout_epoch` asks for it."""
@@ -282,7 +282,7 @@ class Forecaster(pl.LightningModule):
         options.check_plain(optimizer, self.updates)
         if scheduler is None:
             return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": schedule(scheduler)}
+        return {"optimizer": optimizer, "lr_scheduler": scheduler_config(scheduler)}
 
     def _inner(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Windows and targets as the network reads them and is to give them, in its dtype."""
@@ -293,6 +293,6 @@ class Forecaster(pl.LightningModule):
         name, metric = self.losses.of(run, loader)
         x, y = paired(self.net, batch)
         metric.update(self(x).double().reshape(y.shape), y.double())
-        # While training, `write_row` writes it.
+        # While training, `log_losses` writes it.
         logger = False if self.trainer.state.fn == "fit" else None
         self.log(name, metric, prog_bar=True, add_dataloader_idx=False, logger=logger)

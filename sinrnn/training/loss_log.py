@@ -18,7 +18,7 @@ class RowSource(Protocol):
         """The numbers since the last validation, by name; asked once at each."""
 
 
-def write_row(trainer: Any, losses: Iterable[str]) -> None:
+def log_losses(trainer: Any, losses: Iterable[str]) -> None:
     """Write the epoch's row: losses by name, and what each `RowSource` has, at the steps made.
 
     Lightning would count steps from 0, and take longer over each number.
@@ -36,7 +36,7 @@ def write_row(trainer: Any, losses: Iterable[str]) -> None:
         logger.save()
 
 
-def write_first_row(trainer: pl.Trainer, model: pl.LightningModule) -> None:
+def log_initial_losses(trainer: pl.Trainer, model: pl.LightningModule) -> None:
     """Write the losses before the first step, so that curves start where learning does."""
     data = windows_of(trainer)
     if trainer.global_step == 0 and trainer.ckpt_path is None and data is not None:

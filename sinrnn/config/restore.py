@@ -7,7 +7,7 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser
 
 from sinrnn._private import kept_parser_settings
-from sinrnn.config import allowed, files
+from sinrnn.config import allowlist, files
 from sinrnn.config.messages import one_line
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.evaluation.results import Settings
@@ -15,7 +15,7 @@ from sinrnn.forecasting.predictor import Predictor
 from sinrnn.run_folder import CONFIG, MODEL, SERIES
 
 
-def data(
+def restore_data(
     folder: Path, content: dict[str, Any], predictor: Predictor, trusted: Sequence[str] = ()
 ) -> WindowDataModule:
     """The data that a run was trained on; nothing that its config names is made but the series.
@@ -40,7 +40,7 @@ def data(
     if section.get("window", 0) is None:
         section["window"] = predictor.window
     with kept_parser_settings():
-        allowed.restrict(trusted)
+        allowlist.restrict_imports(trusted)
         parser = ArgumentParser(exit_on_error=False)
         parser.add_class_arguments(WindowDataModule, "data", fail_untyped=False, sub_configs=False)
         try:
@@ -67,7 +67,7 @@ def _found(folder: Path, series: Any) -> Any:
     return series
 
 
-def settings(folder: Path, content: dict[str, Any]) -> Settings:
+def restore_settings(folder: Path, content: dict[str, Any]) -> Settings:
     """What a run was set to, as far as its predictor and its data do not know it.
 
     Raises:

@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 MONITOR = "half_mse/val"
 
 
-def schedule(scheduler: Any) -> dict[str, Any]:
+def scheduler_config(scheduler: Any) -> dict[str, Any]:
     """What Lightning is told of a scheduler: a step at each epoch's end, or none for a plateau's.
 
     Lightning would step a plateau's after checkpoints are saved, which then lack the step, and
@@ -20,7 +20,7 @@ def schedule(scheduler: Any) -> dict[str, Any]:
     return {"scheduler": scheduler}
 
 
-def step_plateaus(trainer: pl.Trainer) -> None:
+def step_plateau_schedulers(trainer: pl.Trainer) -> None:
     """Step what looks at the validation loss, after a validation in training."""
     if trainer.state.fn != "fit" or trainer.sanity_checking:
         return

@@ -11,7 +11,7 @@ from sinrnn.training import options
 EXTRA_STATE = "predictor._extra_state"
 
 
-def settle(model: Any, data: WindowDataModule | None, stage: str) -> None:
+def set_up(model: Any, data: WindowDataModule | None, stage: str) -> None:
     """Check that a model and its data go together, and fit the units where fitting starts.
 
     Args:
@@ -64,7 +64,7 @@ def choose(
     return None
 
 
-def restore_choice(predictor: Predictor, content: Mapping[str, Any]) -> None:
+def restore_units(predictor: Predictor, content: Mapping[str, Any]) -> None:
     """Take units and window from a checkpoint, so that they are not chosen again.
 
     Args:

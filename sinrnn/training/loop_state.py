@@ -11,7 +11,7 @@ import lightning.pytorch as pl
 from sinrnn._private import is_within_accumulation, validates_next
 
 
-def save_position(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
+def save_loop_state(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
     """Let a checkpoint say what comes next, in Lightning's counts, and keep half of a gradient."""
     state = checkpoint["loops"]["fit_loop"]
     loop, counts = state["epoch_loop.state_dict"], state["epoch_loop.batch_progress"]
@@ -51,12 +51,12 @@ def _end(evaluated: dict[str, Any]) -> None:
     evaluated["total"] = dict.fromkeys(total, total["ready"])
 
 
-def restore_position(trainer: pl.Trainer, gradient: dict[str, Any]) -> None:
+def restore_loop_state(trainer: pl.Trainer, gradient: dict[str, Any]) -> None:
     """Take up half of a gradient, and begin an epoch afresh where none is under way.
 
     Args:
         trainer: The trainer, which starts to train.
-        gradient: What `save_position` has kept, by weight; empty where nothing was.
+        gradient: What `save_loop_state` has kept, by weight; empty where nothing was.
     """
     for name, weight in trainer.lightning_module.named_parameters():
         if name in gradient:
