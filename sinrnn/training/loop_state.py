@@ -1,7 +1,8 @@
-"""What a checkpoint says of where training was, so that any leads to the same bits.
+"""The state of Lightning's loops in a checkpoint, so that every checkpoint resumes bit-identically.
 
-Lightning takes a checkpoint up rightly where it was saved after a validation or after an epoch.
-One that a callback saves elsewhere would drop or repeat a validation, an epoch or half of a step.
+Lightning resumes correctly from checkpoints saved after a validation or at the end of an epoch.
+From those that callbacks save at other points it would skip or repeat a validation, an epoch or the
+accumulated part of a step.
 """
 
 from typing import Any
@@ -12,51 +13,54 @@ from sinrnn._private import is_within_accumulation, validates_next
 
 
 def save_loop_state(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
-    """Let a checkpoint say what comes next, in Lightning's counts, and keep half of a gradient."""
+    """Correct the loop counts of a checkpoint, and add a gradient that is still accumulating."""
     state = checkpoint["loops"]["fit_loop"]
     loop, counts = state["epoch_loop.state_dict"], state["epoch_loop.batch_progress"]
     total, current = counts["total"], counts["current"]
-    evaluated = state["epoch_loop.val_loop.batch_progress"]
+    validation = state["epoch_loop.val_loop.batch_progress"]
     done = current["processed"]
     ended = counts["is_last_batch"] and done == current["ready"]
     if total["ready"] > total["started"]:  # between two batches
-        # Lightning, resuming within an epoch, counts a step that it takes for lost.
+        # When resuming within an epoch, Lightning counts one step more, which it takes for lost.
         loop["_batches_that_stepped"] -= not is_within_accumulation(trainer)
-    elif total["completed"] < total["processed"]:  # callbacks see the end of a batch
+    elif total["completed"] < total["processed"]:  # in a callback's on_train_batch_end
         due = validates_next(trainer)
         if ended or due:
             for count in (total, current):
                 count["completed"] = count["processed"]
             loop["_batches_that_stepped"] += not due
         if due:
-            _begin(evaluated)
+            _mark_started(validation)
     elif trainer.validating:
-        seen = evaluated["current"]
-        _end(evaluated) if seen["ready"] == seen["completed"] > 0 else _begin(evaluated)
+        seen = validation["current"]
+        if seen["ready"] == seen["completed"] > 0:
+            _mark_completed(validation)
+        else:
+            _mark_started(validation)
     if done % trainer.accumulate_grad_batches and not ended:
         weights = trainer.lightning_module.named_parameters()
         checkpoint["gradient"] = {name: weight.grad for name, weight in weights}
 
 
-def _begin(evaluated: dict[str, Any]) -> None:
-    """A validation that is to be made from its start: to Lightning, one that was broken off."""
-    count = evaluated["total"]["ready"] + 1
-    begun = {"ready": count, "started": count, "processed": count - 1, "completed": count - 1}
-    evaluated |= {"total": begun, "current": dict.fromkeys(begun, 0), "is_last_batch": False}
+def _mark_started(validation: dict[str, Any]) -> None:
+    """Mark a validation as interrupted in its first batch: Lightning then runs all of it."""
+    count = validation["total"]["ready"] + 1
+    total = {"ready": count, "started": count, "processed": count - 1, "completed": count - 1}
+    validation |= {"total": total, "current": dict.fromkeys(total, 0), "is_last_batch": False}
 
 
-def _end(evaluated: dict[str, Any]) -> None:
-    """A validation that is over, whether or not one before it was broken off."""
-    total = evaluated["total"]
-    evaluated["total"] = dict.fromkeys(total, total["ready"])
+def _mark_completed(validation: dict[str, Any]) -> None:
+    """Mark a validation as completed, even if an earlier one was interrupted."""
+    total = validation["total"]
+    validation["total"] = dict.fromkeys(total, total["ready"])
 
 
 def restore_loop_state(trainer: pl.Trainer, gradient: dict[str, Any]) -> None:
-    """Take up half of a gradient, and begin an epoch afresh where none is under way.
+    """Restore an accumulating gradient, and start a new epoch if the last one was completed.
 
     Args:
-        trainer: The trainer, which starts to train.
-        gradient: What `save_loop_state` has kept, by weight; empty where nothing was.
+        trainer: The trainer, at the start of training.
+        gradient: The gradients that `save_loop_state` stored, by name of the weight, or {}.
     """
     for name, weight in trainer.lightning_module.named_parameters():
         if name in gradient:
@@ -64,10 +68,10 @@ def restore_loop_state(trainer: pl.Trainer, gradient: dict[str, Any]) -> None:
             weight.grad = None if grad is None else grad.to(weight)
     loop = trainer.fit_loop
     batches: Any = loop.epoch_loop.batch_progress.total
-    batches.ready = batches.started  # forget the batch that was only ready
+    batches.ready = batches.started  # drop a batch that was fetched and not started
     epochs: Any = loop.epoch_progress
     if epochs.total.started == epochs.total.processed:
-        # With max_steps, Lightning would go through the end of the epoch once more.
+        # With max_steps, Lightning would run the end of the completed epoch again.
         for count in (epochs.total, epochs.current):
             count.ready = count.started = count.completed = count.processed
         loop.reset_restart_stage()

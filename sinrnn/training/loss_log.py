@@ -1,4 +1,4 @@
-"""The rows that every logger gets: the losses before the first step, and at each validation."""
+"""Logging of the losses: one row for all loggers before the first step and at each validation."""
 
 from collections.abc import Iterable
 from typing import Any, Protocol, runtime_checkable
@@ -12,19 +12,19 @@ from sinrnn.nn.functional import half_mse
 
 @runtime_checkable
 class RowSource(Protocol):
-    """A callback that has numbers for the epoch's row, with the losses."""
+    """A callback that adds numbers to the row of losses."""
 
     def row(self) -> dict[str, float]:
-        """The numbers since the last validation, by name; asked once at each."""
+        """Return the numbers since the last validation by name. Called once per validation."""
 
 
 def log_losses(trainer: Any, losses: Iterable[str]) -> None:
-    """Write the epoch's row: losses by name, and what each `RowSource` has, at the steps made.
+    """Log the losses of these names and the numbers of every `RowSource` at the current step.
 
-    Lightning would count steps from 0, and take longer over each number.
+    `LightningModule.log` would number the rows from 0 and take longer.
     """
-    found = trainer.callback_metrics
-    row = {name: found[name].item() for name in losses if name in found}
+    metrics = trainer.callback_metrics
+    row = {name: metrics[name].item() for name in losses if name in metrics}
     if trainer.state.fn != "fit" or trainer.sanity_checking or not row:
         return
     row = {"epoch": trainer.current_epoch} | row
@@ -37,7 +37,7 @@ def log_losses(trainer: Any, losses: Iterable[str]) -> None:
 
 
 def log_initial_losses(trainer: pl.Trainer, model: pl.LightningModule) -> None:
-    """Write the losses before the first step, so that curves start where learning does."""
+    """Log the losses of the initial weights, as step 0."""
     data = windows_of(trainer)
     if trainer.global_step == 0 and trainer.ckpt_path is None and data is not None:
         row = {}

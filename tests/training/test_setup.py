@@ -127,7 +127,7 @@ def test_window_that_is_given_is_kept():
 
 
 def test_contradictions_are_refused_in_one_sentence(refused):
-    message = "data.window is not given: give it, or train with model.units auto"
+    message = "data.window is missing: set it, or train with model.units auto"
     with refuses(ValueError, message):
         fit(Forecaster(hidden_size=5), module(growing()))
     assert refused("--data.window", "null") == message
