@@ -1,4 +1,4 @@
-"""The loggers of a run: metrics.csv and TensorBoard's events, without gap or doubled point."""
+"""The loggers of a run: metrics.csv and TensorBoard, without lost or repeated points on resume."""
 
 import warnings
 from contextlib import suppress
@@ -17,12 +17,12 @@ EVENTS = "events.out.tfevents.*"
 def make_loggers(
     folder: Path, step: int | None = None, logged: dict[str, Any] | None = None
 ) -> list[Logger]:
-    """What a run logs to.
+    """Return the loggers of a run.
 
     Args:
-        folder: The run's.
-        step: Where it goes on from; what was logged beyond is forgotten. None forgets everything.
-        logged: What the checkpoint there says of the rows of metrics.csv.
+        folder: The run's folder.
+        step: The step to resume from. Later points are removed. None removes all points.
+        logged: The state of metrics.csv that the checkpoint of that step holds.
 
     Raises:
         ValueError: Rows of metrics.csv are missing or changed.
@@ -39,10 +39,10 @@ def make_loggers(
 
 
 def open_events(logger: TensorBoardLogger) -> None:
-    """Open the file of events: the last that TensorBoard reads, and one that may fail.
+    """Open the logger's event file as an `EventFile` that TensorBoard reads after all others.
 
-    TensorBoard reads files in the order of their names. A name holds the second in which the file
-    was made, and clocks may be set back: a second after all others' takes its place.
+    TensorBoard reads event files in the order of their names, which hold the second of creation.
+    A clock may have been set back, so the new file gets a second later than those of all others.
     """
     folder = Path(logger.log_dir)
     others = set(folder.glob(EVENTS))
@@ -57,19 +57,19 @@ def open_events(logger: TensorBoardLogger) -> None:
 
 
 class EventFile:
-    """TensorBoard's EventFileWriter, but what it is given is in the file at once.
+    """An unbuffered replacement of TensorBoard's EventFileWriter.
 
-    Where the file cannot be written, it warns once, and training goes on without it.
+    If the file cannot be written, it warns once and drops all further events.
 
     Args:
-        path: A file of events to go on with.
+        path: The event file to append to.
     """
 
     def __init__(self, path: Path) -> None:
         self.folder, self.records = path.parent, RecordWriter(path.open("ab"))
 
     def get_logdir(self) -> str:
-        """The file's folder."""
+        """Return the folder of the file."""
         return str(self.folder)
 
     def add_event(self, event: Event) -> None:
@@ -80,16 +80,16 @@ class EventFile:
             self.records.write(event.SerializeToString())
             self.records.flush()
         except OSError as error:
-            with suppress(OSError):  # it tries again to write what it holds
+            with suppress(OSError):  # closing tries to write the buffer again
                 self.close()
             warnings.warn(
                 f"TensorBoard's events cannot be written ({error.strerror or error}); "
-                "training goes on without them",
+                "training continues without them",
                 stacklevel=2,
             )
 
     def flush(self) -> None:
-        """Nothing: all is written."""
+        """Do nothing: every event is written at once."""
 
     def close(self) -> None:
         """Close the file."""
