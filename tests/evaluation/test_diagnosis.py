@@ -707,8 +707,9 @@ def test_run_without_validation_is_told(keep, kept):
     found = problem(asked(3, keep=keep, history=before, every=Need(5, 5)), "epochs")
     cure = "Validate more often (--trainer.check_val_every_n_epoch 1)."
     assert found == f"No epoch was validated{kept}. {cure}"
-    found = problem(asked(3, keep=keep, history=History()), "epochs")
+    found = problem(asked(3, keep=keep, history=before), "epochs")
     assert found == f"No epoch was validated{kept}."
+    assert not problem(asked(3, keep=keep, history=History()), "epochs")  # no metrics.csv
     assert not problem(asked(0, keep=keep, history=before), "epochs")
     after = History(epochs=[0.0, 5.0], losses={"train": [1.0, 1.0], "val": [1.0, 1.0]})
     assert not problem(asked(7, keep=keep, history=after, every=Need(5, 5)), "epochs")

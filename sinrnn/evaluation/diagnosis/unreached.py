@@ -15,7 +15,7 @@ def unreached(results: Results) -> Finding | None:
     problems = []
     if READOUT in short:
         problems.append(_readout(results, done))
-    if done > 0 and history is not None and not any(history.epochs):
+    if done > 0 and history is not None and history.epochs == [0.0]:  # before training alone
         kept = ", so the last weights were kept as the best" * (settings.keep == "best")
         cure = f" Validate more often ({option(EVERY, 1)})." * (EVERY in short)
         problems.append(f"No epoch was validated{kept}.{cure}")
