@@ -27,7 +27,7 @@ from sinrnn.training.loss import (
     shared,
 )
 from sinrnn.training.resume import restore_position, save_position
-from sinrnn.training.rows import write_first_row, write_row
+from sinrnn.training.rows import log_loss, write_first_row, write_row
 from sinrnn.training.schedule import schedule, step_plateaus
 
 OptimizerCallable = Callable[[Iterable[Tensor]], Optimizer]
@@ -237,7 +237,7 @@ class Forecaster(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log half_mse/val and, from a second loader, half_mse/train."""
-        self._log_loss("validate", dataloader_idx, batch)
+        self._log_loss("validate", dataloader_idx, batch, batch_idx)
 
     def on_validation_model_zero_grad(self) -> None:
         """Keep the last step's gradients: during validation the monitor shows them."""
@@ -249,7 +249,7 @@ class Forecaster(pl.LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log half_mse/test."""
-        self._log_loss("test", dataloader_idx, batch)
+        self._log_loss("test", dataloader_idx, batch, batch_idx)
 
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Predictions for a batch's windows, in the series' units; targets are not read."""
@@ -289,10 +289,10 @@ class Forecaster(pl.LightningModule):
         z, target = self.predictor.encode(x, y)
         return z.to(self.net.Wih), target.to(self.net.Wih)
 
-    def _log_loss(self, run: str, loader: int, batch: Batch) -> None:
+    def _log_loss(self, run: str, loader: int, batch: Batch, batch_idx: int) -> None:
         name, metric = self.losses.of(run, loader)
+        if not batch_idx:
+            metric.reset()
         x, y = paired(self.net, batch)
         metric.update(self(x).double().reshape(y.shape), y.double())
-        # While training, `write_row` writes it.
-        logger = False if self.trainer.state.fn == "fit" else None
-        self.log(name, metric, prog_bar=True, add_dataloader_idx=False, logger=logger)
+        log_loss(self, name, metric)
