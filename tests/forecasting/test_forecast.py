@@ -127,7 +127,7 @@ FAR = (
             {"output_size": 3},
             VALUES,
             5,
-            "a rollout feeds outputs back as inputs: output_size must be 1 as input_size, got 3",
+            "a rollout feeds outputs back as inputs: output_size must equal input_size, 1, got 3",
         ),
         ({}, VALUES[:3], 5, "the network reads 4 points, the series has 3"),
         ({"horizon": 3}, VALUES, 5, "a rollout needs a network of horizon 1, got 3"),
