@@ -21,7 +21,7 @@ def anchors(text):
 
 
 def commands():
-    """Arguments of each train.py in a block of commands, but for those that need a file or print help."""
+    """Arguments of each train.py in a block, but for those that need a file or print help."""
     found = {}
     for page in PAGES:
         for block in re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE):
