@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -16,6 +17,7 @@ from sinrnn.callbacks.checkpoint import BestAndLastCheckpoint
 from sinrnn.callbacks.final_report import FinalReport
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.callbacks.progress_bar import Progress
+from sinrnn.config import restore
 from sinrnn.config.parser import ConfigCLI, parse_run_config
 from sinrnn.config.resume_checks import refuse_changes, refuse_other_series
 from sinrnn.data.arrays import ArraySeries
@@ -207,7 +209,9 @@ def prepare(
                 undo.callback(os.close, lock)
             undo.callback(run_folder.clear, folder, lock)
         text = config(folder)
-        final_report = FinalReport(folder, monitor, keep, figures, command_line)
+        fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # 12 ms less
+        settings = restore.restore_settings(folder, yaml.load(text, fast))
+        final_report = FinalReport(folder, monitor, keep, figures, command_line, settings)
         resumed_by = command(folder)
         job = Job(model, data, trainer, text, series, final_report, content, resumed_by, lock)
         model.trainer = job.trainer

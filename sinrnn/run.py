@@ -16,6 +16,7 @@ from sinrnn.data.arrays import SeriesLike
 from sinrnn.data.series import Series
 from sinrnn.evaluation.diagnosis.checks import Diagnosis, diagnose
 from sinrnn.evaluation.results import History, Results
+from sinrnn.evaluation.summary import Summary
 from sinrnn.filesystem import refuse_links
 from sinrnn.forecasting.forecast import Forecast
 from sinrnn.forecasting.predictor import Predictor
@@ -131,8 +132,13 @@ class Run:
         from sinrnn.config import restore
         from sinrnn.evaluation.evaluate import evaluate
 
-        settings = restore.restore_settings(self.folder, self.config)
-        return evaluate(self.predictor, self.data, self._predicted, self.history, settings)
+        settings, path = (
+            restore.restore_settings(self.folder, self.config),
+            self.folder / run_folder.RESULTS,
+        )
+        found = evaluate(self.predictor, self.data, self._predicted, self.history, settings)
+        # A run that has not ended may still come to what it was asked for.
+        return replace(found, epochs=Summary.read(path).epochs if path.is_file() else None)
 
     @cached_property
     def results(self) -> Results:

@@ -30,6 +30,7 @@ SLOW = [
         "test_loop_state",
         "test_strangers",
         "test_forecasting_document",
+        "test_documents",
         "test_api",
         "test_bad_input",
     ),

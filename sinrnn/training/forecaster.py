@@ -26,7 +26,7 @@ from sinrnn.training.loss import (
     gradient_norm,
     mean_over_processes,
 )
-from sinrnn.training.loss_log import log_initial_losses, log_losses
+from sinrnn.training.loss_log import log_initial_losses, log_loss, log_losses
 from sinrnn.training.lr_scheduler import scheduler_config, step_plateau_schedulers
 from sinrnn.training.setup import set_up
 
@@ -233,7 +233,7 @@ class Forecaster(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log half_mse/val and, from a second loader, half_mse/train."""
-        self._log_loss("validate", dataloader_idx, batch)
+        self._log_loss("validate", dataloader_idx, batch, batch_idx)
 
     def on_validation_model_zero_grad(self) -> None:
         """Keep the gradients of the last step: the monitor logs them during validation."""
@@ -245,7 +245,7 @@ class Forecaster(pl.LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log half_mse/test."""
-        self._log_loss("test", dataloader_idx, batch)
+        self._log_loss("test", dataloader_idx, batch, batch_idx)
 
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Predict the value after each window of a batch; targets in the batch are ignored."""
@@ -285,10 +285,10 @@ class Forecaster(pl.LightningModule):
         z, target = self.predictor.encode(x, y)
         return z.to(self.net.Wih), target.to(self.net.Wih)
 
-    def _log_loss(self, run: str, loader: int, batch: Batch) -> None:
+    def _log_loss(self, run: str, loader: int, batch: Batch, batch_idx: int) -> None:
         name, metric = self.losses.of(run, loader)
+        if not batch_idx:
+            metric.reset()
         x, y = check_batch(self.net, batch)
         metric.update(self(x).double().reshape(y.shape), y.double())
-        # During training, `log_losses` writes it.
-        logger = False if self.trainer.state.fn == "fit" else None
-        self.log(name, metric, prog_bar=True, add_dataloader_idx=False, logger=logger)
+        log_loss(self, name, metric)

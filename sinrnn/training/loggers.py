@@ -1,17 +1,28 @@
 """The loggers of a run: metrics.csv and TensorBoard, without lost or repeated points on resume."""
 
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
+from math import log10
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
+from torch import Tensor
 
 from sinrnn.training.csv_logger import ResumableCSVLogger
 
 EVENTS = "events.out.tfevents.*"
+# TensorBoard sorts curves by their names, and opens the first two groups.
+RENAMED = {"learning_rate": "optimizer/learning_rate"}
+RENAMED |= {
+    f"gradient/{name}": f"optimizer/gradient_{name}"
+    for name in ("norm", "norm_max", "clipped", "clipped_steps")
+}
 
 
 def make_loggers(
@@ -28,7 +39,7 @@ def make_loggers(
         ValueError: Rows of metrics.csv are missing or changed.
     """
     purged = 0 if step is None else step + 1
-    events = TensorBoardLogger(
+    events = Events(
         folder.parent.parent,
         folder.parent.name,
         folder.name,
@@ -36,6 +47,45 @@ def make_loggers(
         purge_step=purged if any(folder.glob(EVENTS)) else None,
     )
     return [events, ResumableCSVLogger(folder, step, logged)]
+
+
+class Events(TensorBoardLogger):
+    """TensorBoardLogger with the losses first and on a log scale, too, beside what they must beat.
+
+    Attributes:
+        baselines: half_mse of each baseline on the validation split, by a name for its curve.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.baselines: dict[str, float] = {}
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Write all curves of a row as one event, which takes a fifth of the time."""
+        row = {name: v.item() if isinstance(v, Tensor) else v for name, v in metrics.items()}
+        found = {RENAMED.get(name, name): v for name, v in row.items() if name != "epoch"}
+        found |= beside(row, self.baselines)
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in found.items()]
+        writer: Any = self.experiment.file_writer
+        writer.add_summary(Summary(value=values), step)
+
+
+def beside(row: Mapping[str, float], baselines: Mapping[str, float]) -> dict[str, float]:
+    """The losses of a row on a log scale, and what its validation loss is to be compared with.
+
+    Args:
+        row: Numbers by the name of their column in metrics.csv.
+        baselines: half_mse of each baseline on the validation split.
+    """
+    losses = {name: row[name] for name in ("half_mse/train", "half_mse/val") if name in row}
+    found = {}
+    if "half_mse/val" in losses:
+        losses |= {f"half_mse/val_{name}": loss for name, loss in baselines.items()}
+        if "epoch" in row:  # before training a skill would squeeze all others
+            val = row["half_mse/val"]
+            found = {f"skill/{name}": 1 - val / loss for name, loss in baselines.items()}
+    return found | {f"log10_{name}": log10(loss) for name, loss in losses.items() if loss > 0}
 
 
 def open_events(logger: TensorBoardLogger) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol, runtime_checkable
 
 import lightning.pytorch as pl
+from torchmetrics import Metric
 
 from sinrnn.data.datamodule import windows_of
 from sinrnn.data.windows import predict
@@ -16,6 +17,21 @@ class RowSource(Protocol):
 
     def row(self) -> dict[str, float]:
         """Return the numbers since the last validation by name. Called once per validation."""
+
+
+def log_loss(model: pl.LightningModule, name: str, metric: Metric) -> None:
+    """Pass a loss over the batches so far to loggers, callbacks and progress bars.
+
+    During training in one process, callbacks and bars get it without `LightningModule.log`, which
+    takes ten times as long, and `log_losses` writes it.
+    """
+    trainer = model.trainer
+    fitting = trainer.state.fn == "fit"
+    if fitting and trainer.world_size == 1:
+        loss = trainer.callback_metrics[name] = metric.compute()
+        trainer.progress_bar_metrics[name] = loss.item()
+    else:
+        model.log(name, metric, prog_bar=True, add_dataloader_idx=False, logger=not fitting)
 
 
 def log_losses(trainer: Any, losses: Iterable[str]) -> None:

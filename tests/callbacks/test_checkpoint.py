@@ -262,7 +262,7 @@ def outcome(folder):
 
 def scalars(folder):
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-    tags = ("half_mse/train", "half_mse/val", "gradient/norm", "learning_rate")
+    tags = ("half_mse/train", "half_mse/val", "optimizer/gradient_norm", "optimizer/learning_rate")
     return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags}
 
 

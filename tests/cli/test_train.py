@@ -137,7 +137,7 @@ def test_curves_start_before_training_and_fall_and_tensorboard_has_them_and_the_
     assert [event.step for event in curve] == [0, 5, 10, 15, 20]  # 4 epochs of 5 steps
     last = float(rows[-1]["half_mse/val"])
     torch.testing.assert_close(curve[-1].value, last, rtol=1e-6, atol=0)
-    pictures = {f"figures/{path.stem}" for path in (folder / "figures").iterdir()}
+    pictures = {f"pictures/{path.stem}" for path in (folder / "figures").iterdir()}
     assert set(events.Tags()["images"]) == pictures
 
 
