@@ -6,5 +6,6 @@
 - `sinrnn.config.dump`: from a model and data to a config;
 - `sinrnn.config.resume_checks`: what may change when a run is resumed;
 - `sinrnn.config.restore`: the data and settings of a finished run;
+- `sinrnn.config.ineffective`: options that may have no effect;
 - `sinrnn.config.messages`: one-line messages for parser errors.
 """

@@ -7,8 +7,8 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser
 
 from sinrnn._private import kept_parser_settings
-from sinrnn.config import allowlist, asked, files
-from sinrnn.config.asked import at
+from sinrnn.config import allowlist, files, ineffective
+from sinrnn.config.ineffective import get_nested
 from sinrnn.config.messages import one_line
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.evaluation.results import Settings
@@ -75,17 +75,17 @@ def restore_settings(folder: Path, content: dict[str, Any]) -> Settings:
         ValueError: A setting in the config is not of the expected type.
     """
     found = {
-        "lr": at(content, "model", "optimizer", "init_args", "lr"),
-        "epochs": at(content, "trainer", "max_epochs"),
-        "clip": at(content, "trainer", "gradient_clip_val"),
+        "lr": get_nested(content, "model", "optimizer", "init_args", "lr"),
+        "epochs": get_nested(content, "trainer", "max_epochs"),
+        "clip": get_nested(content, "trainer", "gradient_clip_val"),
         "keep": content.get("keep"),
     }
     names = ("updates", "loss", "input_noise")
-    found |= {name: at(content, "model", name) for name in names}
+    found |= {name: get_nested(content, "model", name) for name in names}
     for name, value in found.items():
         kind = str if name in ("keep", "updates", "loss") else int | float
         if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
             wanted = "a name" if kind is str else "a number"
             raise ValueError(f"{folder / CONFIG}: {name} must be {wanted}, got {value!r}")
     known = {name: value for name, value in found.items() if value is not None}
-    return Settings(**known, needs=asked.needs(content), unused=asked.unused(content))
+    return Settings(**known, needs=ineffective.needs(content), unused=ineffective.unused(content))
