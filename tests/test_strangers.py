@@ -378,7 +378,7 @@ def test_aliases_that_repeat_one_another_are_counted_and_not_written_out(config_
     for level in range(1, 9):
         repeated = form.format(", ".join([f"*a{level - 1}"] * 9))
         lines.append(f"a{level}: &a{level} {repeated}")
-    assert "as its aliases repeat one another" in config_refused("\n".join(lines) + "\n")
+    assert "since its aliases repeat one another" in config_refused("\n".join(lines) + "\n")
 
 
 LIES = ["config: small.yaml", "a: http://x", "a: [1, &a {b: *a}]", "- 1"]
@@ -514,7 +514,7 @@ def test_checkpoint_whose_hyper_parameters_do_not_fit_is_refused(not_read, their
 def test_checkpoint_whose_sizes_lie_is_refused(not_read, theirs, lie):
     path = forge(theirs, lambda content: content["hyper_parameters"].update(lie))
     said = not_read(Forecaster.load_from_checkpoint, path, CorruptCheckpointError)
-    assert "is not a Forecaster's" in said
+    assert "is not a checkpoint of Forecaster" in said
 
 
 def test_checkpoint_of_a_run_names_no_code_and_loads(trained):

@@ -87,9 +87,9 @@ def test_link_that_would_replace_whatever_lies_there_is_refused(refused, home):
 
 WAVE = np.sin(np.arange(200) / 9)
 OTHERS = {
-    "it has 300 points and had 200": np.sin(np.arange(300) / 9),
+    "it has 300 points instead of 200": np.sin(np.arange(300) / 9),
     "its values differ": WAVE[::-1],
-    "it is float32 and was float64": WAVE.astype(np.float32),
+    "it is float32 instead of float64": WAVE.astype(np.float32),
 }
 
 
@@ -103,8 +103,8 @@ def test_other_series_under_the_same_name_is_refused(refused, train, home, diffe
     np.save(home / "series.npy", OTHERS[differs])
     args = ["--resume", str(RUN), "--trainer.max_epochs", "2"]
     assert refused(*args) == (
-        f"the series is another than that of {RUN}/checkpoints/last.ckpt: {differs}: restore it, "
-        "or start a new run"
+        f"the series is not the one that {RUN}/checkpoints/last.ckpt was trained on: {differs}: "
+        "restore it, or start a new run"
     )
     np.save(home / "series.npy", WAVE)
     assert train(*args)[0] == 0
@@ -120,8 +120,8 @@ def test_curve_with_a_hole_is_refused_and_none_at_all_is_not(refused, train, the
     head, first, _, *rest = table.read_text().splitlines(keepends=True)
     table.write_text("".join([head, first, *rest]))
     assert refused(*args) == (
-        f"{table} is not as the checkpoint left it: it has 3 rows and had 4: restore it, or remove "
-        "it to go on without the earlier curve"
+        f"{table} has changed since the checkpoint was saved: it has 3 rows instead of 4: restore "
+        "it, or remove it to resume without the earlier rows"
     )
     table.unlink()
     assert train(*args)[0] == 0
@@ -134,7 +134,7 @@ def test_curve_with_a_hole_is_refused_and_none_at_all_is_not(refused, train, the
 def test_checkpoint_that_tells_no_rows_is_refused(refused, theirs, told):
     forge(theirs, lambda content: content.update(metrics=told))
     said = refused("--resume", "theirs")
-    assert said.startswith("theirs/metrics.csv is not as the checkpoint left it: ")
+    assert said.startswith("theirs/metrics.csv has changed since the checkpoint was saved: ")
 
 
 # What a cluster's shell leaves in the environment

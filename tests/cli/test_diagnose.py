@@ -101,7 +101,7 @@ def test_run_whose_windows_differ_is_refused(refused, copied):
         net.save(copied / "model.safetensors")
         assert refused() == (
             f"copy: model.safetensors has window {net.window} and horizon {net.horizon}, "
-            "config.yaml 4 and 1"
+            "and config.yaml has window 4 and horizon 1"
         )
 
 

@@ -282,7 +282,7 @@ def test_changed_option_is_refused_where_a_run_goes_on(refused, theirs, change):
     name = re.sub(r"(optimizer|series)\.", r"\1.init_args.", option)
     assert refused("--resume", "theirs", *change.split()) == (
         f"{name} is {CHANGES[change]} in theirs/checkpoints/last.ckpt and cannot become {value} "
-        "where a run goes on: leave it, or start a new run"
+        "when a run is resumed: leave it, or start a new run"
     )
 
 

@@ -309,7 +309,7 @@ def test_another_model_in_a_runs_folder_is_held_to_its_config(call):
     Path("run/model.safetensors").rename("run/other.safetensors")
     assert call("run/other.safetensors --steps 5")[0] == 0
     Predictor(model.net, window=7).save("run/other.safetensors")
-    assert "has window 7 and horizon 1, config.yaml 11 and 1" in refused(
+    assert "has window 7 and horizon 1, and config.yaml has window 11" in refused(
         call("run/other.safetensors --steps 5")
     )
 
@@ -432,7 +432,8 @@ def test_corrupt_model_is_refused(call, place, length):
         (
             "window: 11",
             "window: 12",
-            "run: model.safetensors has window 11 and horizon 1, config.yaml 12 and 1\n",
+            "run: model.safetensors has window 11 and horizon 1, and config.yaml has window 12 and "
+            "horizon 1\n",
         ),
         ("window: 11", "window: many", "run/config.yaml: data.window cannot be many: expected int"),
         ("window: 11", "widow: 11", "run/config.yaml: "),
