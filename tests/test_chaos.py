@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the script forks")
 def test_interrupted_runs_end_with_the_same_bits(tmp_path):
     short = "--kinds 2 --runs 2 --times 2 --saves 10".split()

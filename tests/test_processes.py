@@ -13,6 +13,8 @@ from strangers import work_in
 from sinrnn import SinRNN
 from sinrnn.cli.train import main
 
+pytestmark = pytest.mark.process
+
 # 7 windows a batch, 3 in the last: the processes never have equally many.
 SMALL = ["--data.series.points", "160", "--data.batch_size", "7", "--model.hidden_size", "8"]
 SMALL += ["--model.optimizer", "torch.optim.Adam", "--model.optimizer.lr", "0.003"]

@@ -4,12 +4,11 @@ import copy
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
 
+import programs
 import pytest
 import torch
 from torch.optim import SGD, Adam
@@ -75,14 +74,15 @@ def test_command_line_trains_with_several_seeds(train):
     assert not (folders[0] / "figures" / "seeds.png").exists()
 
 
+@pytest.mark.process
 def test_ctrl_c_stops_all_and_each_can_be_resumed():
-    command = [sys.executable, "-m", "sinrnn", "--seeds", "3", "--figures=false"]
+    command = ["-m", "sinrnn", "--seeds", "3", "--figures=false"]
     command += [
         "--data.series.points=120",
         "--trainer.max_epochs=100000",
         "--model.readout_epoch=1",
     ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = programs.Program(command)
     cores = min(3, len(os.sched_getaffinity(0)))
     begun = [Path("runs/sine", f"version_{i}", "checkpoints/last.ckpt") for i in range(cores)]
     while not all(path.exists() for path in begun):

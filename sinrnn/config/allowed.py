@@ -53,7 +53,7 @@ LIGHTNING: tuple[type, ...] = (
 )
 CALLING = (lr_scheduler.LambdaLR, lr_scheduler.MultiplicativeLR)  # what they are given
 
-_trusted: set[str] = set()  # jsonargparse never forgets what was allowed
+_trusted: list[frozenset[str]] = []  # each time: jsonargparse never forgets what was allowed
 
 
 def named() -> dict[str, type]:
@@ -92,16 +92,18 @@ def restrict(trusted: Sequence[str] = ()) -> None:
     """
     if trusted:  # which may lie in the folder one is in, as for python -m
         sys.path.append(str(Path.cwd()))
+    if _trusted and _trusted[-1] == {*trusted}:
+        return  # as before: thousands of names take as long as the rest of the parser
     allowed = named()
     held = [f"{path}.{name}" for path, cls in allowed.items() for name in {*dir(cls), *dir(type)}]
     set_parsing_settings(
-        import_path_denylist=["*", *held, *_trusted],
+        import_path_denylist=["*", *held, *frozenset().union(*_trusted)],
         import_path_allowlist=[*allowed, *trusted],
         instantiate_subclass_spec_in_any=False,
         config_read_mode_urls_enabled=False,
         config_read_mode_fsspec_enabled=False,
     )
-    _trusted.update(trusted)
+    _trusted.append(frozenset(trusted))
 
 
 def check_paths(value: Any, key: str) -> None:
