@@ -25,8 +25,8 @@ import sinrnn
 from sinrnn import FileSeries, Forecaster, Run, Sine, WindowDataModule, fit
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.cli.train import TrainCLI
-from sinrnn.config import stored
-from sinrnn.config.describe import TRAINER, describe
+from sinrnn.config import restore
+from sinrnn.config.dump import TRAINER_DEFAULTS, dump_config
 from sinrnn.evaluation.results import History
 from sinrnn.filesystem import CONFIGS
 
@@ -358,8 +358,8 @@ SERIES = [
 @pytest.mark.parametrize("made", SERIES, ids=lambda made: type(made).__name__)
 def test_config_of_a_series_makes_it_again(tmp_path, made):
     model, data = small()[0], WindowDataModule(made, window=7, seed=4)
-    text = describe(
-        model, data, Monitor(pictures=False), dict(TRAINER), tmp_path, seed_everything=4
+    text = dump_config(
+        model, data, Monitor(pictures=False), dict(TRAINER_DEFAULTS), tmp_path, seed_everything=4
     )
     (tmp_path / "again.yaml").write_text(f"# not stored: a comment is no note\n{text}")
     again = TrainCLI(["--config", "again.yaml"])
@@ -389,4 +389,4 @@ def test_config_whose_settings_make_no_sense_is_refused(name, bad, wanted):
     )
     name = "epochs" if name == "max_epochs" else name
     with pytest.raises(ValueError, match=f"config.yaml: {name} must be {wanted}, got {bad!r}"):
-        stored.settings(run.folder, content)
+        restore.restore_settings(run.folder, content)

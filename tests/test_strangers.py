@@ -33,7 +33,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from sinrnn import Forecaster, Predictor, Series, SinRNN
 from sinrnn.cli import diagnose, export, forecast
 from sinrnn.cli import train as cli
-from sinrnn.config import allowed
+from sinrnn.config import allowlist
 from sinrnn.training.checkpoint_io import (
     TRAILER,
     AtomicCheckpointIO,
@@ -227,7 +227,7 @@ def reachable():
 
 def parsers():
     """A parser for each place, of the type that stands there."""
-    allowed.restrict()
+    allowlist.restrict_imports()
     for place, kind in PLACES.items():
         parser = ArgumentParser(exit_on_error=False)
         parser.add_argument("--x", type=kind, default=None)
@@ -244,7 +244,7 @@ def made(parser, value):
 
 def test_nothing_but_listed_classes_is_called_at_any_place(monkeypatch):
     """A canary takes the place of each function and class in turn, under its name."""
-    listed, called, tried = allowed.named(), [], 0
+    listed, called, tried = allowlist.allowed_classes(), [], 0
 
     def canary(original):
         @functools.wraps(original)
@@ -276,7 +276,7 @@ def test_nothing_that_a_class_holds_can_be_named():
     places = dict(parsers())
     hook, turns = places.pop("a callback's hook"), itertools.cycle(places.values())
     tried = 0
-    for path, cls in (allowed.named() | found).items():
+    for path, cls in (allowlist.allowed_classes() | found).items():
         for name in sorted({*dir(cls), *dir(type)}):
             tried += 1
             below = f"{path}.{name}"
@@ -298,7 +298,7 @@ def test_listed_classes_are_made_where_their_kind_belongs_and_nowhere_else():
         "trainer.strategy": Strategy,
     }
     for place, parser in parsers():
-        for path, cls in allowed.named().items():
+        for path, cls in allowlist.allowed_classes().items():
             with contextlib.suppress(ArgumentError):
                 parser.parse_object(
                     {"x": [path] if place == "trainer.callbacks" else {"class_path": path}}

@@ -1,5 +1,6 @@
 """What a config file must be before its values are looked at."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from sinrnn.run_folder import CONFIG, SERIES
 
 SECTIONS = ("data", "model", "monitor", "trainer")
 LONGEST = 10**6  # characters
-NOT_STORED = "not stored: "  # and the name of code that `describe` found in its place
+NOT_STORED = "not stored: "  # and the name of code that `dump_config` found in its place
 MOST_NODES = 100_000  # that a config may stand for; a dumped one has about 200
 
 
@@ -57,6 +58,15 @@ def resuming(folder: Path) -> list[str]:
         raise FileNotFoundError(f"--resume {folder}: no {CONFIG} in that folder")
     series = [f"--data.series.path={folder / SERIES}"] if (folder / SERIES).is_file() else []
     return ["--config", str(folder / CONFIG), *series]
+
+
+def flatten(settings: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings by dotted name."""
+    if isinstance(settings, dict) and settings:
+        for name, value in settings.items():
+            yield from flatten(value, f"{key}.{name}" if key else f"{name}")
+    else:
+        yield key, settings
 
 
 def check_text(text: str, path: str, *, code: bool = False) -> None:

@@ -14,8 +14,8 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from sinrnn._numbers import plain
 from sinrnn.callbacks.monitor import Monitor
-from sinrnn.config import allowed, files
-from sinrnn.config.describe import TRAINER
+from sinrnn.config import allowlist, files
+from sinrnn.config.dump import TRAINER_DEFAULTS
 from sinrnn.config.messages import one_line
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.run_folder import CONFIG
@@ -67,7 +67,7 @@ class ConfigCLI(LightningCLI):
         parser_class: type[LightningArgumentParser] = Parser,
         **about: str,
     ) -> None:
-        allowed.restrict(trusted)
+        allowlist.restrict_imports(trusted)
         with warnings.catch_warnings():
             # Lightning 2.6.6 uses names that jsonargparse 4.49 renamed.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -80,7 +80,7 @@ class ConfigCLI(LightningCLI):
                 save_config_callback=None,
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
-                trainer_defaults=TRAINER,
+                trainer_defaults=TRAINER_DEFAULTS,
                 parser_kwargs={"exit_on_error": False, **about},
             )
 
@@ -117,7 +117,7 @@ class ConfigCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and refuse what no constructor will look at."""
         self.config = parser.parse_args(args)
-        allowed.check_paths(self.config.as_dict().get("trainer"), "trainer")
+        allowlist.check_paths(self.config.as_dict().get("trainer"), "trainer")
         for key, value in parser.get_defaults().items():
             # The parser takes null for any type.
             key = key.removesuffix(".class_path")
@@ -153,7 +153,9 @@ class ConfigCLI(LightningCLI):
         return dumped
 
 
-def parsed_again(folder: Path, trainer: dict[str, Any], trusted: Sequence[str] = ()) -> ConfigCLI:
+def parse_run_config(
+    folder: Path, trainer: dict[str, Any], trusted: Sequence[str] = ()
+) -> ConfigCLI:
     """A run's own config, to resume it.
 
     Args:

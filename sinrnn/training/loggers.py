@@ -9,12 +9,12 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from sinrnn.training.table import Table
+from sinrnn.training.csv_logger import ResumableCSVLogger
 
 EVENTS = "events.out.tfevents.*"
 
 
-def loggers(
+def make_loggers(
     folder: Path, step: int | None = None, logged: dict[str, Any] | None = None
 ) -> list[Logger]:
     """What a run logs to.
@@ -35,10 +35,10 @@ def loggers(
         default_hp_metric=False,
         purge_step=purged if any(folder.glob(EVENTS)) else None,
     )
-    return [events, Table(folder, step, logged)]
+    return [events, ResumableCSVLogger(folder, step, logged)]
 
 
-def begin(logger: TensorBoardLogger) -> None:
+def open_events(logger: TensorBoardLogger) -> None:
     """Open the file of events: the last that TensorBoard reads, and one that may fail.
 
     TensorBoard reads files in the order of their names. A name holds the second in which the file

@@ -3,11 +3,9 @@
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from contextlib import contextmanager
 
 import torch
-from lightning.pytorch.profilers import PassThroughProfiler
 
 LOGGERS = ("lightning.pytorch", "lightning.fabric")
 NOISE = [
@@ -42,13 +40,3 @@ def quietly(threads: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
         for name, level in zip(LOGGERS, levels, strict=True):
             logging.getLogger(name).setLevel(level)
-
-
-class NoProfiler(PassThroughProfiler):
-    """Lightning's own enters a generator at each call of a hook, some 50 times a step."""
-
-    nothing: AbstractContextManager[None] = nullcontext()
-
-    def profile(self, action_name: str) -> Any:
-        """A context that does nothing, always the same."""
-        return self.nothing

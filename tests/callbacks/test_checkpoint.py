@@ -30,7 +30,7 @@ from sinrnn.training.checkpoint_io import (
     pack,
     read,
 )
-from sinrnn.training.table import Table
+from sinrnn.training.csv_logger import ResumableCSVLogger
 
 # The rate grows tenfold each epoch: the first two are the best so far, and no later one is.
 WORSE = """
@@ -329,8 +329,8 @@ def test_more_epochs_end_in_the_bits_of_a_run_that_had_them_from_the_start(train
 
 def test_curve_is_on_the_disk_before_the_checkpoint_that_counts_it(train, monkeypatch):
     order = []
-    sync, kept = Table.sync, checkpoint.write
-    monkeypatch.setattr(Table, "sync", lambda self: order.append("rows") or sync(self))
+    sync, kept = ResumableCSVLogger.sync, checkpoint.write
+    monkeypatch.setattr(ResumableCSVLogger, "sync", lambda self: order.append("rows") or sync(self))
     monkeypatch.setattr(
         checkpoint, "write", lambda path, *args: order.append(path.stem) or kept(path, *args)
     )

@@ -16,7 +16,7 @@ from sinrnn.cli.train import main
 from sinrnn.filesystem import CONFIGS
 
 ROOT = Path(__file__).parents[2]
-CHECKS = ["scale", "saturation", "gradient flow", "clipping", "constant output"]
+CHECKS = ["epochs", "scale", "saturation", "gradient flow", "clipping", "constant output"]
 CHECKS += ["extrapolation", "baselines", "overfitting", "rollout", "intervals"]
 
 

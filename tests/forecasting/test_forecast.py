@@ -113,8 +113,8 @@ def test_intervals_end_where_they_are_not_known(radius, steps, found):
 
 
 FAR = (
-    "the network has learnt from values around 50 with deviation 2, the last 4 of this series lie "
-    "around {}: another series or unit?"
+    "the network was trained on values around 50 with standard deviation 2, the last 4 values lie "
+    "around {}: check the series and its unit"
 )
 
 
@@ -126,7 +126,7 @@ FAR = (
             {"output_size": 3},
             VALUES,
             5,
-            "a rollout feeds outputs back as inputs: output_size must be 1 as input_size, got 3",
+            "a rollout feeds outputs back as inputs: output_size must equal input_size, 1, got 3",
         ),
         ({}, VALUES[:3], 5, "the network reads 4 points, the series has 3"),
         ({"horizon": 3}, VALUES, 5, "a rollout needs a network of horizon 1, got 3"),
@@ -277,8 +277,8 @@ def test_process_goes_on_where_the_series_ends(place):
         "autoregression AR(11)\n"
         "table      run/forecast.csv\n"
         "picture    run/forecast.png\n"
-        "warning    autoregression AR(11) was better on the test split: half_mse 1.54e+02 against "
-        "1.25e+03 of the network\n"
+        "warning    autoregression AR(11) was better on the test split: half_mse 1.54e+02, the "
+        "network's 1.25e+03\n"
     )
     after = files(place)
     assert set(after) - set(before) == {"run/forecast.csv", "run/forecast.png"}
@@ -395,7 +395,7 @@ BAD = {
     "download it first",
     "run --steps 5 --input sunspots.csv --column spots": "sunspots.csv has no column 'spots': "
     "choose one with --column: 0 (t), 1 (value)",
-    "run --steps 5 --input sunspots.csv --column t": "the network has learnt from values around ",
+    "run --steps 5 --input sunspots.csv --column t": "the network was trained on values around ",
 }
 
 

@@ -287,7 +287,7 @@ def test_readout_is_solved_down_to_its_cutoff(rcond, directions):
 
 def test_readout_is_not_solved_without_a_data_module_of_ours():
     data = wave()
-    message = "readout_epoch needs a WindowDataModule to take the windows from"
+    message = "readout_epoch needs a WindowDataModule: train with one"
     with refuses(TypeError, message):
         trainer().fit(small(readout_epoch=0), data.train_dataloader(), data.val_dataloader())
 

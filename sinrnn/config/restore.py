@@ -7,7 +7,8 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser
 
 from sinrnn._private import kept_parser_settings
-from sinrnn.config import allowed, files
+from sinrnn.config import allowlist, asked, files
+from sinrnn.config.asked import at
 from sinrnn.config.messages import one_line
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.evaluation.results import Settings
@@ -15,7 +16,7 @@ from sinrnn.forecasting.predictor import Predictor
 from sinrnn.run_folder import CONFIG, MODEL, SERIES
 
 
-def data(
+def restore_data(
     folder: Path, content: dict[str, Any], predictor: Predictor, trusted: Sequence[str] = ()
 ) -> WindowDataModule:
     """The data that a run was trained on; nothing that its config names is made but the series.
@@ -40,7 +41,7 @@ def data(
     if section.get("window", 0) is None:
         section["window"] = predictor.window
     with kept_parser_settings():
-        allowed.restrict(trusted)
+        allowlist.restrict_imports(trusted)
         parser = ArgumentParser(exit_on_error=False)
         parser.add_class_arguments(WindowDataModule, "data", fail_untyped=False, sub_configs=False)
         try:
@@ -67,30 +68,24 @@ def _found(folder: Path, series: Any) -> Any:
     return series
 
 
-def settings(folder: Path, content: dict[str, Any]) -> Settings:
+def restore_settings(folder: Path, content: dict[str, Any]) -> Settings:
     """What a run was set to, as far as its predictor and its data do not know it.
 
     Raises:
         ValueError: The config has no number where one belongs, or no name.
     """
     found = {
-        "lr": _at(content, "model", "optimizer", "init_args", "lr"),
-        "epochs": _at(content, "trainer", "max_epochs"),
-        "clip": _at(content, "trainer", "gradient_clip_val"),
+        "lr": at(content, "model", "optimizer", "init_args", "lr"),
+        "epochs": at(content, "trainer", "max_epochs"),
+        "clip": at(content, "trainer", "gradient_clip_val"),
         "keep": content.get("keep"),
     }
     names = ("updates", "loss", "input_noise")
-    found |= {name: _at(content, "model", name) for name in names}
+    found |= {name: at(content, "model", name) for name in names}
     for name, value in found.items():
         kind = str if name in ("keep", "updates", "loss") else int | float
         if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
             wanted = "a name" if kind is str else "a number"
             raise ValueError(f"{folder / CONFIG}: {name} must be {wanted}, got {value!r}")
-    return Settings(**{name: value for name, value in found.items() if value is not None})
-
-
-def _at(content: Any, *path: str) -> Any:
-    """What a config has at a place; None where it has no such place."""
-    for name in path:
-        content = content.get(name) if isinstance(content, dict) else None
-    return content
+    known = {name: value for name, value in found.items() if value is not None}
+    return Settings(**known, needs=asked.needs(content), unused=asked.unused(content))

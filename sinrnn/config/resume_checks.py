@@ -1,12 +1,11 @@
 """What may change where a run goes on, and what two configs differ in."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from sinrnn.config.files import check_text
+from sinrnn.config.files import check_text, flatten
 
 # Settings that may change when a run is resumed.
 RESUME_MAY_CHANGE = (
@@ -41,22 +40,13 @@ def refuse_changes(config: str, before: str, checkpoint: Path) -> None:
         check_text(before, "its config", code=True)
     except ValueError as error:
         raise ValueError(f"{checkpoint}: {error}") from error
-    was, now = (dict(flat(yaml.safe_load(text))) for text in (before, config))
+    was, now = (dict(flatten(yaml.safe_load(text))) for text in (before, config))
     for key in dict.fromkeys([*was, *now]):
         if was.get(key) != now.get(key) and not key.startswith(RESUME_MAY_CHANGE):
             raise ValueError(
                 f"{key} is {was.get(key)} in {checkpoint} and cannot become {now.get(key)} where a "
                 "run goes on: leave it, or start a new run"
             )
-
-
-def flat(settings: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings by dotted name."""
-    if isinstance(settings, dict) and settings:
-        for name, value in settings.items():
-            yield from flat(value, f"{key}.{name}" if key else f"{name}")
-    else:
-        yield key, settings
 
 
 def refuse_other_series(now: Any, before: Any, checkpoint: Path | None) -> None:

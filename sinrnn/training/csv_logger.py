@@ -16,7 +16,7 @@ from sinrnn.filesystem import sync_folder, write
 from sinrnn.run_folder import METRICS
 
 
-class Table(Logger):
+class ResumableCSVLogger(Logger):
     """Logs to metrics.csv in a run's folder.
 
     Args:
@@ -150,9 +150,10 @@ class Table(Logger):
         write(self.path, text.getvalue().encode())
 
 
-def table_of(trainer: Trainer) -> Table | None:
-    """The table that a run logs to, in the process that does."""
-    return next((logger for logger in trainer.loggers if isinstance(logger, Table)), None)
+def find_csv_logger(trainer: Trainer) -> ResumableCSVLogger | None:
+    """Return the trainer's `ResumableCSVLogger`, or None in processes of other ranks."""
+    found = (logger for logger in trainer.loggers if isinstance(logger, ResumableCSVLogger))
+    return next(found, None)
 
 
 def _is_within(row: dict[str, str], step: int) -> bool:

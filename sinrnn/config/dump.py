@@ -22,10 +22,10 @@ from sinrnn.run_folder import SERIES
 from sinrnn.training.forecaster import Forecaster
 
 # What a Trainer gets unless something else is asked for.
-TRAINER = {"enable_model_summary": False, "num_sanity_val_steps": 0}
+TRAINER_DEFAULTS = {"enable_model_summary": False, "num_sanity_val_steps": 0}
 
 
-def describe(
+def dump_config(
     model: Forecaster,
     data: WindowDataModule,
     monitor: Monitor,

@@ -56,7 +56,7 @@ CALLING = (lr_scheduler.LambdaLR, lr_scheduler.MultiplicativeLR)  # what they ar
 _trusted: list[frozenset[str]] = []  # each time: jsonargparse never forgets what was allowed
 
 
-def named() -> dict[str, type]:
+def allowed_classes() -> dict[str, type]:
     """All classes that a config may name, by import path: where they are public, and defined."""
     found = {f"{module}.{cls.__name__}": cls for module, cls in _classes()}
     return found | {f"{cls.__module__}.{cls.__qualname__}": cls for cls in found.values()}
@@ -78,7 +78,7 @@ def _classes() -> Iterator[tuple[str, type]]:
         yield ".".join(cls.__module__.split(".")[:3]), cls  # as in lightning.pytorch.callbacks
 
 
-def restrict(trusted: Sequence[str] = ()) -> None:
+def restrict_imports(trusted: Sequence[str] = ()) -> None:
     """Let jsonargparse import these classes, by exactly these paths, and what is trusted.
 
     An entry of its lists stands for all that lies below it, too: what a class holds, its methods
@@ -94,7 +94,7 @@ def restrict(trusted: Sequence[str] = ()) -> None:
         sys.path.append(str(Path.cwd()))
     if _trusted and _trusted[-1] == {*trusted}:
         return  # as before: thousands of names take as long as the rest of the parser
-    allowed = named()
+    allowed = allowed_classes()
     held = [f"{path}.{name}" for path, cls in allowed.items() for name in {*dir(cls), *dir(type)}]
     set_parsing_settings(
         import_path_denylist=["*", *held, *frozenset().union(*_trusted)],

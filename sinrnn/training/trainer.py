@@ -1,9 +1,11 @@
 """Which of several processes this is, as the environment and the trainer say it."""
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from lightning.pytorch import Trainer
+from lightning.pytorch.profilers import PassThroughProfiler
 
 # Variables that say which of several processes this is; Lightning takes the first that is set.
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
@@ -41,3 +43,13 @@ def rank() -> tuple[str, int]:
     """The variable that says which process this is, and its value; "" and 0 where none does."""
     name = next((name for name in RANKS if name in os.environ), "")
     return name, int(os.environ[name]) if name else 0
+
+
+class NoProfiler(PassThroughProfiler):
+    """Lightning's own enters a generator at each call of a hook, some 50 times a step."""
+
+    nothing: AbstractContextManager[None] = nullcontext()
+
+    def profile(self, action_name: str) -> Any:
+        """A context that does nothing, always the same."""
+        return self.nothing
