@@ -242,6 +242,7 @@ def made(parser, value):
         return None
 
 
+@pytest.mark.slow
 def test_nothing_but_listed_classes_is_called_at_any_place(monkeypatch):
     """A canary takes the place of each function and class in turn, under its name."""
     listed, called, tried = allowlist.allowed_classes(), [], 0
@@ -269,6 +270,7 @@ def test_nothing_but_listed_classes_is_called_at_any_place(monkeypatch):
     assert tried > 600
 
 
+@pytest.mark.slow
 def test_nothing_that_a_class_holds_can_be_named():
     """Methods, properties and all else of every class: at a callback's hook, which takes any
     function, and by turns at each of the other places."""
