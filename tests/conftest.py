@@ -27,8 +27,11 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
-    _marked[:] = [mark.name for mark in item.iter_markers()]
-    return (yield)
+    _marks.append({mark.name for mark in item.iter_markers()})
+    try:
+        return (yield)
+    finally:
+        _marks.pop()
 
 
 def pytest_sessionfinish():
@@ -36,12 +39,12 @@ def pytest_sessionfinish():
         sys.modules["programs"].close()
 
 
-_marked = []
+_marks = []  # of the test that runs
 
 
 def _python_is_started_where_a_mark_says_so(event, args):
     if event in ("program", "subprocess.Popen") and args[0] == sys.executable:
-        assert {"process", "extra"} & {*_marked}, "this test needs @pytest.mark.process"
+        assert not _marks or {"process", "extra"} & _marks[-1], "it needs pytest.mark.process"
 
 
 sys.addaudithook(_python_is_started_where_a_mark_says_so)

@@ -47,7 +47,7 @@ class Program:
         """Send a signal."""
         os.kill(self.pid, number)
 
-    def communicate(self, timeout=120):
+    def communicate(self, timeout=300):
         """Wait for its end; gives what it wrote to its output and its errors."""
         until = time.monotonic() + timeout
         while self.poll() is None:
