@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
+import programs
 import pytest
 import torch
 import yaml
@@ -161,10 +162,10 @@ print(Run(sys.argv[1]).data.window, parser.parse_args(["--calendar=calendar.Text
 """
 
 
+@pytest.mark.process
 def test_opening_a_run_leaves_parsers_of_the_users_own_as_they_were():
     run = fit(*small(), max_epochs=1, **QUIET)
-    command = [sys.executable, "-c", OWN_PARSER, str(run.folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = programs.run("-c", OWN_PARSER, run.folder)
     assert done.stderr == ""
     assert done.stdout.startswith("4 Namespace(calendar=Namespace(class_path='calendar.Text")
 
@@ -184,6 +185,7 @@ print(run.history.epochs)
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("values", [False, True], ids=["generated", "stored"])
 def test_resume_needs_the_folder_alone_and_has_the_bits_of_the_command_line(
     train, tmp_path, values
@@ -196,8 +198,7 @@ def test_resume_needs_the_folder_alone_and_has_the_bits_of_the_command_line(
     assert train("--resume", str(again[0]), "--trainer.max_epochs=4")[0] == 0
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    command = [sys.executable, "-c", RESUMING, str(again[1].absolute())]
-    done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, timeout=120)
+    done = programs.run("-c", RESUMING, again[1].absolute(), cwd=elsewhere)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "[0.0, 1.0, 2.0, 3.0, 4.0]\n"
     assert not list(elsewhere.iterdir())
@@ -267,6 +268,7 @@ def test_fit_leaves_the_process_as_it_was():
     assert bits(first) == bits(second)
 
 
+@pytest.mark.process
 def test_fit_says_nothing_that_nobody_can_act_on():
     code = "import sinrnn; sinrnn.fit(sinrnn.Forecaster(), sinrnn.WindowDataModule([*range(99)]), "
     code += "max_epochs=1, figures=False, enable_progress_bar=False)"

@@ -5,11 +5,10 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+import programs
 import pytest
 import torch
 from lightning.pytorch import Callback
@@ -253,7 +252,6 @@ def test_escape_sequences_in_arguments_are_shown(refused, capsys, program):
 # Whoever reads what is said, and stops to
 
 
-BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 COMMANDS = {
     "train": "--config small.yaml",
     "train with its bar": "--config small.yaml --trainer.enable_progress_bar true",
@@ -269,10 +267,10 @@ COMMANDS = {
 
 
 def command(given):
-    script = ROOT / "scripts" / f"{given.split()[0]}.py"
-    return [sys.executable, str(script), *COMMANDS[given].split()]
+    return [ROOT / "scripts" / f"{given.split()[0]}.py", *COMMANDS[given].split()]
 
 
+@pytest.mark.process
 @pytest.mark.usefixtures("home", "theirs")
 @pytest.mark.parametrize(
     "given", [pytest.param(g, marks=pytest.mark.extra if g == "export" else ()) for g in COMMANDS]
@@ -281,21 +279,16 @@ def test_programs_end_silently_where_nobody_reads_on(given):
     if given == "export":
         pytest.importorskip("onnx", reason="ONNX files need onnx: sinrnn[onnx]")
     shared = given == "train refusing"  # what it says goes where nobody reads, too
-    stderr = subprocess.STDOUT if shared else subprocess.PIPE
-    options = {"stdout": subprocess.PIPE, "stderr": stderr, "text": True, "env": BUFFERED}
-    with subprocess.Popen(command(given), **options) as process:
-        process.stdout.close()
-        said = "" if shared else process.stderr.read()
-    assert (process.returncode, said) == (141, "")
+    done = programs.run(*command(given), stdout=None, joined=shared)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")
 @pytest.mark.usefixtures("home", "theirs")
 @pytest.mark.parametrize("given", ["train", "train with its bar", "forecast", "diagnose"])
 def test_output_that_cannot_be_written_is_one_line(given):
-    options = {"stderr": subprocess.PIPE, "text": True, "env": BUFFERED}
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(command(given), stdout=full, **options)
+    done = programs.run(*command(given), stdout="/dev/full")
     assert (done.returncode, done.stderr) == (2, "error: [Errno 28] No space left on device\n")
 
 

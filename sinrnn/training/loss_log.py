@@ -31,7 +31,9 @@ def log_loss(model: pl.LightningModule, name: str, metric: Metric) -> None:
         loss = trainer.callback_metrics[name] = metric.compute()
         trainer.progress_bar_metrics[name] = loss.item()
     else:
-        model.log(name, metric, prog_bar=True, add_dataloader_idx=False, logger=not fitting)
+        model.log(
+            name, metric, prog_bar=True, add_dataloader_idx=False, logger=False if fitting else None
+        )
 
 
 def log_losses(trainer: Any, losses: Iterable[str]) -> None:

@@ -5,12 +5,11 @@ import csv
 import math
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import programs
 import pytest
 import torch
 from cases import BITS, TOLERANCE, assert_close, predictor, refuses
@@ -266,10 +265,10 @@ def table(path, column=None):
     return [torch.tensor([float(row[name] or NAN) for row in rows]) for name in names]
 
 
+@pytest.mark.process
 def test_process_goes_on_where_the_series_ends(place):
     before = files(place)
-    command = [sys.executable, str(ROOT / "scripts" / "forecast.py"), "run", "--steps", "50"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = programs.run(ROOT / "scripts" / "forecast.py", "run", "--steps", "50")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
         "forecast   50 steps from sample 309 on, after reading the last 11\n"
