@@ -16,6 +16,7 @@ from sinrnn.data.arrays import SeriesLike
 from sinrnn.data.series import Series
 from sinrnn.evaluation.diagnosis.checks import Diagnosis, diagnose
 from sinrnn.evaluation.results import History, Results
+from sinrnn.evaluation.summary import Summary
 from sinrnn.filesystem import refuse_links
 from sinrnn.forecasting.forecast import Forecast
 from sinrnn.forecasting.predictor import Predictor
@@ -101,9 +102,9 @@ class Run:
 
     @cached_property
     def _data(self) -> "WindowDataModule":
-        from sinrnn.config import stored  # jsonargparse is slow to import
+        from sinrnn.config import restore  # jsonargparse is slow to import
 
-        return stored.data(self.folder, self.config, self.predictor, self.trust)
+        return restore.restore_data(self.folder, self.config, self.predictor, self.trust)
 
     @property
     def series(self) -> Series:
@@ -128,11 +129,13 @@ class Run:
     @cached_property
     def _evaluated(self) -> Results:
         """The results without the backtest, which takes the longest."""
-        from sinrnn.config import stored
+        from sinrnn.config import restore
         from sinrnn.evaluation.evaluate import evaluate
 
-        settings = stored.settings(self.folder, self.config)
-        return evaluate(self.predictor, self.data, self._predicted, self.history, settings)
+        settings = restore.restore_settings(self.folder, self.config)
+        found = evaluate(self.predictor, self.data, self._predicted, self.history, settings)
+        path = self.folder / run_folder.RESULTS  # an unfinished run may still reach its options
+        return replace(found, epochs=Summary.read(path).epochs if path.is_file() else None)
 
     @cached_property
     def results(self) -> Results:
