@@ -22,6 +22,7 @@ from sinrnn.forecasting.predictor import Predictor
 
 if TYPE_CHECKING:
     from sinrnn.data.datamodule import WindowDataModule
+    from sinrnn.data.splits import Splits
     from sinrnn.evaluation.figures import Figures
 
 
@@ -96,14 +97,23 @@ class Run:
         Raises:
             ValueError: The config does not say, or the data no longer fit the predictor.
         """
-        self._data.setup()
-        return self._data
+        from sinrnn.config import stored
+
+        found = stored.data(self.folder, self.config, self.predictor, self.trust)
+        found.setup()
+        return found
 
     @cached_property
-    def _data(self) -> "WindowDataModule":
+    def _splits(self) -> "Splits":
+        """The same without Lightning, and not set up."""
         from sinrnn.config import stored  # jsonargparse is slow to import
 
-        return stored.data(self.folder, self.config, self.predictor, self.trust)
+        return stored.splits(self.folder, self.config, self.predictor, self.trust)
+
+    @cached_property
+    def _windows(self) -> "Splits":
+        self._splits.setup()
+        return self._splits
 
     @property
     def series(self) -> Series:
@@ -112,7 +122,7 @@ class Run:
         Raises:
             ValueError: The config does not say.
         """
-        return self._data.series
+        return self._splits.series
 
     @cached_property
     def history(self) -> History:
@@ -123,7 +133,7 @@ class Run:
     def _predicted(self) -> dict[str, Tensor]:
         from sinrnn.evaluation.evaluate import predictions
 
-        return predictions(self.predictor, self.data)
+        return predictions(self.predictor, self._windows)
 
     @cached_property
     def _evaluated(self) -> Results:
@@ -132,14 +142,14 @@ class Run:
         from sinrnn.evaluation.evaluate import evaluate
 
         settings = stored.settings(self.folder, self.config)
-        return evaluate(self.predictor, self.data, self._predicted, self.history, settings)
+        return evaluate(self.predictor, self._windows, self._predicted, self.history, settings)
 
     @cached_property
     def results(self) -> Results:
         """What the predictor is worth on its data: losses by split, closed loop, backtest."""
         from sinrnn.evaluation.backtest import evaluate_backtest
 
-        found = evaluate_backtest(self.predictor.copy().double(), self.data)
+        found = evaluate_backtest(self.predictor.copy().double(), self._windows)
         return replace(self._evaluated, backtest_report=found)
 
     @property
@@ -160,7 +170,7 @@ class Run:
         from sinrnn.evaluation.figures import Figures, pictures
 
         results, epoch = self.results, self.config.get("model", {}).get("readout_epoch")
-        return Figures(pictures(self.data, self._predicted, results, epoch))
+        return Figures(pictures(self._windows, self._predicted, results, epoch))
 
     def diagnose(self, command_line: bool = False) -> Diagnosis:
         """What was measured of the training, what is wrong, and what to try.

@@ -7,58 +7,32 @@ that call nothing they are given and write nowhere but into the run's own folder
 import inspect
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path, PurePath
 from types import ModuleType
 from typing import Any
 
 import torch
 from jsonargparse import set_parsing_settings
-from lightning.pytorch import accelerators, callbacks, profilers, strategies
-from lightning.pytorch.plugins import precision
 from torch.optim import Optimizer, lr_scheduler
 
 from sinrnn.data import series, synthetic
 from sinrnn.data.series import Series
 
-# Not here: what takes functions (LambdaCallback), writes or reads where it is told
-# (OnExceptionCheckpoint, DeepSpeedStrategy), or saves checkpoints in its own way (CheckpointIO).
-LIGHTNING: tuple[type, ...] = (
-    accelerators.CPUAccelerator,
-    accelerators.CUDAAccelerator,
-    accelerators.MPSAccelerator,
-    callbacks.DeviceStatsMonitor,
-    callbacks.EarlyStopping,
-    callbacks.EMAWeightAveraging,
-    callbacks.GradientAccumulationScheduler,
-    callbacks.LearningRateMonitor,
-    callbacks.ModelCheckpoint,
-    callbacks.ModelSummary,
-    callbacks.RichModelSummary,
-    callbacks.RichProgressBar,
-    callbacks.StochasticWeightAveraging,
-    callbacks.Timer,
-    callbacks.TQDMProgressBar,
-    callbacks.WeightAveraging,
-    precision.DoublePrecision,
-    precision.HalfPrecision,
-    precision.MixedPrecision,
-    precision.Precision,
-    profilers.AdvancedProfiler,
-    profilers.PassThroughProfiler,
-    profilers.PyTorchProfiler,
-    profilers.SimpleProfiler,
-    strategies.DDPStrategy,
-    strategies.FSDPStrategy,
-    strategies.SingleDeviceStrategy,
-)
 CALLING = (lr_scheduler.LambdaLR, lr_scheduler.MultiplicativeLR)  # what they are given
 
 _trusted: set[str] = set()  # jsonargparse never forgets what was allowed
 
 
-def named() -> dict[str, type]:
-    """All classes that a config may name, by import path: where they are public, and defined."""
-    found = {f"{module}.{cls.__name__}": cls for module, cls in _classes()}
+def named(trainer: bool = True) -> dict[str, type]:
+    """All classes that a config may name, by import path: where they are public, and defined.
+
+    Args:
+        trainer: Whether those of a trainer are among them; Lightning, which has them, is slow to
+            import.
+    """
+    classes = chain(_classes(), _of_trainer() if trainer else [])
+    found = {f"{module}.{cls.__name__}": cls for module, cls in classes}
     return found | {f"{cls.__module__}.{cls.__qualname__}": cls for cls in found.values()}
 
 
@@ -74,11 +48,50 @@ def _classes() -> Iterator[tuple[str, type]]:
         for name, cls in inspect.getmembers(module, inspect.isclass):
             if issubclass(cls, kind) and cls not in CALLING and not name.startswith("_"):
                 yield home, cls
-    for cls in LIGHTNING:
+
+
+def _of_trainer() -> Iterator[tuple[str, type]]:
+    """The same for what a trainer takes.
+
+    Not here: what takes functions (LambdaCallback), writes or reads where it is told
+    (OnExceptionCheckpoint, DeepSpeedStrategy), or saves checkpoints in its own way (CheckpointIO).
+    """
+    from lightning.pytorch import accelerators, callbacks, profilers, strategies
+    from lightning.pytorch.plugins import precision
+
+    for cls in (
+        accelerators.CPUAccelerator,
+        accelerators.CUDAAccelerator,
+        accelerators.MPSAccelerator,
+        callbacks.DeviceStatsMonitor,
+        callbacks.EarlyStopping,
+        callbacks.EMAWeightAveraging,
+        callbacks.GradientAccumulationScheduler,
+        callbacks.LearningRateMonitor,
+        callbacks.ModelCheckpoint,
+        callbacks.ModelSummary,
+        callbacks.RichModelSummary,
+        callbacks.RichProgressBar,
+        callbacks.StochasticWeightAveraging,
+        callbacks.Timer,
+        callbacks.TQDMProgressBar,
+        callbacks.WeightAveraging,
+        precision.DoublePrecision,
+        precision.HalfPrecision,
+        precision.MixedPrecision,
+        precision.Precision,
+        profilers.AdvancedProfiler,
+        profilers.PassThroughProfiler,
+        profilers.PyTorchProfiler,
+        profilers.SimpleProfiler,
+        strategies.DDPStrategy,
+        strategies.FSDPStrategy,
+        strategies.SingleDeviceStrategy,
+    ):
         yield ".".join(cls.__module__.split(".")[:3]), cls  # as in lightning.pytorch.callbacks
 
 
-def restrict(trusted: Sequence[str] = ()) -> None:
+def restrict(trusted: Sequence[str] = (), trainer: bool = True) -> None:
     """Let jsonargparse import these classes, by exactly these paths, and what is trusted.
 
     An entry of its lists stands for all that lies below it, too: what a class holds, its methods
@@ -86,13 +99,14 @@ def restrict(trusted: Sequence[str] = ()) -> None:
 
     Args:
         trusted: Modules of the user's own.
+        trainer: As of `named`.
 
     Raises:
         ValueError: One of them cannot be.
     """
     if trusted:  # which may lie in the folder one is in, as for python -m
         sys.path.append(str(Path.cwd()))
-    allowed = named()
+    allowed = named(trainer)
     held = [f"{path}.{name}" for path, cls in allowed.items() for name in {*dir(cls), *dir(type)}]
     set_parsing_settings(
         import_path_denylist=["*", *held, *_trusted],

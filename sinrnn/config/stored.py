@@ -2,34 +2,61 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jsonargparse import ArgumentError, ArgumentParser
 
 from sinrnn._private import kept_parser_settings
 from sinrnn.config import allowed, files
 from sinrnn.config.messages import one_line
-from sinrnn.data.datamodule import WindowDataModule
+from sinrnn.data.splits import Splits
 from sinrnn.evaluation.results import Settings
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.run_folder import CONFIG, MODEL, SERIES
 
+if TYPE_CHECKING:
+    from sinrnn.data.datamodule import WindowDataModule
 
-def data(
+Kind = TypeVar("Kind", bound=Splits)
+
+# What a config says of the batches to learn from, which splits have nothing to do with.
+BATCHES = ("batch_size", "shuffle", "steps", "num_streams", "seed")
+
+
+def splits(
     folder: Path, content: dict[str, Any], predictor: Predictor, trusted: Sequence[str] = ()
-) -> WindowDataModule:
-    """The data that a run was trained on; nothing that its config names is made but the series.
+) -> Splits:
+    """The splits of the series that a run was trained on, without Lightning, slow to import.
 
     Args:
         folder: The run's.
-        content: Its config.
+        content: Its config; nothing that it names is made but the series.
         predictor: What it trained.
         trusted: Modules of the user's own that the series may be of.
 
     Raises:
         ValueError: The data cannot be as the config says, or is not the predictor's.
     """
-    section = content.get("data", {})
+    section = {n: value for n, value in content.get("data", {}).items() if n not in BATCHES}
+    return _made(Splits, folder, section, predictor, trusted)
+
+
+def data(
+    folder: Path, content: dict[str, Any], predictor: Predictor, trusted: Sequence[str] = ()
+) -> "WindowDataModule":
+    """As `splits`, with the batches that it learnt from."""
+    from sinrnn.data.datamodule import WindowDataModule
+
+    return _made(WindowDataModule, folder, content.get("data", {}), predictor, trusted)
+
+
+def _made(
+    kind: type[Kind],
+    folder: Path,
+    section: dict[str, Any],
+    predictor: Predictor,
+    trusted: Sequence[str],
+) -> Kind:
     for code in (section.get("series"), section.get("class")):
         if isinstance(code, str) and code.startswith(files.NOT_STORED):
             raise ValueError(
@@ -40,12 +67,12 @@ def data(
     if section.get("window", 0) is None:
         section["window"] = predictor.window
     with kept_parser_settings():
-        allowed.restrict(trusted)
+        allowed.restrict(trusted, trainer=False)
         parser = ArgumentParser(exit_on_error=False)
-        parser.add_class_arguments(WindowDataModule, "data", fail_untyped=False, sub_configs=False)
+        parser.add_class_arguments(kind, "data", fail_untyped=False, sub_configs=False)
         try:
             parsed = parser.parse_object({"data": section})
-            found: WindowDataModule = parser.instantiate(parsed).data
+            found: Kind = parser.instantiate(parsed).data
         except ArgumentError as error:
             raise ValueError(f"{folder / CONFIG}: {one_line(str(error))}") from error
     if (predictor.window, predictor.horizon) != (found.window, found.horizon):

@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.period import strongest_period
+from sinrnn.data.splits import Splits
 from sinrnn.data.windows import Batch, Windows, predict
 from sinrnn.evaluation import results
 from sinrnn.evaluation.baselines import seasonal_naive
@@ -26,7 +26,7 @@ STATES = 2**22  # as long as their states, 16 MB of float32, are no more than th
 @torch.no_grad()
 def evaluate(
     predictor: Predictor,
-    data: WindowDataModule,
+    data: Splits,
     predicted: dict[str, Tensor],
     history: History | None = None,
     settings: Settings | None = None,
@@ -75,7 +75,7 @@ def evaluate(
 
 
 def _seasonal(
-    data: WindowDataModule, windows: dict[str, tuple[Tensor, Tensor]], period: int | None
+    data: Splits, windows: dict[str, tuple[Tensor, Tensor]], period: int | None
 ) -> dict[str, dict[str, Tensor]]:
     """What the last period foretells, by name and split; nothing where there is no period."""
     if period is None:
@@ -89,7 +89,7 @@ def _seasonal(
     }
 
 
-def _rollout(predictor: Predictor, data: WindowDataModule, split: str) -> Rollout | None:
+def _rollout(predictor: Predictor, data: Splits, split: str) -> Rollout | None:
     """From the start of a split on; of the test split, which comes last, also beyond its end."""
     start, end = data.edges(split)
     points = start + data.window + ROLLOUT_STEPS
@@ -106,7 +106,7 @@ def subsample(windows: Windows, predictor: Predictor, most: int = LOOKED_AT) -> 
     return z.to(net.Wih), target.to(net.Wih)
 
 
-def excerpt(data: WindowDataModule, most: int) -> WindowDataModule:
+def excerpt(data: Splits, most: int) -> Splits:
     """The same data with no more than the first `most` windows of each split."""
     data.series.check_unchanged()
     part = copy.copy(data)
@@ -119,7 +119,7 @@ def excerpt(data: WindowDataModule, most: int) -> WindowDataModule:
 
 def predictions(
     predictor: torch.nn.Module,
-    data: WindowDataModule,
+    data: Splits,
     splits: Sequence[str] = ("train", "val", "test"),
 ) -> dict[str, Tensor]:
     """The network's predictions for all windows of some splits, by split, (N,)."""
