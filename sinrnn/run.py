@@ -16,6 +16,7 @@ from sinrnn.data.arrays import SeriesLike
 from sinrnn.data.series import Series
 from sinrnn.evaluation.diagnosis.checks import Diagnosis, diagnose
 from sinrnn.evaluation.results import History, Results
+from sinrnn.evaluation.summary import Summary
 from sinrnn.filesystem import refuse_links
 from sinrnn.forecasting.forecast import Forecast
 from sinrnn.forecasting.predictor import Predictor
@@ -97,18 +98,18 @@ class Run:
         Raises:
             ValueError: The config does not say, or the data no longer fit the predictor.
         """
-        from sinrnn.config import stored
+        from sinrnn.config import restore
 
-        found = stored.data(self.folder, self.config, self.predictor, self.trust)
+        found = restore.restore_data(self.folder, self.config, self.predictor, self.trust)
         found.setup()
         return found
 
     @cached_property
     def _splits(self) -> "Splits":
         """The same without Lightning, and not set up."""
-        from sinrnn.config import stored  # jsonargparse is slow to import
+        from sinrnn.config import restore  # jsonargparse is slow to import
 
-        return stored.splits(self.folder, self.config, self.predictor, self.trust)
+        return restore.restore_splits(self.folder, self.config, self.predictor, self.trust)
 
     @cached_property
     def _windows(self) -> "Splits":
@@ -138,11 +139,16 @@ class Run:
     @cached_property
     def _evaluated(self) -> Results:
         """The results but for the backtest, which takes the longest."""
-        from sinrnn.config import stored
+        from sinrnn.config import restore
         from sinrnn.evaluation.evaluate import evaluate
 
-        settings = stored.settings(self.folder, self.config)
-        return evaluate(self.predictor, self._windows, self._predicted, self.history, settings)
+        settings, path = (
+            restore.restore_settings(self.folder, self.config),
+            self.folder / run_folder.RESULTS,
+        )
+        found = evaluate(self.predictor, self._windows, self._predicted, self.history, settings)
+        # A run that has not ended may still come to what it was asked for.
+        return replace(found, epochs=Summary.read(path).epochs if path.is_file() else None)
 
     @cached_property
     def results(self) -> Results:

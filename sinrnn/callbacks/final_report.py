@@ -35,6 +35,7 @@ class FinalReport(pl.Callback):
         keep: Which weights: "best" on the validation split, or the "last".
         figures: Whether pictures are drawn.
         command_line: Whether advice names options of scripts/train.py, or else Python's arguments.
+        settings: What the run was set to.
     """
 
     def __init__(
@@ -44,9 +45,10 @@ class FinalReport(pl.Callback):
         keep: str = "best",
         figures: bool = True,
         command_line: bool = True,
+        settings: Settings | None = None,
     ) -> None:
         self.folder, self.monitor, self.keep, self.figures = folder, monitor, keep, figures
-        self.command_line = command_line
+        self.command_line, self.settings = command_line, settings
         self.tensorboard = f"tensorboard --logdir {folder.parent}"
         self.text = ""
 
@@ -66,9 +68,10 @@ class FinalReport(pl.Callback):
         predicted = predictions(predictor, data)
         history = History.read(self.folder / run_folder.METRICS)
         results = replace(
-            evaluate(predictor, data, predicted, history, _settings(trainer, pl_module, self.keep)),
+            evaluate(predictor, data, predicted, history, self.settings),
             backtest_report=found,
             seconds=seconds,
+            epochs=None if trainer.fast_dev_run else trainer.current_epoch,  # type: ignore[attr-defined]
             where={
                 **({"units": pl_module.choice} if pl_module.choice else {}),
                 **({"network": left_out} if left_out else {}),
@@ -81,7 +84,8 @@ class FinalReport(pl.Callback):
             predictor.baseline = against[0]
             predictor.tested = torch.tensor([ours, against[1]], dtype=torch.float64, device="cpu")
             predictor.save(self.folder / run_folder.MODEL)
-        self.text = report.closing(results, checks.problems(results, self.command_line))
+        findings = checks.findings(checks.diagnose(results, self.command_line))
+        self.text = report.closing(results, *findings)
         write(self.folder / run_folder.RESULTS, Summary.of(results).content())
         about = f"# {escaped(f'{self.folder}')}\n\n```text\n{self.text}\n```\n"
         write(self.folder / run_folder.REPORT, about.encode())
@@ -112,15 +116,3 @@ class FinalReport(pl.Callback):
         predictor.seen = torch.stack(data.values.aminmax()).double()
         predictor.save(self.folder / run_folder.MODEL)
         return Predictor.load(self.folder / run_folder.MODEL), found, left_out
-
-
-def _settings(trainer: pl.Trainer, model: Forecaster, keep: str) -> Settings:
-    return Settings(
-        lr=trainer.optimizers[0].defaults.get("lr"),
-        epochs=trainer.max_epochs,
-        clip=trainer.gradient_clip_val,
-        keep=keep,
-        updates=model.updates,
-        loss=model.batch_loss.outputs,
-        input_noise=model.input_noise,
-    )

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -112,6 +112,22 @@ class History:
                 getattr(self, name).append(float(row[f"gradient/{name}"]))
 
 
+class Need(NamedTuple):
+    """The epochs that an option needs until all has happened that it asks for.
+
+    Attributes:
+        value: The option's.
+        epochs: Of training.
+        option: Whether its name is that of an option of scripts/train.py.
+        waits: Whether it ends training then, if nothing better comes.
+    """
+
+    value: int
+    epochs: int
+    option: bool = True
+    waits: bool = False
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a run was set to, as far as advice depends on it; None where that is not known.
@@ -125,6 +141,8 @@ class Settings:
         epochs: The trainer's max_epochs.
         clip: Where gradients were clipped, or None.
         keep: The weights that were kept: "best" or "last".
+        needs: Options that count epochs, by dotted name.
+        unused: Options that have no effect, and the option that each lacks.
     """
 
     window: int = 1
@@ -144,6 +162,8 @@ class Settings:
     updates: str = "batch"
     loss: str = "last"
     input_noise: float = 0.0
+    needs: dict[str, Need] = field(default_factory=dict)
+    unused: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -167,6 +187,7 @@ class Results:
         coverage: Share of the test split's samples that the intervals hold, or None.
         backtest_report: Forecasts from many origins, or None.
         seconds: Of training.
+        epochs: Of training, those of before a resume among them; None where it is not known.
         where: What else the closing lists, by name: the run's folder, the TensorBoard command.
     """
 
@@ -185,6 +206,7 @@ class Results:
     coverage: float | None = None
     backtest_report: BacktestReport | None = None
     seconds: float = 0.0
+    epochs: int | None = None
     where: dict[str, str] = field(default_factory=dict)
 
     def exact(self, name: str, split: str) -> bool:

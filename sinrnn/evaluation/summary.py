@@ -24,6 +24,7 @@ class Summary:
         rollout_rmse: Of the closed loop, in the series' units, or None where there was none.
         coverage: Share of the test samples within the 90 % intervals, or None where there are none.
         seconds: Of training.
+        epochs: Of training, or None where it is not known.
     """
 
     half_mse: dict[str, dict[str, float]]
@@ -31,6 +32,7 @@ class Summary:
     rollout_rmse: float | None
     coverage: float | None
     seconds: float
+    epochs: int | None = None
 
     @classmethod
     def of(cls, results: Results) -> Self:
@@ -49,6 +51,7 @@ class Summary:
             None if results.rollout is None else results.rollout.rmse,
             tested.coverage.mean().item() if tested is not None and known else None,
             round(results.seconds, 3),
+            results.epochs,
         )
 
     def content(self) -> bytes:
@@ -70,7 +73,7 @@ class Summary:
             network = found.half_mse["network"]
             splits = {split: network[split] for split in ("train", "val", "test")}
             _check({"half_mse": splits, "skill": found.skill, "seconds": found.seconds})
-            for number in (found.rollout_rmse, found.coverage):
+            for number in (found.rollout_rmse, found.coverage, found.epochs):
                 _check({} if number is None else {"number": number})
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f"{path} is not a run's results: {error}") from error
