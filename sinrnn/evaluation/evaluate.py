@@ -1,8 +1,9 @@
 """A trained network on its data: what it is worth, and what a diagnosis looks at."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -75,18 +76,20 @@ def evaluate(
 
 
 def _seasonal(
-    data: WindowDataModule, windows: dict[str, tuple[Tensor, Tensor]], period: int | None
-) -> dict[str, dict[str, Tensor]]:
-    """What the last period foretells, by name and split; nothing where there is no period."""
+    data: WindowDataModule, windows: Iterable[str], period: int | None
+) -> dict[str, dict[str, Callable[[int, int], Tensor]]]:
+    """What gives the last period's forecast, by name and split; nothing where there is none."""
     if period is None:
         return {}
-    ahead, values = data.window + data.horizon - 1, data.values
-    return {
-        f"seasonal naive ({period})": {
-            name: seasonal_naive(values, data.edges(name)[0] + ahead, len(y), period, data.horizon)
-            for name, (_, y) in windows.items()
-        }
+
+    def naive(target: int, first: int, last: int) -> Tensor:
+        return seasonal_naive(data.values, target + first, last - first, period, data.horizon)
+
+    ahead = data.window + data.horizon - 1
+    by_split: dict[str, Callable[[int, int], Tensor]] = {
+        name: partial(naive, data.edges(name)[0] + ahead) for name in windows
     }
+    return {f"seasonal naive ({period})": by_split}
 
 
 def _rollout(predictor: Predictor, data: WindowDataModule, split: str) -> Rollout | None:

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # Squared error of float64 arithmetic on numbers of order 1, with room for a long sum.
 ROUNDING = 1e-26
+COMPARED = 2**18  # windows at a time: baselines need memory for these alone
 
 
 @dataclass
@@ -228,7 +229,7 @@ def losses(
     predictions: Mapping[str, Tensor],
     windows: Mapping[str, tuple[Tensor, Tensor]],
     horizon: int,
-    more: Mapping[str, Mapping[str, Tensor]] | None = None,
+    more: Mapping[str, Mapping[str, Callable[[int, int], Tensor]]] | None = None,
 ) -> dict[str, dict[str, float]]:
     """half_mse of the network and of each baseline, fitted on "train", over each split.
 
@@ -236,16 +237,25 @@ def losses(
         predictions: The network's, by split, (N,).
         windows: Windows (N, T) and targets (N,), by split.
         horizon: Steps from a window's end to its target.
-        more: Predictions of other baselines, by name, then by split.
+        more: Other baselines, by name, then by split; each predicts the windows from one index
+            up to another.
     """
     more = more or {}
     beside = baselines.baselines(*windows["train"], horizon)
     found: dict[str, dict[str, float]] = {name: {} for name in ("network", *beside, *more)}
     for split, (x, y) in windows.items():
-        made = {"network": predictions[split]} | {name: r(x) for name, r in beside.items()}
-        made |= {name: by_split[split] for name, by_split in more.items()}
-        for name, prediction in made.items():
-            found[name][split] = half_mse(prediction.double(), y.double()).item()
+        for row in found.values():
+            row[split] = 0.0
+        for first in range(0, len(y), COMPARED):
+            part = slice(first, min(first + COMPARED, len(y)))
+            made = {"network": predictions[split][part]}
+            made |= {name: forecast(x[part]) for name, forecast in beside.items()}
+            made |= {
+                name: by_split[split](part.start, part.stop) for name, by_split in more.items()
+            }
+            for name, prediction in made.items():
+                loss = half_mse(prediction.double(), y[part].double()).item()
+                found[name][split] += loss * (len(prediction) / len(y))
     return found
 
 
