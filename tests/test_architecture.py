@@ -8,6 +8,7 @@ import ast
 import graphlib
 import importlib
 import inspect
+import re
 import sys
 from pathlib import Path
 
@@ -198,3 +199,10 @@ def test_private_names_of_other_libraries_stand_in_one_file(file):
 def test_files_are_short_enough_to_be_read():
     lines = {file: (PACKAGE / file).read_text().count("\n") for file in FILES}
     assert not {file: count for file, count in lines.items() if count > MOST}
+
+
+def test_architecture_page_shows_these_layers():
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text()
+    diagram = page.partition("```text\n")[2].partition("```")[0]
+    rows = [re.findall(r"\w+(?:/|\.py)", line) for line in diagram.splitlines()]
+    assert [{name.rstrip("/") for name in row} for row in rows] == list(map(set, LAYERS[1:]))

@@ -1,4 +1,4 @@
-"""What may change where a run goes on, and what two configs differ in."""
+"""Checks on resume: which settings may change, and that the series is the same."""
 
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ RESUME_MAY_CHANGE = (
     "keep",
     "figures",
     "monitor",
-    "data.series.init_args.path",  # the values are compared themselves
-    "trainer.gradient_clip",  # what stops an explosion
+    "data.series.init_args.path",  # the values are compared instead
+    "trainer.gradient_clip",  # the remedy if the loss diverges
     "trainer.max_epochs",
     "trainer.max_steps",
     "trainer.max_time",
@@ -26,15 +26,15 @@ RESUME_MAY_CHANGE = (
 
 
 def refuse_changes(config: str, before: str, checkpoint: Path) -> None:
-    """Refuse to resume where a checkpoint would silently override what is asked for now.
+    """Check that a resumed run keeps all settings that the checkpoint would silently override.
 
     Args:
         config: The config, as YAML text.
-        before: That of the checkpoint.
-        checkpoint: The checkpoint's file.
+        before: The config of the checkpoint.
+        checkpoint: The path of the checkpoint.
 
     Raises:
-        ValueError: A setting differs that must not.
+        ValueError: A setting differs that may not change.
     """
     try:
         check_text(before, "its config", code=True)
@@ -44,31 +44,31 @@ def refuse_changes(config: str, before: str, checkpoint: Path) -> None:
     for key in dict.fromkeys([*was, *now]):
         if was.get(key) != now.get(key) and not key.startswith(RESUME_MAY_CHANGE):
             raise ValueError(
-                f"{key} is {was.get(key)} in {checkpoint} and cannot become {now.get(key)} where a "
-                "run goes on: leave it, or start a new run"
+                f"{key} is {was.get(key)} in {checkpoint} and cannot become {now.get(key)} when a "
+                "run is resumed: leave it, or start a new run"
             )
 
 
 def refuse_other_series(now: Any, before: Any, checkpoint: Path | None) -> None:
-    """Refuse to resume on another series than before, of which a config knows only the name.
+    """Check that a run is resumed on the same values. The config holds only the series' name.
 
     Args:
-        now: The series' `digest`.
-        before: That of the checkpoint, or None.
-        checkpoint: The checkpoint's file.
+        now: The `digest` of the series.
+        before: The digest in the checkpoint, or None.
+        checkpoint: The path of the checkpoint.
 
     Raises:
-        ValueError: They differ.
+        ValueError: The digests differ.
     """
     if not isinstance(before, dict) or now == before:
         return
     if now["points"] != before.get("points"):
-        differs = f"it has {now['points']} points and had {before.get('points')}"
+        differs = f"it has {now['points']} points instead of {before.get('points')}"
     elif now["dtype"] != before.get("dtype"):
-        differs = f"it is {now['dtype']} and was {before.get('dtype')}"
+        differs = f"it is {now['dtype']} instead of {before.get('dtype')}"
     else:
         differs = "its values differ"
     raise ValueError(
-        f"the series is another than that of {checkpoint}: {differs}: restore it, or start a new "
-        "run"
+        f"the series is not the one that {checkpoint} was trained on: {differs}: restore it, or "
+        "start a new run"
     )

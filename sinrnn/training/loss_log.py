@@ -20,10 +20,10 @@ class RowSource(Protocol):
 
 
 def log_loss(model: pl.LightningModule, name: str, metric: Metric) -> None:
-    """Pass a loss over the batches so far to loggers, callbacks and progress bars.
+    """Log the loss over the batches so far to loggers, callbacks and progress bars.
 
-    During training in one process, callbacks and bars get it without `LightningModule.log`, which
-    takes ten times as long, and `log_losses` writes it.
+    While a single process trains, the loss is set directly, ten times as fast as with
+    `LightningModule.log`, and `log_losses` passes it to the loggers.
     """
     trainer = model.trainer
     fitting = trainer.state.fn == "fit"
@@ -31,7 +31,9 @@ def log_loss(model: pl.LightningModule, name: str, metric: Metric) -> None:
         loss = trainer.callback_metrics[name] = metric.compute()
         trainer.progress_bar_metrics[name] = loss.item()
     else:
-        model.log(name, metric, prog_bar=True, add_dataloader_idx=False, logger=not fitting)
+        model.log(
+            name, metric, prog_bar=True, add_dataloader_idx=False, logger=False if fitting else None
+        )
 
 
 def log_losses(trainer: Any, losses: Iterable[str]) -> None:

@@ -151,7 +151,7 @@ def test_torn_and_changed_files_are_refused_at_every_byte(path):
         changed[place] ^= 1 << place % 8
         for spoilt in (full[:place], changed):
             path.write_bytes(spoilt)
-            with pytest.raises(CorruptCheckpointError, match="is not a whole sinrnn") as error:
+            with pytest.raises(CorruptCheckpointError, match="is not a complete sinrnn") as error:
                 read(path)
             assert one_sentence(error, path), place
 
@@ -162,7 +162,7 @@ def saved(thing):
     return file.getvalue()
 
 
-MISSING = "a whole sinrnn checkpoint: its checksum is missing"
+MISSING = "a complete sinrnn checkpoint: its checksum is missing"
 NO = "a sinrnn checkpoint: "
 
 
@@ -170,7 +170,7 @@ NO = "a sinrnn checkpoint: "
     ("spoil", "reason"),
     [
         (lambda full: full + b"\0", MISSING),
-        (lambda full: full + full, "a whole sinrnn checkpoint: its checksum does not fit"),
+        (lambda full: full + full, "a complete sinrnn checkpoint: its checksum does not match"),
         (lambda full: saved(content()), MISSING),
         (lambda full: whole(b""), NO),
         (lambda full: whole(b"PK and something else"), NO),
@@ -345,7 +345,7 @@ def test_spoilt_checkpoint_is_refused_and_left(main, train, capsys):
     table = last.parents[1] / "metrics.csv"
     before = table.read_bytes()
     assert main(["--resume", str(last.parents[1])]) == 2
-    said = f"error: {last} is not a whole sinrnn checkpoint: its checksum is missing\n"
+    said = f"error: {last} is not a complete sinrnn checkpoint: its checksum is missing\n"
     assert capsys.readouterr().err == said
     assert table.read_bytes() == before
 

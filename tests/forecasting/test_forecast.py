@@ -5,12 +5,11 @@ import csv
 import math
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import programs
 import pytest
 import torch
 from cases import BITS, TOLERANCE, assert_close, predictor, refuses
@@ -266,10 +265,10 @@ def table(path, column=None):
     return [torch.tensor([float(row[name] or NAN) for row in rows]) for name in names]
 
 
+@pytest.mark.process
 def test_process_goes_on_where_the_series_ends(place):
     before = files(place)
-    command = [sys.executable, str(ROOT / "scripts" / "forecast.py"), "run", "--steps", "50"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = programs.run(ROOT / "scripts" / "forecast.py", "run", "--steps", "50")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
         "forecast   50 steps from sample 309 on, after reading the last 11\n"
@@ -309,7 +308,7 @@ def test_another_model_in_a_runs_folder_is_held_to_its_config(call):
     Path("run/model.safetensors").rename("run/other.safetensors")
     assert call("run/other.safetensors --steps 5")[0] == 0
     Predictor(model.net, window=7).save("run/other.safetensors")
-    assert "has window 7 and horizon 1, config.yaml 11 and 1" in refused(
+    assert "has window 7 and horizon 1, and config.yaml has window 11" in refused(
         call("run/other.safetensors --steps 5")
     )
 
@@ -432,7 +431,8 @@ def test_corrupt_model_is_refused(call, place, length):
         (
             "window: 11",
             "window: 12",
-            "run: model.safetensors has window 11 and horizon 1, config.yaml 12 and 1\n",
+            "run: model.safetensors has window 11 and horizon 1, and config.yaml has window 12 and "
+            "horizon 1\n",
         ),
         ("window: 11", "window: many", "run/config.yaml: data.window cannot be many: expected int"),
         ("window: 11", "widow: 11", "run/config.yaml: "),

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import programs
 import pytest
 import torch
 from cases import BITS, B, D, H, O, T, predictor, refuses
@@ -253,8 +254,7 @@ def place(tmp_path, monkeypatch):
 
 
 def test_process_writes_what_the_model_computes(place):
-    command = [sys.executable, str(ROOT / "scripts" / "export.py"), "run"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = programs.run(ROOT / "scripts" / "export.py", "run")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("h0 (batch, 50), gives y (batch, 1) and h_n (batch, 50)\n")
     model = onnx.model(SinRNN.load("run/model.safetensors"))

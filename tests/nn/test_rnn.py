@@ -396,6 +396,7 @@ def test_fit_readout_gives_no_weight_below_the_cutoff(bias):
 # The package
 
 
+@pytest.mark.process
 def test_import_of_the_package_brings_torch_and_nothing_heavier(tmp_path):
     code = """
 import sys, torch, sinrnn

@@ -126,10 +126,10 @@ DAMAGED = {
     "another step": (lambda text: text.replace(",14", ",13"), DIFFER),
     "a column": (lambda text: text.replace("a,", "b,"), DIFFER),
     "a cell more": (lambda text: text.replace(",14", ",14,1"), DIFFER),
-    "last rows gone": (lambda text: text[: text.index("0.25")], "it has 2 rows and had 3"),
-    "cut within": (lambda text: text[: text.index("14")], "it has 2 rows and had 3"),
-    "empty": (lambda text: "", "it has 0 rows and had 3"),
-    "no table": (lambda text: '"' * 200_000 + "\n", "it has 0 rows and had 3"),
+    "last rows gone": (lambda text: text[: text.index("0.25")], "it has 2 rows instead of 3"),
+    "cut within": (lambda text: text[: text.index("14")], "it has 2 rows instead of 3"),
+    "empty": (lambda text: "", "it has 0 rows instead of 3"),
+    "no table": (lambda text: '"' * 200_000 + "\n", "it has 0 rows instead of 3"),
 }
 
 
@@ -141,8 +141,8 @@ def test_table_without_what_was_logged_is_refused_and_left(path, known, damage):
     with pytest.raises(ValueError, match=r"metrics\.csv") as error:
         loggers.make_loggers(path.parent, 14, known)
     assert str(error.value) == (
-        f"{path} is not as the checkpoint left it: {reason}: restore it, or remove it to go on "
-        "without the earlier curve"
+        f"{path} has changed since the checkpoint was saved: {reason}: restore it, or remove it to "
+        "resume without the earlier rows"
     )
     assert path.read_bytes() == before
 
@@ -196,7 +196,7 @@ def test_training_ends_with_the_same_weights_where_events_cannot_be_written(
     said = [str(warning.message) for warning in seen if "events" in str(warning.message)]
     assert said == [
         "TensorBoard's events cannot be written (No space left on device); "
-        "training goes on without them"
+        "training continues without them"
     ]
     assert "error" not in capsys.readouterr().err
     runs = [tmp_path / "runs" / "sine" / f"version_{i}" for i in range(2)]

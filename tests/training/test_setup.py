@@ -3,11 +3,10 @@
 import copy
 import pickle
 import re
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
+import programs
 import pytest
 import torch
 import yaml
@@ -181,13 +180,13 @@ def said(run, name, place=0):
     return re.findall(rf"(?m)^{name} +(.*)$", run.report)[place]
 
 
+@pytest.mark.process
 def test_run_that_is_killed_and_resumed_has_the_same_bits(train, monkeypatch):
     given, whole = run(train, growing(), "--data.batch_size=16")
     whole, resume = whole(), given
     killed = whole.folder.with_name("version_1")
     for step in (1, 9):  # before anything is saved, and later
-        command = [sys.executable, "-c", KILLED, str(step), *resume]
-        assert subprocess.run(command, capture_output=True, timeout=120).returncode == -9
+        assert programs.run("-c", KILLED, step, *resume).returncode == -9
         assert (killed / "checkpoints" / "last.ckpt").exists() == (step > 1)
         resume = ["--resume", str(killed)]
     monkeypatch.setattr(setup, "choose_units", None)  # nothing is chosen again
