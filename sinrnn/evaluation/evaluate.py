@@ -1,8 +1,9 @@
 """Evaluate a trained predictor on its data: all measurements of the report and the diagnosis."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -77,18 +78,20 @@ def evaluate(
 
 
 def _seasonal(
-    data: Splits, windows: dict[str, tuple[Tensor, Tensor]], period: int | None
-) -> dict[str, dict[str, Tensor]]:
-    """Return the predictions of the seasonal naive forecast by split, or {} without a period."""
+    data: Splits, windows: Iterable[str], period: int | None
+) -> dict[str, dict[str, Callable[[int, int], Tensor]]]:
+    """Return the seasonal naive forecast of each split by name, or {} without a period."""
     if period is None:
         return {}
-    ahead, values = data.window + data.horizon - 1, data.values
-    return {
-        f"seasonal naive ({period})": {
-            name: seasonal_naive(values, data.edges(name)[0] + ahead, len(y), period, data.horizon)
-            for name, (_, y) in windows.items()
-        }
+
+    def naive(target: int, first: int, last: int) -> Tensor:
+        return seasonal_naive(data.values, target + first, last - first, period, data.horizon)
+
+    ahead = data.window + data.horizon - 1
+    by_split: dict[str, Callable[[int, int], Tensor]] = {
+        name: partial(naive, data.edges(name)[0] + ahead) for name in windows
     }
+    return {f"seasonal naive ({period})": by_split}
 
 
 def _rollout(predictor: Predictor, data: Splits, split: str) -> Rollout | None:
