@@ -537,7 +537,9 @@ def draw(rows: list[Row], path: Path) -> None:
 
 def main() -> int:
     """Measure what is asked for and print it."""
-    parser = argparse.ArgumentParser(description="How fast sinrnn is beside what else there is.")
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description="How fast sinrnn is beside what else there is."
+    )
     parser.add_argument("parts", nargs="*", help=f"any of {', '.join(PARTS)}; all by default")
     parser.add_argument("--threads", type=int, default=1, help="torch's threads (default: 1)")
     parser.add_argument("--seconds", type=float, default=4, help="per row (default: 4)")

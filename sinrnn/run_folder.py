@@ -11,6 +11,8 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+from sinrnn import _suggest
+from sinrnn._suggest import meant
 from sinrnn.filesystem import local, refuse_links
 
 # What lies in a run's folder.
@@ -18,6 +20,7 @@ CONFIG, MODEL, METRICS, REPORT = "config.yaml", "model.safetensors", "metrics.cs
 BEST, LAST, FIGURES = "checkpoints/best.ckpt", "checkpoints/last.ckpt", "figures"
 RESULTS = "results.json"  # the figures of its report
 SERIES = "series.npy"  # of values that were given in Python
+LISTED = 5  # runs in a message
 SEEDS = "figures/seeds.png"  # loss curves of all runs, in the first run of several seeds
 
 
@@ -31,7 +34,10 @@ def model_file(path: str | Path) -> Path:
     if not Path(path).is_dir():
         return local(path)
     refuse_links(Path(path))
-    return Path(path) / MODEL
+    found = Path(path) / MODEL
+    if not found.exists() and not (Path(path) / CONFIG).exists():
+        raise FileNotFoundError(no_run(Path(path)))
+    return found
 
 
 def versions(parent: Path) -> list[Path]:
@@ -42,6 +48,21 @@ def versions(parent: Path) -> list[Path]:
         if re.fullmatch(r"version_\d+", path.name) and (path / CONFIG).is_file()
     }
     return [found[number] for number in sorted(found)]
+
+
+def no_run(path: Path) -> str:
+    """A sentence of a path that is no run's folder: the runs in it, or what was probably meant."""
+    if path.is_file():
+        return f"{path} is a file: name the folder of a run"
+    found = versions(path)
+    if not found and path.is_dir():
+        found = [run for each in sorted(path.iterdir()) if each.is_dir() for run in versions(each)]
+    if not found:
+        near = "" if path.exists() else meant(_suggest.file(path))
+        return f"{path} is not a run's folder: no {CONFIG} in it{near}"
+    listed = ", ".join(f"{run}" for run in found[:LISTED])
+    more = f", ... {found[-1]}" if len(found) > LISTED else ""
+    return f"{path} is not a run's folder, it holds runs: name one of {listed}{more}"
 
 
 def clear(folder: Path, lock: int) -> None:

@@ -34,7 +34,8 @@ LAYERS = [
     ["forecasting"],
     ["nn", "data"],
     ["run_folder.py"],
-    ["filesystem.py", "_version.py", "_private.py", "_numbers.py"],
+    ["filesystem.py"],
+    ["_suggest.py", "_version.py", "_private.py", "_numbers.py"],
 ]
 HEIGHT = {part: -i for i, layer in enumerate(LAYERS) for part in layer}
 
@@ -198,3 +199,16 @@ def test_private_names_of_other_libraries_stand_in_one_file(file):
 def test_files_are_short_enough_to_be_read():
     lines = {file: (PACKAGE / file).read_text().count("\n") for file in FILES}
     assert not {file: count for file, count in lines.items() if count > MOST}
+
+
+def test_no_program_takes_options_that_are_abbreviated():
+    scripts = sorted((PACKAGE.parent / "scripts").glob("*.py"))
+    trees = [*FILES.values(), *(ast.parse(path.read_text()) for path in scripts)]
+    calls = [
+        {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "argparse.ArgumentParser"
+    ]
+    assert len(calls) == 4
+    assert all(call.get("allow_abbrev") == "False" for call in calls)

@@ -17,6 +17,7 @@ from sinrnn.callbacks.monitor import Monitor
 from sinrnn.config import allowed, files
 from sinrnn.config.describe import TRAINER
 from sinrnn.config.messages import one_line
+from sinrnn.config.unknown import explained
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.run_folder import CONFIG
 from sinrnn.training.forecaster import Forecaster
@@ -81,7 +82,7 @@ class ConfigCLI(LightningCLI):
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
                 trainer_defaults=TRAINER,
-                parser_kwargs={"exit_on_error": False, **about},
+                parser_kwargs={"exit_on_error": False, "allow_abbrev": False, **about},
             )
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -116,7 +117,11 @@ class ConfigCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and refuse what no constructor will look at."""
-        self.config = parser.parse_args(args)
+        try:
+            self.config = parser.parse_args(args)
+        except ArgumentError as error:
+            said = explained(one_line(str(error)), args, parser.get_defaults())
+            raise ArgumentError(None, said) from error
         allowed.check_paths(self.config.as_dict().get("trainer"), "trainer")
         for key, value in parser.get_defaults().items():
             # The parser takes null for any type.
