@@ -50,7 +50,7 @@ class Run:
         self.folder, self.trust = Path(folder), trust
         refuse_links(self.folder)
         if not (self.folder / run_folder.CONFIG).is_file():
-            raise FileNotFoundError(f"{folder} is not a run's folder: no {run_folder.CONFIG} in it")
+            raise FileNotFoundError(run_folder.no_run(self.folder))
 
     @classmethod
     def latest(cls, folder: str | Path, *, trust: Sequence[str] = ()) -> Self:
