@@ -13,7 +13,7 @@ from sinrnn.forecasting.intervals import recent_error, typical_error
 from sinrnn.forecasting.predictor import Predictor
 
 if TYPE_CHECKING:
-    from sinrnn.data.datamodule import WindowDataModule
+    from sinrnn.data.splits import Splits
 
 ORIGINS = 200  # enough for stable figures
 TOLERANCE = 0.4  # standard deviations of the training split
@@ -107,7 +107,7 @@ class BacktestReport:
 
 
 def evaluate_backtest(
-    predictor: Predictor, data: "WindowDataModule", steps: int = 100
+    predictor: Predictor, data: "Splits", steps: int = 100
 ) -> BacktestReport | None:
     """Backtest a predictor on the test split, with intervals from the validation split.
 
@@ -145,7 +145,7 @@ def evaluate_backtest(
     return BacktestReport(test, radius, coverage, TOLERANCE * spread, spread, typical)
 
 
-def _edges(data: "WindowDataModule") -> dict[str, tuple[int, int]]:
+def _edges(data: "Splits") -> dict[str, tuple[int, int]]:
     return {name: data.edges(name) for name in ("val", "test")}
 
 

@@ -1,14 +1,15 @@
 """Evaluate a trained predictor on its data: all measurements of the report and the diagnosis."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.period import strongest_period
+from sinrnn.data.splits import Splits
 from sinrnn.data.windows import Batch, Windows, predict
 from sinrnn.evaluation import results
 from sinrnn.evaluation.baselines import seasonal_naive
@@ -26,7 +27,7 @@ MAX_STATES = 2**22  # in a subsample, 16 MB of float32
 @torch.no_grad()
 def evaluate(
     predictor: Predictor,
-    data: WindowDataModule,
+    data: Splits,
     predicted: dict[str, Tensor],
     history: History | None = None,
     settings: Settings | None = None,
@@ -77,21 +78,23 @@ def evaluate(
 
 
 def _seasonal(
-    data: WindowDataModule, windows: dict[str, tuple[Tensor, Tensor]], period: int | None
-) -> dict[str, dict[str, Tensor]]:
-    """Return the predictions of the seasonal naive forecast by split, or {} without a period."""
+    data: Splits, windows: Iterable[str], period: int | None
+) -> dict[str, dict[str, Callable[[int, int], Tensor]]]:
+    """Return the seasonal naive forecast of each split by name, or {} without a period."""
     if period is None:
         return {}
-    ahead, values = data.window + data.horizon - 1, data.values
-    return {
-        f"seasonal naive ({period})": {
-            name: seasonal_naive(values, data.edges(name)[0] + ahead, len(y), period, data.horizon)
-            for name, (_, y) in windows.items()
-        }
+
+    def naive(target: int, first: int, last: int) -> Tensor:
+        return seasonal_naive(data.values, target + first, last - first, period, data.horizon)
+
+    ahead = data.window + data.horizon - 1
+    by_split: dict[str, Callable[[int, int], Tensor]] = {
+        name: partial(naive, data.edges(name)[0] + ahead) for name in windows
     }
+    return {f"seasonal naive ({period})": by_split}
 
 
-def _rollout(predictor: Predictor, data: WindowDataModule, split: str) -> Rollout | None:
+def _rollout(predictor: Predictor, data: Splits, split: str) -> Rollout | None:
     """Return the closed loop from the start of a split, beyond its end if it is the test split."""
     start, end = data.edges(split)
     points = start + data.window + ROLLOUT_STEPS
@@ -108,7 +111,7 @@ def subsample(windows: Windows, predictor: Predictor, most: int = MAX_WINDOWS) -
     return z.to(net.Wih), target.to(net.Wih)
 
 
-def excerpt(data: WindowDataModule, most: int) -> WindowDataModule:
+def excerpt(data: Splits, most: int) -> Splits:
     """Return a copy of the data with at most the first `most` windows of each split."""
     data.series.check_unchanged()
     part = copy.copy(data)
@@ -121,7 +124,7 @@ def excerpt(data: WindowDataModule, most: int) -> WindowDataModule:
 
 def predictions(
     predictor: torch.nn.Module,
-    data: WindowDataModule,
+    data: Splits,
     splits: Sequence[str] = ("train", "val", "test"),
 ) -> dict[str, Tensor]:
     """Return the predictions (N,) for all windows of these splits, by split."""

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # Squared rounding error of a long sum in float64, relative to the variance.
 ROUNDING = 1e-26
+COMPARED = 2**18  # windows at a time: baselines need memory for these alone
 
 
 @dataclass
@@ -229,7 +230,7 @@ def losses(
     predictions: Mapping[str, Tensor],
     windows: Mapping[str, tuple[Tensor, Tensor]],
     horizon: int,
-    more: Mapping[str, Mapping[str, Tensor]] | None = None,
+    more: Mapping[str, Mapping[str, Callable[[int, int], Tensor]]] | None = None,
 ) -> dict[str, dict[str, float]]:
     """Return half_mse of the network and of each baseline on each split.
 
@@ -237,17 +238,25 @@ def losses(
         predictions: Predictions (N,) of the network by split.
         windows: Windows (N, T) and targets (N,) by split. Baselines are fitted to "train".
         horizon: Steps from a window's end to its target.
-        more: Predictions (N,) of other baselines, by name, then by split.
+        more: Other baselines, by name, then by split. Each returns its predictions for the windows
+            from one index up to another.
     """
     more = more or {}
     fitted = baselines.baselines(*windows["train"], horizon)
     found: dict[str, dict[str, float]] = {name: {} for name in ("network", *fitted, *more)}
     for split, (x, y) in windows.items():
-        by_name = {"network": predictions[split]}
-        by_name |= {name: baseline(x) for name, baseline in fitted.items()}
-        by_name |= {name: by_split[split] for name, by_split in more.items()}
-        for name, prediction in by_name.items():
-            found[name][split] = half_mse(prediction.double(), y.double()).item()
+        for row in found.values():
+            row[split] = 0.0
+        for first in range(0, len(y), COMPARED):
+            part = slice(first, min(first + COMPARED, len(y)))
+            by_name = {"network": predictions[split][part]}
+            by_name |= {name: baseline(x[part]) for name, baseline in fitted.items()}
+            by_name |= {
+                name: by_split[split](part.start, part.stop) for name, by_split in more.items()
+            }
+            for name, prediction in by_name.items():
+                loss = half_mse(prediction.double(), y[part].double()).item()
+                found[name][split] += loss * (len(prediction) / len(y))
     return found
 
 
