@@ -102,8 +102,7 @@ def subsample(windows: Windows, predictor: Predictor, most: int = LOOKED_AT) -> 
     """At most `most` windows and targets, spread over the split, as the network has them."""
     net = predictor.net
     most = min(most, max(STATES // (windows.window * net.hidden_size), 1))
-    z, target = predictor.encode(*windows.sample(most))
-    return z.to(net.Wih), target.to(net.Wih)
+    return predictor.encode(*windows.sample(most))
 
 
 def excerpt(data: WindowDataModule, most: int) -> WindowDataModule:
