@@ -4,6 +4,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from sinrnn import _suggest
+from sinrnn._suggest import closest, meant
+
 PACKAGE = Path(__file__).parent
 # The configs are inside the package in a wheel, and next to it in a checkout.
 CONFIGS = next(p for p in (PACKAGE / "configs", PACKAGE.parent / "configs") if p.is_dir())
@@ -14,6 +17,20 @@ def shipped(path: str) -> str:
     folder, _, name = path.rpartition("/")
     own = CONFIGS / name
     return str(own) if folder == "configs" and not Path(path).exists() and own.is_file() else path
+
+
+def config_file(option: str, path: str) -> str:
+    """The path of a config, `shipped` or the user's own.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    found = shipped(path)
+    if path.strip() and "://" not in path and not Path(found).exists():
+        names = {each.stem: f"configs/{each.name}" for each in CONFIGS.glob("*.yaml")}
+        near = _suggest.file(Path(path)) or names.get(closest(Path(path).stem, names), "")
+        raise FileNotFoundError(f"{option} {path}: there is no such file{meant(near)}")
+    return found
 
 
 def refuse_url(text: str) -> None:
@@ -34,7 +51,11 @@ def local(path: str | Path) -> Path:
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: name a file in it")
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist")
+        near = _suggest.file(path)
+        if not near and path.parent == Path("configs"):
+            near = closest(path.name, [each.name for each in CONFIGS.iterdir()])
+            near = f"configs/{near}" if near else ""
+        raise FileNotFoundError(f"{path} does not exist{meant(near)}")
     if not path.is_file():
         raise _irregular(path)
     return path

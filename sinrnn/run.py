@@ -23,6 +23,7 @@ from sinrnn.forecasting.predictor import Predictor
 
 if TYPE_CHECKING:
     from sinrnn.data.datamodule import WindowDataModule
+    from sinrnn.data.splits import Splits
     from sinrnn.evaluation.figures import Figures
 
 
@@ -49,7 +50,7 @@ class Run:
         self.folder, self.trust = Path(folder), trust
         refuse_links(self.folder)
         if not (self.folder / run_folder.CONFIG).is_file():
-            raise FileNotFoundError(f"{folder} is not a run's folder: no {run_folder.CONFIG} in it")
+            raise FileNotFoundError(run_folder.no_run(self.folder))
 
     @classmethod
     def latest(cls, folder: str | Path, *, trust: Sequence[str] = ()) -> Self:
@@ -97,14 +98,23 @@ class Run:
         Raises:
             ValueError: The config does not hold it, or the data no longer fit the predictor.
         """
-        self._data.setup()
-        return self._data
+        from sinrnn.config import restore
+
+        found = restore.restore_data(self.folder, self.config, self.predictor, self.trust)
+        found.setup()
+        return found
 
     @cached_property
-    def _data(self) -> "WindowDataModule":
+    def _splits(self) -> "Splits":
+        """The same without Lightning, and not set up."""
         from sinrnn.config import restore  # jsonargparse is slow to import
 
-        return restore.restore_data(self.folder, self.config, self.predictor, self.trust)
+        return restore.restore_splits(self.folder, self.config, self.predictor, self.trust)
+
+    @cached_property
+    def _windows(self) -> "Splits":
+        self._splits.setup()
+        return self._splits
 
     @property
     def series(self) -> Series:
@@ -113,7 +123,7 @@ class Run:
         Raises:
             ValueError: The config does not hold it.
         """
-        return self._data.series
+        return self._splits.series
 
     @cached_property
     def history(self) -> History:
@@ -124,7 +134,7 @@ class Run:
     def _predicted(self) -> dict[str, Tensor]:
         from sinrnn.evaluation.evaluate import predictions
 
-        return predictions(self.predictor, self.data)
+        return predictions(self.predictor, self._windows)
 
     @cached_property
     def _evaluated(self) -> Results:
@@ -133,7 +143,7 @@ class Run:
         from sinrnn.evaluation.evaluate import evaluate
 
         settings = restore.restore_settings(self.folder, self.config)
-        found = evaluate(self.predictor, self.data, self._predicted, self.history, settings)
+        found = evaluate(self.predictor, self._windows, self._predicted, self.history, settings)
         path = self.folder / run_folder.RESULTS  # an unfinished run may still reach its options
         return replace(found, epochs=Summary.read(path).epochs if path.is_file() else None)
 
@@ -142,7 +152,7 @@ class Run:
         """The predictor's evaluation on its data: losses by split, rollout, backtest."""
         from sinrnn.evaluation.backtest import evaluate_backtest
 
-        found = evaluate_backtest(self.predictor.copy().double(), self.data)
+        found = evaluate_backtest(self.predictor.copy().double(), self._windows)
         return replace(self._evaluated, backtest_report=found)
 
     @property
@@ -163,7 +173,7 @@ class Run:
         from sinrnn.evaluation.figures import Figures, pictures
 
         results, epoch = self.results, self.config.get("model", {}).get("readout_epoch")
-        return Figures(pictures(self.data, self._predicted, results, epoch))
+        return Figures(pictures(self._windows, self._predicted, results, epoch))
 
     def diagnose(self, command_line: bool = False) -> Diagnosis:
         """Return what was measured, the problems found, and what to try.

@@ -11,6 +11,8 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+from sinrnn import _suggest
+from sinrnn._suggest import meant
 from sinrnn.filesystem import local, refuse_links
 
 # Files and folders in a run's folder.
@@ -19,6 +21,7 @@ BEST, LAST, FIGURES = "checkpoints/best.ckpt", "checkpoints/last.ckpt", "figures
 RESULTS = "results.json"  # the numbers of the report
 SERIES = "series.npy"  # a series that was given as values in Python
 SEEDS = "figures/seeds.png"  # loss curves of several seeds, in the folder of the first
+LISTED = 5  # runs that a message names
 
 
 def model_file(path: str | Path) -> Path:
@@ -31,7 +34,10 @@ def model_file(path: str | Path) -> Path:
     if not Path(path).is_dir():
         return local(path)
     refuse_links(Path(path))
-    return Path(path) / MODEL
+    found = Path(path) / MODEL
+    if not found.exists() and not (Path(path) / CONFIG).exists():
+        raise FileNotFoundError(no_run(Path(path)))
+    return found
 
 
 def versions(parent: Path) -> list[Path]:
@@ -42,6 +48,21 @@ def versions(parent: Path) -> list[Path]:
         if re.fullmatch(r"version_\d+", path.name) and (path / CONFIG).is_file()
     }
     return [found[number] for number in sorted(found)]
+
+
+def no_run(path: Path) -> str:
+    """Return the error for a path that is not a run's folder: the runs in it, or a similar path."""
+    if path.is_file():
+        return f"{path} is a file: name the folder of a run"
+    found = versions(path)
+    if not found and path.is_dir():
+        found = [run for each in sorted(path.iterdir()) if each.is_dir() for run in versions(each)]
+    if not found:
+        near = "" if path.exists() else meant(_suggest.file(path))
+        return f"{path} is not a run's folder: no {CONFIG} in it{near}"
+    listed = ", ".join(f"{run}" for run in found[:LISTED])
+    more = f", ... {found[-1]}" if len(found) > LISTED else ""
+    return f"{path} is not a run's folder, it holds runs: name one of {listed}{more}"
 
 
 def clear(folder: Path, lock: int) -> None:

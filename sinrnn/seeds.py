@@ -19,7 +19,7 @@ from sinrnn import run_folder
 from sinrnn.config.files import NOT_STORED, flatten
 from sinrnn.data.series import Series
 from sinrnn.evaluation import columns
-from sinrnn.evaluation.summary import Summary, together
+from sinrnn.evaluation.summary import Summary, statistics_table
 from sinrnn.filesystem import PACKAGE, escaped, shown, write
 from sinrnn.run import Run
 
@@ -78,7 +78,7 @@ class Seeds:
         found = [Summary.read(run.folder / run_folder.RESULTS) for run in self.finished]
         ended = "" if len(found) == len(self.seeds) else f"{len(found)} of "
         head = f"{ended}{len(self.seeds)} seeds, {self.seeds[0]} to {self.seeds[-1]}"
-        return together(head, found)
+        return statistics_table(head, found)
 
     def _rest(self) -> list[str]:
         stopped = [run for run in self.runs if run not in self.finished]

@@ -181,7 +181,7 @@ def test_code_and_what_cannot_be_is_refused():
     ("args", "said"),
     [
         (["--seeds", "two"], "--seeds must be a number"),
-        (["--seeds"], "--seeds must be a number"),
+        (["--seeds"], "--seeds needs a value"),
         (["--seeds=0"], "--seeds must be at least 1, got 0"),
         (["--seeds=2", "--resume", "runs/a"], "--seeds is for new runs"),
     ],

@@ -46,7 +46,7 @@ USER_ERRORS = (
 )
 
 
-class Parser(messages.Parser, parser.Parser):
+class Parser(messages.Printed, parser.Parser):
     """Prints what a terminal may have."""
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sinrnn._suggest import closest
 from sinrnn.data import _dates
 
 Column = str | int | None
@@ -73,7 +74,9 @@ def find(path: Path, names: list[str], column: Column, option: str = "column") -
     found = [j for j, name in enumerate(names) if str(column) in (name, str(j))]
     if len(found) != 1:
         count = f"{len(found)} columns" if found else "no column"
-        raise undecided(path, f"{count} {column!r}", names, option)
+        near = "" if found else closest(str(column), [name for name in names if name])
+        like = f" (did you mean {near}?)" if near else ""
+        raise undecided(path, f"{count} {column!r}{like}", names, option)
     return found[0]
 
 

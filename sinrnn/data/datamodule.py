@@ -1,6 +1,5 @@
 """WindowDataModule: splits of a series, cut into windows and served in batches."""
 
-import math
 from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -10,11 +9,11 @@ import torch
 from torch import Tensor
 
 from sinrnn._numbers import plain
-from sinrnn.data.arrays import as_series
 from sinrnn.data.samplers import BaseBatchSampler, StreamBatchSampler, WindowBatchSampler
 from sinrnn.data.series import Series
+from sinrnn.data.splits import Splits
 from sinrnn.data.synthetic import Sine
-from sinrnn.data.windows import EVAL_BATCH, Windows, check_series, check_steps
+from sinrnn.data.windows import EVAL_BATCH, Windows, check_steps
 
 if TYPE_CHECKING:
     from sinrnn.data.arrays import SeriesLike
@@ -70,7 +69,7 @@ class Batches:
             yield from map(Pair, zip(x.split(parts), y.split(parts), strict=True))
 
 
-class WindowDataModule(pl.LightningDataModule):
+class WindowDataModule(Splits, pl.LightningDataModule):
     """Windows of one series for training, validation and test, split in time order.
 
     The series is split before windows are made, so that no window crosses the edge of a split and
@@ -118,82 +117,26 @@ class WindowDataModule(pl.LightningDataModule):
         num_streams: int = 0,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        window, horizon, steps, num_streams = plain((window, horizon, steps, num_streams))
-        batch_size, shuffle, seed = plain((batch_size, shuffle, seed))
-        check_steps(1 if window is None else window, horizon, steps)
+        super().__init__(series, window, horizon, train, val, test)
+        steps, num_streams, batch_size = plain((steps, num_streams, batch_size))
+        shuffle, seed = plain((shuffle, seed))
+        check_steps(1, 1, steps)
         if num_streams < 0:
             raise ValueError(f"num_streams must be at least 1, or 0 for none, got {num_streams}")
         if batch_size < 0:
             raise ValueError(f"batch_size must be at least 1, or 0 for all, got {batch_size}")
         if seed < 0:
             raise ValueError(f"seed must be at least 0, got {seed}")
-        self.series = as_series(series)
-        self.given_window, self.window, self.horizon = window, window or 0, horizon
         self.steps, self.num_streams = steps, num_streams
-        self.splits = plain({"train": train, "val": val, "test": test})
-        _check_splits(self.splits)
         self.batch_size, self.shuffle = batch_size, shuffle
         self.seed = seed
-        self.windows: dict[str, Windows] = {}
 
-    def setup(self, stage: str | None = None) -> None:
-        """Read the series and make the `windows` of each split.
-
-        If `window` is None, `use_window` makes them, which a Forecaster calls.
-
-        Args:
-            stage: Lightning's stage; ignored.
-
-        Raises:
-            TypeError: The series is not a dense tensor of real numbers.
-            ValueError: The series is not (points,); or a split is too short for one window, or not
-                finite.
-        """
-        self.values = self.series.values()
-        check_series(self.values)
-        self.window, self.windows = 0, {}
-        if self.given_window is not None:
-            self.use_window(self.given_window)
-
-    def use_window(self, window: int) -> None:
-        """Make the windows of each split; call `setup` first.
-
-        Args:
-            window: Samples in a window, T.
-
-        Raises:
-            ValueError: A split is too short for one window, or not finite.
-        """
-        self.window = window
-        for name, split in self.splits.items():
-            first, last = self.edges(name)
-            try:
-                self.windows[name] = Windows(self.values[first:last], window, self.horizon)
-                if name == "train":
-                    self.train_windows = Windows(
-                        self.windows[name].values, window, self.horizon, self.steps
-                    )
-                    self._sampler()  # refuses streams that are too short
-                largest = max(abs(end.item()) for end in self.windows[name].values.aminmax())
-                if not math.isfinite(largest):
-                    raise ValueError(f"its values must be finite, got {largest}: check the series")
-            except ValueError as error:
-                raise ValueError(f"the {name} split {list(split)}: {error}") from error
-        for windows in (*self.windows.values(), self.train_windows):
-            windows.check = self.series.check_unchanged
-
-    def edges(self, name: str) -> tuple[int, int]:
-        """Return the start and end index of a split in the series; call `setup` first.
-
-        Args:
-            name: "train", "val" or "test".
-
-        Returns:
-            The first index, and the first one after the split.
-        """
-        first, last = (round(fraction * len(self.values)) for fraction in self.splits[name])
-        return first, last
+    def _made(self, name: str, values: Tensor, steps: int = 1) -> Windows:
+        made = super()._made(name, values, steps)
+        if name == "train":
+            self.train_windows = super()._made(name, made.values, self.steps)
+            self._sampler()  # refuses streams that are too short
+        return made
 
     def train_dataloader(self) -> Batches:
         """Return the batches of training windows; after a resume, the remaining ones."""
@@ -258,15 +201,3 @@ def windows_of(trainer: pl.Trainer) -> WindowDataModule | None:
     """Return the trainer's data module if it is a WindowDataModule, else None."""
     data = getattr(trainer, "datamodule", None)
     return data if isinstance(data, WindowDataModule) else None
-
-
-def _check_splits(splits: dict[str, tuple[float, float]]) -> None:
-    before, end = "", 0.0
-    for name, (first, last) in splits.items():
-        if not 0 <= first < last <= 1:
-            raise ValueError(f"{name} must be [a, b] with 0 <= a < b <= 1, got {[first, last]}")
-        if before and first < end:
-            raise ValueError(
-                f"{name} {[first, last]} must start at or after the end of {before}, {end}"
-            )
-        before, end = name, last

@@ -122,8 +122,10 @@ def predict(net: Module, windows: Windows) -> Tensor:
         windows: The windows.
     """
     device = next(net.parameters()).device
-    batches = (windows.view(part)[0] for part in windows.parts())
-    return torch.cat([net(x.to(device)).double().cpu() for x in batches])
+    made = torch.empty(len(windows), dtype=torch.float64, device="cpu")
+    for part in windows.parts():
+        made[part] = net(windows.view(part)[0].to(device)).double().cpu()
+    return made
 
 
 def _no_check() -> None:

@@ -221,7 +221,7 @@ SAY = "set header (--data.series.header true or false)"
 # text of the file, the column asked for, what is said
 COLUMNS = {
     "no such name": ("a,b\n0,5\n1,6\n", "c", f" has no column 'c': {CHOOSE} {TWO}"),
-    "other case": ("a,b\n0,5\n1,6\n", "B", f" has no column 'B': {CHOOSE} {TWO}"),
+    "other case": ("a,b\n0,5\n1,6\n", "B", f" has no column 'B' (did you mean b?): {CHOOSE} {TWO}"),
     "no such index": ("a,b\n0,5\n1,6\n", 2, f" has no column 2: {CHOOSE} {TWO}"),
     "negative index": ("a,b\n0,5\n1,6\n", -1, f" has no column -1: {CHOOSE} {TWO}"),
     "name, no header": ("0,5.5\n1,6\n", "b", f" has no column 'b': {CHOOSE} 0, 1"),

@@ -380,7 +380,7 @@ BAD = {
     "run/../sunspots.csv would replace the input: give it another name",
     "nowhere --steps 5": "nowhere does not exist",
     "no/where --steps 5": "no/where does not exist",
-    "run/checkpoints --steps 5": "run/checkpoints/model.safetensors does not exist",
+    "run/checkpoints --steps 5": "run/checkpoints is not a run's folder: no config.yaml in it",
     "run/config.yaml --steps 5": "run/config.yaml is not a Predictor file: ",
     "alone --steps 5": "alone lies in no run's folder: name the file of the series with --input",
     "run --steps 5 --column value": "--column is for a file: name it with --input",
