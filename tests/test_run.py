@@ -118,7 +118,7 @@ def test_run_opens_what_training_has_left():
     assert {path.stem for path in (run.folder / "figures").iterdir()} == set(run.figures)
     assert run.figures["rollout"] is run.figures["rollout"]
     assert run.figures["rollout"]._repr_png_().startswith(b"\x89PNG")  # as notebooks ask
-    assert f"{run.diagnose()}".startswith("  scale ")
+    assert "\n  scale " in f"{run.diagnose()}"
     assert "--" not in f"{run.diagnose()}{run.report.partition('What is wrong')[2]}"
     assert "--" in f"{run.diagnose(command_line=True)}"
     torch.testing.assert_close(

@@ -197,7 +197,9 @@ class Forecaster(pl.LightningModule):
 
     def _prepare(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return windows, targets and the network's inputs: the windows, with noise if set."""
-        x, y = self._encode(*check_batch(self.net, batch, closed_loop=self.updates == "batch"))
+        x, y = self.predictor.encode(
+            *check_batch(self.net, batch, closed_loop=self.updates == "batch")
+        )
         # A resumed run draws the same noise.
         key = torch.initial_seed(), self.current_epoch, batch_idx, self.global_rank
         return x, y, add_noise(x, self.input_noise, key) if self.input_noise else x
@@ -266,7 +268,7 @@ class Forecaster(pl.LightningModule):
             if data is None:
                 raise TypeError("readout_epoch needs a WindowDataModule: train with one")
             x, y = data.windows["train"].sample(READOUT_WINDOWS)
-            self.net.fit_readout(*self._encode(x, y), self.readout_rcond)
+            self.net.fit_readout(*self.predictor.encode(x, y), self.readout_rcond)
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and, if one is set, its scheduler.
@@ -280,11 +282,6 @@ class Forecaster(pl.LightningModule):
         if scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": scheduler_config(scheduler)}
-
-    def _encode(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return windows and targets in the units and dtype of the network."""
-        z, target = self.predictor.encode(x, y)
-        return z.to(self.net.Wih), target.to(self.net.Wih)
 
     def _log_loss(self, run: str, loader: int, batch: Batch, batch_idx: int) -> None:
         name, metric = self.losses.of(run, loader)
