@@ -93,7 +93,7 @@ class Monitor(pl.Callback):
                 logger.experiment.add_custom_scalars(tensorboard.layout(self.baseline_losses))
             config = Path(logger.log_dir) / CONFIG
             if self.texts and config.exists():
-                text = f"```yaml\n{shown(config.read_text())}\n```"
+                text = f"```yaml\n{shown(config.read_text("utf-8"))}\n```"
                 logger.experiment.add_text("config", text, trainer.global_step)
 
     def on_before_optimizer_step(

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -28,6 +29,8 @@ class Interrupted(Exception):
 class Signals:
     """While entered, notes the first SIGINT or SIGTERM; a second SIGINT ends the process at once.
 
+    Outside the main thread, where Python takes no handlers, it leaves signals alone.
+
     Args:
         again: What to say then, on standard error.
     """
@@ -37,7 +40,8 @@ class Signals:
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        self.before = {number: signal.getsignal(number) for number in ASKED}
+        if threading.current_thread() is threading.main_thread():
+            self.before = {number: signal.getsignal(number) for number in ASKED}
         self.arm()
         return self
 
@@ -52,7 +56,7 @@ class Signals:
 
     def arm(self) -> None:
         """Take the signals (again: Lightning takes SIGTERM for itself, and then exits with 0)."""
-        for number in ASKED:
+        for number in self.before:
             signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
