@@ -34,6 +34,9 @@ from sinrnn.cli.train import main as train
 from sinrnn.filesystem import write
 from sinrnn.training import checkpoint_io
 
+if not hasattr(os, "fork"):
+    raise SystemExit("error: chaos.py kills processes that it forks; this system has no os.fork")
+
 KILL, TERM, INT = signal.SIGKILL, signal.SIGTERM, signal.SIGINT
 PNG_END = b"IEND\xaeB`\x82"
 SMALL = ["--data.series.points", "200", "--data.series.noise", "0.1", "--data.window", "6"]
@@ -322,7 +325,12 @@ def outcome(folder: Path) -> dict[str, Any]:
     with (run / "metrics.csv").open() as file:
         found["metrics.csv"] = list(csv.DictReader(file))
     events = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload()
-    for tag in ("half_mse/train", "half_mse/val", "gradient/norm", "learning_rate"):
+    for tag in (
+        "half_mse/train",
+        "half_mse/val",
+        "optimizer/gradient_norm",
+        "optimizer/learning_rate",
+    ):
         found[tag] = [(event.step, event.value) for event in events.Scalars(tag)]
     return found
 
@@ -367,7 +375,9 @@ def torn(folder: Path, times: int, dice: random.Random) -> int:
 
 def main() -> int:
     """Run what the arguments ask for; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__.splitlines()[0] if __doc__ else None
+    )
     parser.add_argument("--runs", type=int, default=25, help="Runs with random interruptions.")
     parser.add_argument("--times", type=int, default=4, help="Interruptions of each.")
     parser.add_argument("--saves", type=int, default=200, help="Saves that are killed.")

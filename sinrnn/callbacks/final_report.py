@@ -16,7 +16,7 @@ from sinrnn.evaluation.backtest import BacktestReport, evaluate_backtest
 from sinrnn.evaluation.diagnosis import checks
 from sinrnn.evaluation.evaluate import evaluate, predictions
 from sinrnn.evaluation.figures import pictures
-from sinrnn.evaluation.gain import kept
+from sinrnn.evaluation.linear_fallback import keep_if_better
 from sinrnn.evaluation.picture import png
 from sinrnn.evaluation.results import History, Settings
 from sinrnn.evaluation.summary import Summary
@@ -35,6 +35,7 @@ class FinalReport(pl.Callback):
         keep: Which weights: "best" on the validation split, or the "last".
         figures: Whether pictures are drawn.
         command_line: Whether advice names options of scripts/train.py, or else Python's arguments.
+        settings: What the run was set to.
     """
 
     def __init__(
@@ -44,9 +45,10 @@ class FinalReport(pl.Callback):
         keep: str = "best",
         figures: bool = True,
         command_line: bool = True,
+        settings: Settings | None = None,
     ) -> None:
         self.folder, self.monitor, self.keep, self.figures = folder, monitor, keep, figures
-        self.command_line = command_line
+        self.command_line, self.settings = command_line, settings
         self.tensorboard = f"tensorboard --logdir {folder.parent}"
         self.text = ""
 
@@ -66,9 +68,10 @@ class FinalReport(pl.Callback):
         predicted = predictions(predictor, data)
         history = History.read(self.folder / run_folder.METRICS)
         results = replace(
-            evaluate(predictor, data, predicted, history, _settings(trainer, pl_module, self.keep)),
+            evaluate(predictor, data, predicted, history, self.settings),
             backtest_report=found,
             seconds=seconds,
+            epochs=None if trainer.fast_dev_run else trainer.current_epoch,  # type: ignore[attr-defined]
             where={
                 **({"units": pl_module.choice} if pl_module.choice else {}),
                 **({"network": left_out} if left_out else {}),
@@ -81,7 +84,8 @@ class FinalReport(pl.Callback):
             predictor.baseline = against[0]
             predictor.tested = torch.tensor([ours, against[1]], dtype=torch.float64, device="cpu")
             predictor.save(self.folder / run_folder.MODEL)
-        self.text = report.closing(results, checks.problems(results, self.command_line))
+        findings = checks.findings(checks.diagnose(results, self.command_line))
+        self.text = report.closing(results, *findings)
         write(self.folder / run_folder.RESULTS, Summary.of(results).content())
         about = f"# {escaped(f'{self.folder}')}\n\n```text\n{self.text}\n```\n"
         write(self.folder / run_folder.REPORT, about.encode())
@@ -104,7 +108,7 @@ class FinalReport(pl.Callback):
             model.load_state_dict(checkpoint_io.read(best)["state_dict"])
         predictor, left_out = model.predictor.copy(), ""
         if self.keep == "best":
-            predictor, left_out = kept(predictor, data.windows["val"])
+            predictor, left_out = keep_if_better(predictor, data.windows["val"])
         found = evaluate_backtest(predictor.copy().double(), data)
         if found is not None:
             predictor.radius, predictor.coverage = found.radius.double(), found.coverage
@@ -112,15 +116,3 @@ class FinalReport(pl.Callback):
         predictor.seen = torch.stack(data.values.aminmax()).double()
         predictor.save(self.folder / run_folder.MODEL)
         return Predictor.load(self.folder / run_folder.MODEL), found, left_out
-
-
-def _settings(trainer: pl.Trainer, model: Forecaster, keep: str) -> Settings:
-    return Settings(
-        lr=trainer.optimizers[0].defaults.get("lr"),
-        epochs=trainer.max_epochs,
-        clip=trainer.gradient_clip_val,
-        keep=keep,
-        updates=model.updates,
-        loss=model.batch_loss.outputs,
-        input_noise=model.input_noise,
-    )

@@ -9,9 +9,6 @@ from sinrnn.evaluation.results import Results
 from sinrnn.filesystem import escaped
 from sinrnn.forecasting.caution import FAILS
 
-# What was measured, and what is wrong with it and what to try, if anything is.
-Finding = tuple[str, str]
-
 
 def table(results: Results) -> str:
     """The closing table, as lines of text."""
@@ -79,12 +76,13 @@ def _skill(mse: float, mse_baseline: float) -> str:
     return f"{value:.3f}" if abs(value) < 1000 else number(value)
 
 
-def closing(results: Results, problems: Sequence[str] = ()) -> str:
+def closing(results: Results, problems: Sequence[str] = (), notes: Sequence[str] = ()) -> str:
     """The table, the rollout, where everything is, and what is wrong with the run.
 
     Args:
         results: The run's.
         problems: What is wrong, a sentence each.
+        notes: What was observed and is no fault, a sentence each.
     """
     lines = [table(results), ""]
     facts = {}
@@ -104,10 +102,12 @@ def closing(results: Results, problems: Sequence[str] = ()) -> str:
     facts |= {name: escaped(where) for name, where in results.where.items()}
     width = max(map(len, facts))
     lines += [f"{name.ljust(width)}  {fact}" for name, fact in facts.items()]
-    return "\n".join(lines + advice(problems))
+    return "\n".join(lines + advice(problems, notes))
 
 
-def advice(problems: Sequence[str]) -> list[str]:
-    """What is wrong and what to try, as lines; none where nothing is wrong."""
-    found = [f"- {problem}" for problem in problems]
-    return ["", "What is wrong, and what to try:", *found] if found else []
+def advice(problems: Sequence[str], notes: Sequence[str] = ()) -> list[str]:
+    """What is wrong and what to try, and what is no fault, as lines, if there is anything."""
+    lines = []
+    for head, found in (("What is wrong, and what to try:", problems), ("Observations:", notes)):
+        lines += ["", head, *(f"- {each}" for each in found)] if found else []
+    return lines

@@ -20,7 +20,7 @@ from sinrnn.evaluation.diagnosis.checks import Check, diagnose, format_diagnosis
 from sinrnn.evaluation.diagnosis.words import option, worded
 from sinrnn.evaluation.evaluate import evaluate, predictions
 from sinrnn.evaluation.report import times
-from sinrnn.evaluation.results import History, Results, Rollout, Settings
+from sinrnn.evaluation.results import History, Need, Results, Rollout, Settings
 from sinrnn.filesystem import CONFIGS
 from sinrnn.nn.functional import half_mse
 from sinrnn.nn.trace import Trace
@@ -73,9 +73,9 @@ def check(results, name):
 
 
 def problem(results, name):
-    """The sentence of one check; empty where it finds nothing."""
+    """The sentence of one check, be it a fault or not; empty where it finds nothing."""
     checks = diagnose(results, command_line=True)
-    return next((check.problem for check in checks if check.name == name), "")
+    return next((check.problem + check.note for check in checks if check.name == name), "")
 
 
 # Faults made on purpose
@@ -144,7 +144,8 @@ def test_clipping_always_never_and_sometimes(tmp_path, algorithm):
         options = {"gradient_clip_val": clip.item(), "gradient_clip_algorithm": algorithm}
         results = trained(tmp_path / f"{clip}", model, cut, max_epochs=1, **options)
         share = (sizes > clip).double().mean()
-        assert f"{share:.0%} of the steps clipped at {clip:g}" in check(results, "clipping").fact
+        clipped = f"{share:.0%} of the steps clipped" if share else "never clipped"
+        assert check(results, "clipping").fact.endswith(f"{clipped} at {clip:g}")
         said.append(problem(results, "clipping"))
     always, never, sometimes = said
     assert not never
@@ -185,6 +186,7 @@ def test_readout_that_stays_zero_beside_a_linear_part_is_no_fault():
     assert check(examined(made, noise), "gradient flow") == (
         "gradient flow",
         "the readout is zero: the forecast is that of the linear part alone",
+        "",
         "",
     )
 
@@ -474,7 +476,14 @@ TABLE = [
     ),
     ("constant output", losses(0.0) | {"variance": row(0.0)}, ""),
     # Baselines, on the validation and on the test split
-    ("baselines", losses(val=1.05), ""),
+    ("baselines", losses(val=1.0005), ""),  # rounding
+    ("baselines", losses(val=1.05), "The network is no better than persistence on the validation"),
+    ("baselines", losses(val=0.9, test=1.05), "no better than persistence on the test split (half"),
+    (
+        "baselines",
+        losses(val=1.2, test=0.9),
+        "against 1.20e+00), and the network on the test split.",
+    ),
     (
         "baselines",
         losses(val=1.06),
@@ -578,7 +587,13 @@ FACTS = [
     ("scale", {}, "the network reads values from -1 to 2"),
     ("gradient flow", traced(0.25, 0.5, 1.0, bptt_steps=3), "|dLoss/dh[1]| is 0.25 of the last"),
     ("clipping", clipped(), "norm 0.1 in the median, 0.5 at most; nothing is clipped"),
-    ("clipping", clipped(0.0, 0.0), "0.5 at most; 0% of the steps clipped at 1"),
+    ("clipping", clipped(0.0, 0.0), "0.5 at most; never clipped at 1"),
+    ("clipping", clipped(0.0, 0.5), "0.5 at most; 25% of the steps clipped at 1"),
+    (
+        "gradient flow",
+        traced(0.25, 1.0, bptt_steps=2),
+        "of the last; bptt_steps 2 truncates nothing",
+    ),
     (
         "baselines",
         losses(val=1001.4, test=1002.0),
@@ -627,6 +642,95 @@ def test_training_may_be_examined_before_the_test_split_is_looked_at():
     assert "test" not in problem(results, "baselines")
 
 
+NOTED = {
+    "drift": ("rollout", sines(error=0.0062, late=-0.4, points=800)),
+    "offset": ("rollout", sines(offset=0.31 * DEVIATION)),
+    "close": ("baselines", losses(val=1.2, test=0.9)),
+    "level": ("baselines", losses(val=1.05)),
+}
+WRONG = {
+    "dies": ("rollout", ending(0.28)),
+    "grows": ("rollout", sines(amplitude=7.0)),
+    "not close": ("baselines", losses(val=1.3, test=0.9)),
+    "lost twice": ("baselines", losses(val=1.2)),
+}
+
+
+@pytest.mark.parametrize("case", NOTED | WRONG)
+def test_what_is_no_fault_is_an_observation(case):
+    name, changes = (NOTED | WRONG)[case]
+    found = check(good(changes), name)
+    assert (bool(found.problem), bool(found.note)) == (case in WRONG, case in NOTED)
+
+
+# What was asked for and never happened
+
+
+def asked(done, epochs=None, keep="best", history=None, unused=None, **needs):
+    """A run of so many epochs, whose options need some."""
+    names = {"readout": "model.readout_epoch", "T_max": "model.scheduler.T_max"}
+    names |= {"every": "trainer.check_val_every_n_epoch", "patience": "EarlyStopping's patience"}
+    settings = Settings(
+        epochs=epochs,
+        keep=keep,
+        needs={names[name]: need for name, need in needs.items()},
+        unused=unused or {},
+    )
+    return good({"settings": settings, "epochs": done, "history": history})
+
+
+def test_readout_that_was_never_solved_is_told_with_its_cures():
+    said = "The readout was never solved: --model.readout_epoch 11 needs 12 epochs, and training "
+    for epochs, cure in (
+        (
+            3,
+            "Train longer (--trainer.max_epochs 12), or solve it earlier (--model.readout_epoch 2)",
+        ),
+        (50, "Solve it earlier (--model.readout_epoch 2)"),  # something else has ended it
+    ):
+        found = problem(asked(3, epochs, readout=Need(11, 12)), "epochs")
+        assert found == f"{said}ended after 3. {cure}."
+    assert not problem(asked(12, 12, readout=Need(11, 12)), "epochs")
+
+
+def test_baseline_that_wins_as_the_readout_was_never_solved_has_no_other_cure():
+    results = asked(3, 3, readout=Need(11, 12))
+    results = replace(results, half_mse=losses(val=1.5)["half_mse"])
+    assert problem(results, "baselines").endswith("against 1.50e+00).")
+
+
+@pytest.mark.parametrize(
+    ("keep", "kept"), [("best", ", so the last weights were kept as the best"), ("last", "")]
+)
+def test_run_without_validation_is_told(keep, kept):
+    before = History(epochs=[0.0], losses={"train": [1.0], "val": [1.0]})
+    found = problem(asked(3, keep=keep, history=before, every=Need(5, 5)), "epochs")
+    cure = "Validate more often (--trainer.check_val_every_n_epoch 1)."
+    assert found == f"No epoch was validated{kept}. {cure}"
+    found = problem(asked(3, keep=keep, history=before), "epochs")
+    assert found == f"No epoch was validated{kept}."
+    assert not problem(asked(3, keep=keep, history=History()), "epochs")  # no metrics.csv
+    assert not problem(asked(0, keep=keep, history=before), "epochs")
+    after = History(epochs=[0.0, 5.0], losses={"train": [1.0, 1.0], "val": [1.0, 1.0]})
+    assert not problem(asked(7, keep=keep, history=after, every=Need(5, 5)), "epochs")
+
+
+def test_option_that_training_was_too_short_for_is_an_observation():
+    patience = Need(30, 31, option=False, waits=True)
+    found = check(asked(12, 12, T_max=Need(40, 40), patience=patience), "epochs")
+    assert (found.problem, found.note.split("\n")) == (
+        "",
+        [
+            "--model.scheduler.T_max 40 needs 40 epochs, and training ended after 12.",
+            "EarlyStopping's patience 30 needs 31 epochs, and training ended after 12.",
+        ],
+    )
+    assert not check(asked(12, 50, patience=patience), "epochs").note  # something else has ended it
+    unused = {"model.readout_rcond": "model.readout_epoch"}
+    said = "--model.readout_rcond has no effect without --model.readout_epoch."
+    assert check(asked(1, unused=unused), "epochs").note == said
+
+
 # Words
 
 
@@ -645,6 +749,12 @@ def test_times_in_words():
         ("model.init", "torch", "--model.init torch", 'Forecaster(init="torch")'),
         ("model.optimizer.lr", None, "--model.optimizer.lr", "Forecaster(optimizer=partial(..., "),
         ("trainer.max_epochs", 9, "--trainer.max_epochs 9", "fit(max_epochs=9)"),
+        (
+            "model.scheduler.T_max",
+            9,
+            "--model.scheduler.T_max 9",
+            "Forecaster(scheduler=partial(..., T",
+        ),
         ("keep", "best", "--keep best", 'fit(keep="best")'),
         ("seed_everything", None, "--seed_everything", "fit(seed=...)"),
     ],
@@ -662,6 +772,11 @@ def test_two_arguments_of_one_class_are_one_call():
 def test_diagnosis_word_for_word():
     well, ill = Check("heat", "37 degrees"), Check("a cough", "9 an hour", "It coughs. Rest.")
     assert format_diagnosis([well]) == "  heat  37 degrees\n\nNothing is wrong with this run."
+    seen = Check("pulse", "60 a minute", note="It is calm.\nIt is even.")
+    assert format_diagnosis([seen]) == (
+        "  pulse  60 a minute\n\nObservations:\n- It is calm.\n- It is even."
+        "\n\nNothing is wrong with this run."
+    )
     assert format_diagnosis([well, ill, ill]) == (
         "  heat     37 degrees\n! a cough  9 an hour\n! a cough  9 an hour\n\n"
         "What is wrong, and what to try:\n- It coughs. Rest.\n- It coughs. Rest."

@@ -112,6 +112,8 @@ def test_closing_word_for_word(loop, said):
     heading = "\n\nWhat is wrong, and what to try:\n- "
     ill = closing(results, ["It is too cold.", "It is too late."])
     assert ill == closing(results) + heading + "It is too cold.\n- It is too late."
+    seen = closing(results, notes=["It rains."])
+    assert seen == closing(results) + "\n\nObservations:\n- It rains."
 
 
 # Forecasts from many origins

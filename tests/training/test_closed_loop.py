@@ -135,7 +135,7 @@ def test_data_gives_steps_to_training_and_one_to_what_is_judged():
     assert {y.shape[1] for _, y in made.train_dataloader()} == {5}
     evaluated = [*made.val_dataloader(), made.test_dataloader()]
     assert {y.shape[1] for loader in evaluated for _, y in loader} == {1}
-    assert (len(made.learnt), len(made.windows["train"])) == (52, 56)
+    assert (len(made.train_windows), len(made.windows["train"])) == (52, 56)
 
 
 TOO_MANY = {
@@ -248,8 +248,8 @@ def states(model, monkeypatch):
     seen, step = [], model.training_step
 
     def watched(batch, batch_idx):
-        before, loss = model.batch_loss.before, step(batch, batch_idx)
-        seen.append((batch_idx, before, model.batch_loss.after))
+        before, loss = model.batch_loss.initial_state, step(batch, batch_idx)
+        seen.append((batch_idx, before, model.batch_loss.final_state))
         return loss
 
     monkeypatch.setattr(model, "training_step", watched)

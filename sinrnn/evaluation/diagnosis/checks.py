@@ -23,17 +23,19 @@ from sinrnn.evaluation.diagnosis.training_checks import (
     saturation,
     scale,
 )
-from sinrnn.evaluation.diagnosis.words import worded
-from sinrnn.evaluation.report import Finding, advice
+from sinrnn.evaluation.diagnosis.unreached import unreached
+from sinrnn.evaluation.diagnosis.words import Finding, worded
+from sinrnn.evaluation.report import advice
 from sinrnn.evaluation.results import Results
 
 
 class Check(NamedTuple):
-    """What was looked at, what was measured, and what is wrong with it, if anything is."""
+    """What was looked at and measured, and what is wrong with it, or an observation, if any."""
 
     name: str
     fact: str
     problem: str = ""
+    note: str = ""
 
 
 class Diagnosis(list[Check]):
@@ -52,15 +54,16 @@ def diagnose(results: Results, command_line: bool = False) -> Diagnosis:
         results: Of a run.
         command_line: Whether advice names options of scripts/train.py, or else Python's arguments.
     """
-    losing = bool(lost(results)) or bool(constant(results, ill=False)[1])
-    read, far = scale(results), extrapolation(results)
-    strange, beyond = (bool(found and found[1]) for found in (read, far))
+    losing = bool(lost(results)) or bool(constant(results, ill=False).problem)
+    asked, read, far = unreached(results), scale(results), extrapolation(results)
+    strange, beyond = (bool(found and found.problem) for found in (read, far))
     hidden = saturation(results, losing and not strange, beyond)
-    flow = gradient_flow(results, losing and not strange, bool(hidden[1]))
-    ill = any(found and found[1] for found in (read, hidden, flow))
+    flow = gradient_flow(results, losing and not strange, bool(hidden.problem))
+    ill = any(found and found.problem for found in (asked, read, hidden, flow))
     mean = constant(results, ill)
-    unlearnt = bool(mean[1])
+    unlearnt = bool(mean.problem)
     findings: dict[str, Finding | None] = {
+        "epochs": asked,
         "scale": read,
         "saturation": hidden,
         "gradient flow": flow,
@@ -73,7 +76,7 @@ def diagnose(results: Results, command_line: bool = False) -> Diagnosis:
         "intervals": intervals(results),
     }
     return Diagnosis(
-        Check(name, found[0], worded(found[1], command_line))
+        Check(name, found.fact, *(worded(part, command_line) for part in found[1:]))
         for name, found in findings.items()
         if found
     )
@@ -86,15 +89,25 @@ def problems(results: Results, command_line: bool = False) -> list[str]:
         results: Of a run.
         command_line: As `diagnose`.
     """
-    return [check.problem for check in diagnose(results, command_line) if check.problem]
+    return findings(diagnose(results, command_line))[0]
 
 
 def format_diagnosis(checks: Sequence[Check]) -> str:
-    """What was measured, a line a check, and below it what is wrong."""
+    """What was measured, a line a check, and below it what is wrong, and what was observed."""
     width = max(len(check.name) for check in checks)
     lines = [
         f"{'!' if check.problem else ' '} {check.name.ljust(width)}  {check.fact}"
         for check in checks
     ]
-    found = advice([check.problem for check in checks if check.problem])
-    return "\n".join(lines + (found or ["", "Nothing is wrong with this run."]))
+    wrong, seen = findings(checks)
+    lines += advice(wrong, seen)
+    return "\n".join(lines if wrong else [*lines, "", "Nothing is wrong with this run."])
+
+
+def findings(checks: Sequence[Check]) -> tuple[list[str], list[str]]:
+    """What is wrong, and what is no fault, a sentence or two each."""
+    wrong, seen = (
+        [line for check in checks for line in getattr(check, kind).split("\n") if line]
+        for kind in ("problem", "note")
+    )
+    return wrong, seen

@@ -4,13 +4,16 @@ from math import inf, isfinite
 from typing import NamedTuple
 
 from sinrnn.evaluation.diagnosis.training_checks import now
-from sinrnn.evaluation.diagnosis.words import option
+from sinrnn.evaluation.diagnosis.words import Finding, option
 from sinrnn.evaluation.metrics import phase_drift, skill
-from sinrnn.evaluation.report import Finding, in_steps, number, times
+from sinrnn.evaluation.report import in_steps, number, times
 from sinrnn.evaluation.results import Results, Rollout
 from sinrnn.forecasting.caution import FAILS, LOST
 
 OUTSIDE = 0.2  # of the targets
+# Times a baseline's loss: what is below TIE is rounding, and below CLOSE may be chance where the
+# network wins on the other split.
+TIE, CLOSE = 1.001, 1.25
 LOOKED_AT = {"val": "validation", "test": "test"}
 
 
@@ -52,7 +55,7 @@ def constant(results: Results, ill: bool) -> Finding:
     rows = [row["train"] for name, row in results.half_mse.items() if name != "network"]
     easy = not isfinite(ratio) or min([half, *rows]) < 0.9 * loss or ratio > 1.1
     if ratio <= (0.9 if flat else 1.0) or not easy:
-        return fact, ""
+        return Finding(fact)
     if not isfinite(ratio):
         wrong = f"The training loss is {loss:.2g}, of targets with variance {2 * half:.2g}."
     elif not flat:
@@ -76,7 +79,7 @@ def constant(results: Results, ill: bool) -> Finding:
         cure += f" or the number of epochs ({option('trainer.max_epochs')}{now(settings.epochs)})"
     if ill:
         cure = "Cure what is said of its scale, hidden units or gradient first"
-    return fact, f"{wrong} {cure}."
+    return Finding(fact, f"{wrong} {cure}.")
 
 
 def _stopped(results: Results) -> bool:
@@ -99,15 +102,16 @@ def extrapolation(results: Results) -> Finding | None:
     fact = f"{shares} outside the training range"
     beyond = [loss.split for loss in lost(results) if results.outside.get(loss.split, 0) > OUTSIDE]
     if not beyond or results.settings.relative:
-        return fact, ""
+        return Finding(fact)
     split, (low, high) = beyond[-1], results.train_range
     relative = option("model.relative", "true")
     through = f"Take each window's last value off, so that level and trend pass ({relative}), or c"
-    return fact, (
+    return Finding(
+        fact,
         f"{results.outside[split]:.0%} of the {LOOKED_AT[split]} targets lie outside the training "
         f"range ({low:.3g} to {high:.3g}), and tanh units do not extrapolate. "
         f"{'C' if results.settings.stateful else through}hoose splits that look alike "
-        f"({option('data.train')}, {option(f'data.{split}')})."
+        f"({option('data.train')}, {option(f'data.{split}')}).",
     )
 
 
@@ -128,9 +132,9 @@ def baselines(results: Results, ill: bool, beyond: bool) -> Finding:
     facts += [f"{name} is exact" for name in exact]
     if results.lag:
         facts.append(f"predictions fit the series best {in_steps(results.lag)} late")
-    found = lost(results)
+    fact, found = "; ".join(facts), lost(results)
     if not found:
-        return "; ".join(facts), ""
+        return Finding(fact, note=_no_better(results))
     sentence, before = "", ""
     for loss in found:
         factor = f"{times(loss.ours / loss.theirs)} " * isfinite(loss.ours)
@@ -138,8 +142,29 @@ def baselines(results: Results, ill: bool, beyond: bool) -> Finding:
         sentence += f"{' and ' * bool(before)}{name}{factor}better on the {LOOKED_AT[loss.split]} "
         sentence += f"split (half_mse {loss.theirs:.2e} against {loss.ours:.2e})"
         before = loss.baseline
+    sentence = f"{sentence[0].upper()}{sentence[1:]}"
+    if close := _won_elsewhere(results, found):
+        return Finding(fact, note=f"{sentence}, and the network on the {close} split.")
     cure = "" if ill else _cure(results, found, beyond)
-    return "; ".join(facts), f"{sentence[0].upper()}{sentence[1:]}.{cure}"
+    return Finding(fact, f"{sentence}.{cure}")
+
+
+def _no_better(results: Results) -> str:
+    """A sentence where a baseline is about as good as the network, or a little better."""
+    for loss in beside(results):
+        if loss.ours > TIE * loss.theirs:
+            return (
+                f"The network is no better than {loss.baseline} on the {LOOKED_AT[loss.split]} "
+                f"split (half_mse {loss.ours:.2e} against {loss.theirs:.2e})."
+            )
+    return ""
+
+
+def _won_elsewhere(results: Results, found: list[Loss]) -> str:
+    """The split on which the network is better, where it is not much worse on the other."""
+    (loss, *more), won = found, [loss for loss in beside(results) if loss.ours < loss.theirs]
+    close = won and not more and loss.ours < CLOSE * loss.theirs
+    return LOOKED_AT[won[0].split] if close else ""
 
 
 def _cure(results: Results, found: list[Loss], beyond: bool) -> str:
@@ -172,11 +197,12 @@ def intervals(results: Results) -> Finding | None:
         return None
     fact = f"90% asked, {results.coverage:.0%} held on the test split"
     if results.coverage >= FAILS:
-        return fact, ""
-    return fact, (
+        return Finding(fact)
+    return Finding(
+        fact,
         f"The intervals are too narrow: they hold {results.coverage:.0%} of the test split and not "
         "90%, for its errors are larger than those on the validation split, which set the width. "
-        f"Choose a validation split that is longer or more like what comes ({option('data.val')})."
+        f"Choose a validation split that is longer or more like what comes ({option('data.val')}).",
     )
 
 
@@ -191,12 +217,22 @@ def rollout(results: Results) -> Finding | None:
     # A rollout cannot be better than one step ahead, which noise limits.
     ahead = (2 * one) ** 0.5
     if loop.rmse <= max(0.3 * spread, 2 * ahead) or spread == 0:
-        return fact, ""
-    wrong = _diverges(loop, spread)
+        return Finding(fact)
+    if wrong := _diverges(loop, spread):
+        return Finding(fact, f"The rollout {wrong}. {_steadier(results)}")
     # Of noise and random walks nothing is known far ahead: there the mean is the best forecast.
-    if not wrong and ahead < 0.1 * spread and one < 0.1 * results.half_mse["persistence"][split]:
-        wrong = _fades(loop, spread)
-    return fact, f"The rollout {wrong}. {_steadier(results)}" if wrong else ""
+    if ahead >= 0.1 * spread or one >= 0.1 * results.half_mse["persistence"][split]:
+        return Finding(fact)
+    ours, theirs = _last_quarter(loop)
+    if ours < 0.3 * theirs:
+        wrong = f"dies: in its last quarter it has {ours / theirs:.0%} of the series' amplitude"
+        return Finding(fact, f"The rollout {wrong}. {_steadier(results)}")
+    steadier = _steadier(results)
+    return Finding(
+        fact,
+        note=f"The rollout {_leaves(loop, spread)}. Every rollout of a chaotic series does; for a "
+        f"periodic one, {steadier[0].lower()}{steadier[1:]}",
+    )
 
 
 def _diverges(loop: Rollout, spread: float) -> str:
@@ -213,11 +249,8 @@ def _diverges(loop: Rollout, spread: float) -> str:
     return ""
 
 
-def _fades(loop: Rollout, spread: float) -> str:
-    ours, theirs = _last_quarter(loop)
+def _leaves(loop: Rollout, spread: float) -> str:
     drift = phase_drift(loop.prediction, loop.truth)
-    if ours < 0.3 * theirs:
-        return f"dies: in its last quarter it has {ours / theirs:.0%} of the series' amplitude"
     if drift is not None and abs(drift[0]) > 0.1:
         return (
             f"drifts in phase: after {drift[1]:.1f} periods it is {abs(drift[0]):.2f} periods "

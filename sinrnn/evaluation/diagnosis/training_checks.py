@@ -5,8 +5,8 @@ import math
 import torch
 
 from sinrnn.evaluation import metrics
-from sinrnn.evaluation.diagnosis.words import option
-from sinrnn.evaluation.report import Finding, in_steps, times
+from sinrnn.evaluation.diagnosis.words import Finding, option
+from sinrnn.evaluation.report import in_steps, times
 from sinrnn.evaluation.results import Results
 
 LEVEL = 100  # times the range: tanh units and float32 have 5 digits left for what changes
@@ -23,14 +23,15 @@ def scale(results: Results) -> Finding | None:
     level, width = max(abs(low), abs(high)), high - low
     fact = f"the network reads values from {low:.4g} to {high:.4g}"
     if width <= 0 or level < LEVEL * width:
-        return fact, ""
+        return Finding(fact)
     ways = [option("model.standardise", "true")]
     ways += [] if settings.stateful else [option("model.relative", "true")]
-    return fact, (
+    return Finding(
+        fact,
         f"The network reads values around {(low + high) / 2:.4g} that differ by no more than "
         f"{width:.2g}: its units hardly see what changes, and float32 keeps "
         f"{max(7.2 - math.log10(level / width), 0):.0f} digits of it. Take the level off: "
-        f"{' or '.join(ways)}."
+        f"{' or '.join(ways)}.",
     )
 
 
@@ -45,14 +46,15 @@ def saturation(results: Results, losing: bool, beyond: bool) -> Finding:
     share, radius, settings = results.saturated, results.spectral_radius, results.settings
     fact = f"{share:.0%} of the hidden units beyond |h| > 0.99; spectral radius of Whh {radius:.3g}"
     if share <= 0.5 or not losing or (beyond and settings.standardise and radius <= 2):
-        return fact, ""
+        return Finding(fact)
     if radius > 2 or settings.standardise or settings.relative:
         cure = _start(results)
     else:
         cure = f"standardise the series ({option('model.standardise', 'true')})"
-    return fact, (
+    return Finding(
+        fact,
         f"{share:.0%} of the hidden units are beyond |h| > 0.99, where tanh passes no gradient; "
-        f"Whh has spectral radius {radius:.3g}: {cure}."
+        f"Whh has spectral radius {radius:.3g}: {cure}.",
     )
 
 
@@ -70,13 +72,15 @@ def gradient_flow(results: Results, losing: bool, saturated: bool) -> Finding | 
     steps = len(flow)
     if flow.isnan().all():
         if results.settings.linear:
-            return "the readout is zero: the forecast is that of the linear part alone", ""
+            return Finding("the readout is zero: the forecast is that of the linear part alone")
         dead = "No gradient reaches the hidden states: the readout Who is zero."
-        return "no gradient at all", dead * (results.trace.loss.item() > 0)
+        return Finding("no gradient at all", dead * (results.trace.loss.item() > 0))
     reached, growth = int((flow > metrics.CARRIES).sum()), flow.max().item()
     fact = f"{reached} of {steps} steps carry gradient; |dLoss/dh[1]| is {flow[0]:.2g} of the last"
     problem, bptt_steps = "", results.settings.bptt_steps
-    if bptt_steps is not None and bptt_steps < steps:
+    if bptt_steps is not None and bptt_steps >= steps:
+        fact += f"; bptt_steps {bptt_steps} truncates nothing"
+    elif bptt_steps is not None:
         cosine = results.trace.cosine(bptt_steps)
         fact += (
             f"; truncated to {in_steps(bptt_steps)}, its cosine with the full one is {cosine:.2f}"
@@ -96,7 +100,7 @@ def gradient_flow(results: Results, losing: bool, saturated: bool) -> Finding | 
         )
     elif 2 * reached < steps and not results.settings.linear:  # which reads all of the window
         problem = _vanishing(results, reached, steps, saturated)
-    return fact, problem if losing else ""
+    return Finding(fact, problem if losing else "")
 
 
 def _vanishing(results: Results, reached: int, steps: int, saturated: bool) -> str:
@@ -140,15 +144,17 @@ def clipping(results: Results, losing: bool) -> Finding | None:
     typical = float(torch.tensor(history.norm, device="cpu").median())
     fact = f"gradient norm {typical:.2g} in the median, {largest:.2g} at most"
     if not clip or not history.clipped_steps:
-        return f"{fact}; nothing is clipped", ""
+        return Finding(f"{fact}; nothing is clipped")
     share = sum(history.clipped_steps) / len(history.clipped_steps)
-    fact += f"; {share:.0%} of the steps clipped at {clip:g}"
+    clipped = f"{share:.0%} of the steps clipped at" if share else "never clipped at"
+    fact += f"; {clipped} {clip:g}"
     if share < 0.95 or not losing:
-        return fact, ""
-    return fact, (
+        return Finding(fact)
+    return Finding(
+        fact,
         f"Clipping was active in {share:.0%} of the steps (gradient norm {typical:.2g} in the "
         f"median, clip {clip:g}): it decides the step, not the gradient. Raise "
-        f"{option('trainer.gradient_clip_val')}, or cure what makes the gradient so large."
+        f"{option('trainer.gradient_clip_val')}, or cure what makes the gradient so large.",
     )
 
 
@@ -172,10 +178,11 @@ def overfitting(results: Results, unlearnt: bool) -> Finding | None:
     rise = final - lowest > max(0.2 * lowest, 1e-4 * results.variance["val"])
     # A constant that passes the mean of the validation targets on its way is not one either.
     if kept or unlearnt or not (rise and train[-1] < 0.9 * train[best]):
-        return fact, ""
-    return fact, (
+        return Finding(fact)
+    return Finding(
+        fact,
         f"It overfits: the validation loss was lowest after epoch {epoch:g} ({lowest:.2e}) and has "
         f"risen to {final:.2e}, while the training loss fell from {train[best].item():.2e} to "
         f"{train[-1].item():.2e}. Keep the weights of the best epoch ({option('keep', 'best')}), "
-        "take fewer hidden units, or give it more data."
+        "take fewer hidden units, or give it more data.",
     )

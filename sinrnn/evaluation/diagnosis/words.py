@@ -1,9 +1,18 @@
-"""Options in the words of the one who reads: of the command line, or of Python."""
+"""What a check finds, and options in the words of the command line or of Python."""
 
 import re
+from typing import NamedTuple
 
 OWNERS = {"data": "WindowDataModule", "model": "Forecaster"}
 OPTION = re.compile(r"\{([\w.]+)(?:=([^}]*))?\}")
+
+
+class Finding(NamedTuple):
+    """What a check measured; what is wrong and what to try; or an observation that is no fault."""
+
+    fact: str
+    problem: str = ""
+    note: str = ""
 
 
 def option(name: str, value: object = None) -> str:
@@ -38,8 +47,9 @@ def _called(found: re.Match[str]) -> str:
     owner, _, argument = name.rpartition(".")
     if argument == "seed_everything":
         argument = "seed"
-    if owner == "model.optimizer":
-        owner, argument, value = "model", "optimizer", f"partial(..., {argument}={value or '...'})"
+    if owner in ("model.optimizer", "model.scheduler"):
+        value = f"partial(..., {argument}={value or '...'})"
+        owner, _, argument = owner.partition(".")
     elif value is None:
         value = "..."
     elif re.fullmatch("[a-z_]+", value):
