@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -246,6 +247,13 @@ class Interrupting(Callback):
     def on_train_batch_end(self, trainer, *args):
         if trainer.global_step == 5:
             signal.raise_signal(signal.SIGINT)
+
+
+def test_fit_trains_outside_the_main_thread():
+    with ThreadPoolExecutor() as pool:
+        options = {"max_epochs": 1, "figures": False, "enable_progress_bar": False}
+        run = pool.submit(fit, Forecaster(hidden_size=4), WindowDataModule(), **options).result()
+    assert run.predictor.calibrated
 
 
 def test_interrupted_fit_leaves_a_run_that_can_be_resumed(capsys):

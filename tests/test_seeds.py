@@ -1,7 +1,6 @@
 """Several seeds: each run as by itself, their table, and what happens where one does not end."""
 
 import copy
-import os
 import re
 import signal
 import time
@@ -86,7 +85,7 @@ def test_ctrl_c_stops_all_and_each_can_be_resumed():
         "--model.readout_epoch=1",
     ]
     process = programs.Program(command)
-    cores = min(3, len(os.sched_getaffinity(0)))
+    cores = min(3, sinrnn.seeds._cores())
     begun = [Path("runs/sine", f"version_{i}", "checkpoints/last.ckpt") for i in range(cores)]
     while not all(path.exists() for path in begun):
         assert process.poll() is None
