@@ -365,7 +365,7 @@ def _cell(key: str, value: float | str) -> str:
 
 def main() -> int:
     """Measure what is asked for and print it."""
-    parser = argparse.ArgumentParser(description="How fast sinrnn is.")
+    parser = argparse.ArgumentParser(allow_abbrev=False, description="How fast sinrnn is.")
     parser.add_argument("parts", nargs="*", help=f"any of {', '.join(PARTS)}; all by default")
     parser.add_argument("--threads", type=int, default=1, help="torch's threads (default: 1)")
     parser.add_argument("--unpinned", action="store_true", help="on all cores, in wall time")

@@ -53,7 +53,7 @@ def made(horizon=1, splits=SPLITS):
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_few_are_no_more_than_are_wanted_or_fit(monkeypatch, most, states, count, dtype):
-    monkeypatch.setattr(evaluate, "STATES", states)
+    monkeypatch.setattr(evaluate, "MAX_STATES", states)
     windows = Windows(torch.randn(300), WINDOW)
     found = evaluate.subsample(windows, predictor(SinRNN(hidden_size=H, dtype=dtype)), most)
     same(found, tuple(part.to(dtype) for part in windows.sample(count)))
@@ -62,7 +62,7 @@ def test_few_are_no_more_than_are_wanted_or_fit(monkeypatch, most, states, count
 def test_few_are_a_thousand_from_the_first_window_to_the_last():
     whole = predictor(SinRNN(hidden_size=H))
     x, y = evaluate.subsample(Windows(torch.arange(2000.0), WINDOW), whole)
-    assert len(x) == len(y) == evaluate.LOOKED_AT == 1000
+    assert len(x) == len(y) == evaluate.MAX_WINDOWS == 1000
     assert (x[0, 0], y[-1]) == (0, 1999)
 
 
