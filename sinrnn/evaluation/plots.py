@@ -125,18 +125,18 @@ def residuals(errors: Mapping[str, Tensor]) -> Figure:
     """
     figure, (left, right) = blank(1, 2, 3.6)
     finite = {name: values[values.isfinite()].numpy() for name, values in errors.items()}
-    every = np.concatenate([*finite.values()])
+    ends = np.array([e for some in finite.values() if len(some) for e in (some.min(), some.max())])
     # Residuals that differ by rounding alone leave no room for bins between them.
-    narrow = np.ptp(every) < 1e-12 * max(abs(every).max(), 1e-290) if len(every) else True
-    bins = np.histogram_bin_edges(every, 1 if narrow else 40)
+    narrow = np.ptp(ends) < 1e-12 * max(abs(ends).max(), 1e-290) if len(ends) else True
+    bins = np.histogram_bin_edges(ends, 1 if narrow else 40)
     looks = ((SECOND, "-"), (NETWORK, "--"))
     for (color, style), (name, values) in zip(looks, errors.items(), strict=False):
-        share = np.full(len(finite[name]), 100 / max(len(finite[name]), 1))
-        left.hist(finite[name], bins, weights=share, color=color, alpha=0.6, label=name)
+        share = 100 * np.histogram(finite[name], bins)[0] / max(len(finite[name]), 1)
+        left.hist(bins[:-1], bins, weights=share, color=color, alpha=0.6, label=name)
         lags = np.arange(1, min(41, len(values)))
         around = (values - values.mean()).numpy()
-        power = (around**2).sum() or 1.0
-        shared = [(around[lag:] * around[: len(around) - lag]).sum() / power for lag in lags]
+        power = np.dot(around, around) or 1.0
+        shared = [np.dot(around[lag:], around[: len(around) - lag]) / power for lag in lags]
         right.plot(lags, shared, style, marker=".", color=color, label=name)
     band = 1.96 / min(len(values) for values in errors.values()) ** 0.5
     right.axhspan(-band, band, color=GREY, alpha=0.3, lw=0, label="white noise, 95 %")
