@@ -7,12 +7,12 @@ from sinrnn.data._columns import OPTION, PARTS, Options, Table, Values, find, se
 from sinrnn.data._suspects import suspects
 from sinrnn.data.time_index import TimeIndex
 
-Found = tuple[Values, TimeIndex | None, list[str]]
+Found = tuple[Values, TimeIndex | None, list[str], tuple[str, str]]
 MARKS = {8: "%Y%m%d", 6: "%Y%m"}  # 20240131, by the digits
 
 
 def series(table: Table, options: Options) -> Found:
-    """The values of a table's series, their times, and what is to be said of them.
+    """The values of a table's series, their times, what is to be said of them, and their names.
 
     Raises:
         ValueError: They are not one number for each step, or it is open which they are.
@@ -20,6 +20,7 @@ def series(table: Table, options: Options) -> Found:
     time = times_of(table, options)
     k = series_of(table, time, options.column)
     values = table.numeric(k)
+    names = _name(table, k), _name(table, time[0]) if time else ""
     rows = np.arange(len(values))
     if options.where is not None:
         rows = _where(table, options.where)
@@ -27,7 +28,7 @@ def series(table: Table, options: Options) -> Found:
     notes += suspects(values[rows], lambda i: table.at(rows[i]).rpartition(", ")[2])
     if not time or not len(rows):
         found, filled = _order.fill(values[rows])
-        return found, None, table.notes + notes + filled
+        return found, None, table.notes + notes + filled, names
     times, zone = _times(table, time, rows)
     said = _order.Rows(
         at=lambda i: table.at(rows[i]),
@@ -40,7 +41,13 @@ def series(table: Table, options: Options) -> Found:
         found, index, done = _order.settle(times, zone, values[rows], options.gaps, said)
     except _order.TooManyError as error:
         raise ValueError(f"{table.path}: {error}") from error
-    return found, index, table.notes + notes + done
+    return found, index, table.notes + notes + done, names
+
+
+def _name(table: Table, column: int) -> str:
+    """A column's name; "" where it has none but its index."""
+    name = table.names[column].strip()
+    return "" if name == str(column) else name
 
 
 def _where(table: Table, where: str) -> Values:

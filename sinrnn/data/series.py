@@ -32,10 +32,12 @@ class Series(ABC):
     Attributes:
         index: When the samples were taken; None where that is not known.
         notes: What a user should know of the samples, in sentences.
+        names: What the values and the times are called, on the axes of pictures.
     """
 
     index: "TimeIndex | None" = None
     notes: Sequence[str] = ()
+    names: tuple[str, str] = ("value", "time")
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, plain(value))  # what a series is made with goes into a config
@@ -157,6 +159,12 @@ class FileSeries(Series):
     def notes(self) -> Sequence[str]:  # type: ignore[override]
         """What was done to the rows, and what is suspicious, in sentences; reads the file."""
         return self._found().notes
+
+    @property
+    def names(self) -> tuple[str, str]:  # type: ignore[override]
+        """The names of the columns, where they have any; reads the file."""
+        value, time = self._found().names
+        return value or "value", time or "time"
 
     def _found(self) -> readers.Read:
         if self._read is None:

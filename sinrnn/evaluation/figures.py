@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from sinrnn.data.datamodule import WindowDataModule
-from sinrnn.evaluation import loss_plots, plots
+from sinrnn.evaluation import loss_plots, plots, residual_plots
 from sinrnn.evaluation.results import ROUNDING, Results
 from sinrnn.nn.functional import half_mse
 
@@ -45,8 +45,7 @@ def pictures(
     readout_epoch: int | None = None,
 ) -> dict[str, Callable[[], Figure]]:
     """All pictures of a network and, where there is a history, of its run: what draws each."""
-    column = getattr(data.series, "column", None)
-    quantity = column if isinstance(column, str) else "value"
+    quantity = data.series.names[0]
     found: dict[str, Callable[[], Figure]] = {
         "windows": partial(plots.sample_windows, _samples(data, predicted), data.horizon, quantity)
     }
@@ -63,7 +62,7 @@ def pictures(
         shown = (name, first, data.horizon, targets[name], predicted[name], quantity)
         found[f"predictions_{name}"] = partial(plots.predictions, *shown)
     errors = {name: predicted[name] - targets[name] for name in ("train", "val")}
-    found["residuals"] = partial(plots.residuals, errors)
+    found["residuals"] = partial(residual_plots.residuals, errors)
     if results.trace is not None:
         found["gradient_flow"] = partial(
             plots.gradient_flow, results.trace, results.settings.bptt_steps
