@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from sinrnn.data.datamodule import WindowDataModule
+from sinrnn.data.splits import Splits
 from sinrnn.evaluation import loss_plots, plots, residual_plots
 from sinrnn.evaluation.results import ROUNDING, Results
 from sinrnn.nn.functional import half_mse
@@ -39,7 +39,7 @@ class Figures(Mapping[str, Figure]):
 
 
 def pictures(
-    data: WindowDataModule,
+    data: Splits,
     predicted: dict[str, Tensor],
     results: Results,
     readout_epoch: int | None = None,
@@ -74,7 +74,7 @@ def pictures(
     return found
 
 
-def _noise(data: WindowDataModule) -> dict[str, float]:
+def _noise(data: Splits) -> dict[str, float]:
     """half_mse on the validation split of the series without its noise, where that is known."""
     targets = data.windows["val"].targets.double()
     first = data.edges("val")[0] + data.window + data.horizon - 1
@@ -84,7 +84,7 @@ def _noise(data: WindowDataModule) -> dict[str, float]:
 
 
 def _samples(
-    data: WindowDataModule, predicted: dict[str, Tensor]
+    data: Splits, predicted: dict[str, Tensor]
 ) -> dict[str, list[tuple[int, Tensor, float, float]]]:
     """At most 4 windows of both splits: index of the first sample, window, target, prediction."""
     samples = {}
