@@ -84,7 +84,7 @@ def _written(args: argparse.Namespace) -> str:
 
     before = values[-max(3 * len(made.read), args.steps) :].double()
     image = table.with_suffix(".png")
-    drawn = picture.png(plots.forecast(before, made))
+    drawn = picture.png(plots.forecast(before, made, series.names))
     made.to_csv(table)
     write(image, drawn)
     lines = [
