@@ -372,7 +372,9 @@ def torn(folder: Path, times: int, dice: random.Random) -> int:
 
 def main() -> int:
     """Run what the arguments ask for; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__.splitlines()[0] if __doc__ else None
+    )
     parser.add_argument("--runs", type=int, default=25, help="Runs with random interruptions.")
     parser.add_argument("--times", type=int, default=4, help="Interruptions of each.")
     parser.add_argument("--saves", type=int, default=200, help="Saves that are killed.")

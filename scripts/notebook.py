@@ -110,7 +110,7 @@ def row(name: str, values: Sequence[float] | Tensor) -> str:
 
 def main() -> None:
     """Learn, print the table, draw the figure."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(allow_abbrev=False, description=__doc__.partition("\n")[0])
     parser.add_argument("--starts", type=int, default=64, help="random starts (default: 64)")
     parser.add_argument("--epochs", type=int, help="instead of the config's 500")
     parser.add_argument("--seeds", type=int, default=20, help="runs of best.yaml (default: 20)")

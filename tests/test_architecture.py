@@ -35,7 +35,8 @@ LAYERS = [
     ["forecasting"],
     ["nn", "data"],
     ["run_folder.py"],
-    ["filesystem.py", "_version.py", "_private.py", "_numbers.py"],
+    ["filesystem.py"],
+    ["_suggest.py", "_version.py", "_private.py", "_numbers.py"],
 ]
 HEIGHT = {part: -i for i, layer in enumerate(LAYERS) for part in layer}
 
@@ -206,3 +207,16 @@ def test_architecture_page_shows_these_layers():
     diagram = page.partition("```text\n")[2].partition("```")[0]
     rows = [re.findall(r"\w+(?:/|\.py)", line) for line in diagram.splitlines()]
     assert [{name.rstrip("/") for name in row} for row in rows] == list(map(set, LAYERS[1:]))
+
+
+def test_no_program_takes_options_that_are_abbreviated():
+    scripts = sorted((PACKAGE.parent / "scripts").glob("*.py"))
+    trees = [*FILES.values(), *(ast.parse(path.read_text()) for path in scripts)]
+    calls = [
+        {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "argparse.ArgumentParser"
+    ]
+    assert len(calls) == 4
+    assert all(call.get("allow_abbrev") == "False" for call in calls)

@@ -87,7 +87,7 @@ def test_settings_beyond_those_that_have_room_are_counted(folder):
     found = runs(folder)
     for i, row in enumerate(found.rows[:-1]):  # the last is broken
         row.settings |= {f"trainer.z{j}": i for j in range(9)}
-    assert repr(found).endswith("\n4 more settings differ: .to_pandas() has them")
+    assert repr(found).endswith("\n4 more settings differ: see .to_pandas()")
     assert "z8" not in repr(found)
     assert "trainer.z8" in found.to_pandas()
 

@@ -252,7 +252,7 @@ def test_interrupted_fit_leaves_a_run_that_can_be_resumed(capsys):
     before = signal.getsignal(signal.SIGINT)
     run = fit(*small(), seed=3, max_epochs=4, **QUIET, callbacks=Interrupting())
     assert signal.getsignal(signal.SIGINT) is before
-    assert f"saved; go on with: fit(model, data, resume='{run.folder}')" in capsys.readouterr().out
+    assert f"saved; resume with: fit(model, data, resume='{run.folder}')" in capsys.readouterr().out
     assert run.forecast(3).prediction.isfinite().all()
     assert not (run.folder / "report.md").exists()
     assert repr(run) == f"Run('{run.folder}')"
@@ -302,7 +302,7 @@ def test_fit_refuses_what_is_no_model_or_data():
         fit(model.net, data)
     with pytest.raises(TypeError, match="data must be a WindowDataModule, got Sine"):
         fit(model, data.series)
-    with pytest.raises(ValueError, match="name must be that of a folder within runs"):
+    with pytest.raises(ValueError, match="name must be a folder name without /"):
         fit(model, data, name="../elsewhere")
 
 
@@ -350,7 +350,7 @@ def test_notes_of_a_series_are_printed(capsys):
         max_epochs=1,
         **QUIET,
     )
-    said = "note: the newest row comes first: the series is turned round\n"
+    said = "note: the newest row comes first: the order is reversed\n"
     assert capsys.readouterr().out.startswith(said)
 
 

@@ -96,7 +96,7 @@ def test_ctrl_c_stops_all_and_each_can_be_resumed():
     assert process.returncode == 130
     runs = [Path("runs/sine", f"version_{i}") for i in range(3)]
     for folder in runs:
-        assert f"stopped, and saved: {folder}: resume it by itself" in said
+        assert f"stopped and saved: {folder}: resume it separately" in said
     for folder in runs[1:]:
         epochs = Run(folder).history.epochs
         run = Run(folder).resume(max_epochs=len(epochs) + 1, enable_progress_bar=False)
@@ -141,7 +141,7 @@ def test_one_that_fails_is_named_and_the_others_are_kept(monkeypatch, tmp_path):
     assert table[-3:] == [
         "seed 1 failed: too \\x1b large",
         "seed 2 failed: its process ended with status -9",
-        "stopped, and saved: runs/run/version_2: resume it by itself",
+        "stopped and saved: runs/run/version_2: resume it separately",
     ]
 
 
@@ -181,7 +181,7 @@ def test_code_and_what_cannot_be_is_refused():
     ("args", "said"),
     [
         (["--seeds", "two"], "--seeds must be a number"),
-        (["--seeds"], "--seeds must be a number"),
+        (["--seeds"], "--seeds needs a value"),
         (["--seeds=0"], "--seeds must be at least 1, got 0"),
         (["--seeds=2", "--resume", "runs/a"], "--seeds is for new runs"),
     ],

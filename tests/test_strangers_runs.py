@@ -226,7 +226,7 @@ def test_escape_sequences_in_a_folders_name_are_shown(train, theirs, capsys):
     status, _, err = train("--resume", folder, "--trainer.max_epochs", "9", callbacks=[Asks()])
     assert status == 128 + signal.SIGTERM
     assert_shown(err)
-    assert "stopped by SIGTERM, and saved; go on with: " in err
+    assert "stopped by SIGTERM, and saved; resume with: " in err
 
 
 @pytest.mark.extra
@@ -317,7 +317,7 @@ def test_training_that_nobody_reads_saves_what_it_has(train, home, error, status
 
 # A folder that somebody removes or replaces while a run gets ready
 
-VANISHED = "error: {} has vanished, or is another folder by now: start again\n"
+VANISHED = "error: {} was removed or replaced: start again\n"
 
 
 def vanish(what):

@@ -16,7 +16,7 @@ from sinrnn.evaluation.backtest import BacktestReport, evaluate_backtest
 from sinrnn.evaluation.diagnosis import checks
 from sinrnn.evaluation.evaluate import evaluate, predictions
 from sinrnn.evaluation.figures import pictures
-from sinrnn.evaluation.gain import kept
+from sinrnn.evaluation.linear_fallback import keep_if_better
 from sinrnn.evaluation.picture import png
 from sinrnn.evaluation.results import History, Settings
 from sinrnn.evaluation.summary import Summary
@@ -108,7 +108,7 @@ class FinalReport(pl.Callback):
             model.load_state_dict(checkpoint_io.read(best)["state_dict"])
         predictor, left_out = model.predictor.copy(), ""
         if self.keep == "best":
-            predictor, left_out = kept(predictor, data.windows["val"])
+            predictor, left_out = keep_if_better(predictor, data.windows["val"])
         found = evaluate_backtest(predictor.copy().double(), data)
         if found is not None:
             predictor.radius, predictor.coverage = found.radius.double(), found.coverage

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sinrnn.config.files import SECTIONS, resuming
-from sinrnn.filesystem import CONFIGS, shipped
+from sinrnn.filesystem import CONFIGS, config_file
 
 TRUST = "Let configs name this module of your own, too; it is imported, and runs."
 
@@ -35,25 +35,24 @@ def with_config(args: list[str]) -> list[str]:
     """The arguments, with the default config where none is chosen, and with shipped ones found."""
     for i, arg in enumerate(args):
         if arg == "--resume" or arg.startswith("--resume="):
-            run = Path(arg.partition("=")[2] or "".join(args[i + 1 : i + 2]))
-            return [*resuming(run), *args]
+            run = arg.partition("=")[2] or "".join(args[i + 1 : i + 2])
+            if not run or run.startswith("--"):
+                raise ValueError("--resume must name the folder of a run, got nothing")
+            return [*resuming(Path(run)), *args]
     if not any(arg in ("-c", "--config") or arg.startswith("--config=") for arg in args):
         return ["--config", str(CONFIGS / "sine.yaml"), *args]
     found = list(args)
     for i, arg in enumerate(args):
         if arg.startswith("--config="):
-            found[i] = f"--config={shipped(arg.partition('=')[2])}"
-        elif i and args[i - 1] in ("-c", "--config"):
-            found[i] = shipped(arg)
+            found[i] = f"--config={config_file('--config', arg.partition('=')[2])}"
+        elif i and args[i - 1] in ("-c", "--config") and not arg.startswith("-"):
+            found[i] = config_file("--config", arg)
     return found
 
 
 def take_trusted(args: list[str]) -> list[str]:
     """Take --trust out of the arguments, as no config may hold it; returns the modules."""
-    try:
-        trusted, args[:] = _given(args, "--trust")
-    except argparse.ArgumentError as error:
-        raise ValueError(error) from error
+    trusted, args[:] = _given(args, "--trust")
     return trusted
 
 
@@ -63,11 +62,11 @@ def take_seeds(args: list[str]) -> int | None:
     Raises:
         ValueError: It is no number, or a run is to be resumed.
     """
+    given, args[:] = _given(args, "--seeds")
     try:
-        given, args[:] = _given(args, "--seeds")
         seeds = int(given[-1]) if given else None
-    except (argparse.ArgumentError, ValueError) as error:
-        raise ValueError(f"--seeds must be a number: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"--seeds must be a number, got {given[-1]!r}") from error
     if seeds is not None and seeds < 1:
         raise ValueError(f"--seeds must be at least 1, got {seeds}")
     if seeds is not None and any(arg.partition("=")[0] == "--resume" for arg in args):
@@ -85,8 +84,15 @@ def configs(args: Sequence[str]) -> list[str]:
 def _given(
     args: Sequence[str], *options: str, nargs: str | None = None
 ) -> tuple[list[Any], list[str]]:
-    """The values of some options, and all other arguments."""
+    """The values of some options, and all other arguments.
+
+    Raises:
+        ValueError: One has no value.
+    """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument(*options, dest="values", action="append", default=[], nargs=nargs)
-    found, rest = parser.parse_known_args(args)
+    try:
+        found, rest = parser.parse_known_args(args)
+    except argparse.ArgumentError as error:
+        raise ValueError(f"{options[-1]} needs a value") from error
     return found.values, rest

@@ -6,10 +6,12 @@ All that they print goes through `say`, `refuse` and `Parser`; every main is a `
 import argparse
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, ParamSpec, TextIO
 
+from sinrnn._suggest import closest, meant
 from sinrnn.config.messages import one_line
 from sinrnn.filesystem import shown
 
@@ -55,7 +57,7 @@ def say(text: str, file: TextIO | None = None, end: str = "\n") -> None:
     print(shown(text), file=file, end=end)
 
 
-class Parser(argparse.ArgumentParser):
+class Printed(argparse.ArgumentParser):
     """Prints with `say`, so that it escapes arguments, and a broken pipe is an error."""
 
     def print_usage(self, file: Any = None) -> None:
@@ -70,6 +72,33 @@ class Parser(argparse.ArgumentParser):
         """End the process, with a message for standard error."""
         say(message or "", sys.stderr, end="")
         sys.exit(status)
+
+
+class Parser(Printed):
+    """A parser that takes no abbreviations, and says in one line what is wrong with an option."""
+
+    def __init__(self, **options: Any) -> None:
+        self.known = ["--help", "--"]
+        super().__init__(**{"allow_abbrev": False} | options)
+
+    def add_argument(self, *names: Any, **options: Any) -> Any:
+        """Add an option, and remember its names."""
+        self.known += names
+        return super().add_argument(*names, **options)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse what is no option before anything else, with the one that was probably meant."""
+        for arg in sys.argv[1:] if args is None else args:
+            name = arg.partition("=")[0]
+            if name.startswith("--") and name not in self.known:
+                near = meant(closest(name, self.known)) or ": --help lists them"
+                self.error(f"there is no option {name}{near}")
+        return super().parse_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Say in one line what is wrong, and end the process."""
+        message = re.sub(r"^argument (--\S+): expected one argument$", r"\1 needs a value", message)
+        self.exit(2, f"error: {message}\n")
 
 
 def refuse(error: Exception) -> int:

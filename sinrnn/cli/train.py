@@ -46,7 +46,7 @@ USER_ERRORS = (
 )
 
 
-class Parser(messages.Parser, parser.Parser):
+class Parser(messages.Printed, parser.Parser):
     """Prints what a terminal may have."""
 
 
@@ -155,7 +155,7 @@ def _train(job: Job) -> int:
         text = job.train()
     except Interrupted as stopped:
         if job.trainer.is_global_zero:
-            say(f"\n{stopped}, and saved; go on with: {job.resume}", sys.stderr)
+            say(f"\n{stopped}, and saved; resume with: {job.resume}", sys.stderr)
         return 128 + stopped.number
     except FloatingPointError as error:
         last = job.folder / LAST

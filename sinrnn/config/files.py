@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from sinrnn.filesystem import local, refuse_url
-from sinrnn.run_folder import CONFIG, SERIES
+from sinrnn.run_folder import CONFIG, SERIES, no_run
 
 SECTIONS = ("data", "model", "monitor", "trainer")
 LONGEST = 10**6  # characters
@@ -55,7 +55,7 @@ def resuming(folder: Path) -> list[str]:
         FileNotFoundError: The folder holds no config.
     """
     if not (folder / CONFIG).is_file():
-        raise FileNotFoundError(f"--resume {folder}: no {CONFIG} in that folder")
+        raise FileNotFoundError(f"--resume: {no_run(folder)}")
     series = [f"--data.series.path={folder / SERIES}"] if (folder / SERIES).is_file() else []
     return ["--config", str(folder / CONFIG), *series]
 

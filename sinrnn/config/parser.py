@@ -17,6 +17,7 @@ from sinrnn.callbacks.monitor import Monitor
 from sinrnn.config import allowlist, files
 from sinrnn.config.dump import TRAINER_DEFAULTS
 from sinrnn.config.messages import one_line
+from sinrnn.config.unknown import explained
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.run_folder import CONFIG
 from sinrnn.training.forecaster import Forecaster
@@ -81,7 +82,7 @@ class ConfigCLI(LightningCLI):
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
                 trainer_defaults=TRAINER_DEFAULTS,
-                parser_kwargs={"exit_on_error": False, **about},
+                parser_kwargs={"exit_on_error": False, "allow_abbrev": False, **about},
             )
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -121,7 +122,11 @@ class ConfigCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the arguments, and check values that no constructor checks."""
-        self.config = parser.parse_args(args)
+        try:
+            self.config = parser.parse_args(args)
+        except ArgumentError as error:
+            message = explained(one_line(str(error)), args, parser.get_defaults())
+            raise ArgumentError(None, message) from error
         allowlist.check_paths(self.config.as_dict().get("trainer"), "trainer")
         for key, value in parser.get_defaults().items():
             # The parser accepts null for any type.

@@ -14,30 +14,29 @@ from sinrnn.data.windows import Windows, check_series, check_steps
 if TYPE_CHECKING:
     from sinrnn.data.arrays import SeriesLike
 else:
-    SeriesLike = Series  # what a config can name
+    SeriesLike = Series  # the type that configs are parsed with
 
 
 class Splits:
     """Windows of one series for training, validation and test, in time order.
 
-    The splits are cut first and windows are made within each, so no window reaches over an edge
-    and no target of one split is an input of another.
+    The series is split before windows are made, so that no window crosses the edge of a split and
+    no target of one split is an input of another.
 
     Args:
         series: The series; in Python also its values, see `ArraySeries`.
-        window: Samples that the network reads, T; None is what the model was trained with, or
-            chooses.
-        horizon: Steps from a window's end to the value to predict.
-        train: Split to learn from, as fractions of the series.
-        val: Split that chooses the best weights.
-        test: Split that is looked at once, at the end.
+        window: Samples that the network reads, T; None takes the model's, or lets it choose.
+        horizon: Steps from a window's end to its target.
+        train: Split for training, as fractions of the series.
+        val: Split for validation, which selects the best weights.
+        test: Split for the final test.
 
     Attributes:
         windows: After `setup`, the `Windows` of "train", "val" and "test".
-        given_window: The argument `window`; where it is None, `window` is 0 until it is known.
+        given_window: The argument `window`. If it is None, `window` is 0 until it is chosen.
 
     Raises:
-        ValueError: A size is below 1, or splits leave [0, 1], overlap or are out of order.
+        ValueError: A size is below 1; or splits are not within [0, 1], overlap or are out of order.
     """
 
     def __init__(
@@ -59,16 +58,17 @@ class Splits:
         self.windows: dict[str, Windows] = {}
 
     def setup(self, stage: str | None = None) -> None:
-        """Cut the splits and make their windows; `windows` then holds them by name.
+        """Read the series and make the `windows` of each split.
 
-        Where `window` is None, the windows are made by `use_window`, which a Forecaster calls.
+        If `window` is None, `use_window` makes them, which a Forecaster calls.
 
         Args:
-            stage: As Lightning calls it; all splits are made whatever it is.
+            stage: Lightning's stage; ignored.
 
         Raises:
             TypeError: The series is not a dense tensor of real numbers.
-            ValueError: It is not (points,); or a split is too short for one window, or not finite.
+            ValueError: The series is not (points,); or a split is too short for one window, or not
+                finite.
         """
         self.values = self.series.values()
         check_series(self.values)
@@ -77,10 +77,10 @@ class Splits:
             self.use_window(self.given_window)
 
     def use_window(self, window: int) -> None:
-        """Make windows of a length; `setup` has been called.
+        """Make the windows of each split; call `setup` first.
 
         Args:
-            window: Samples in a window.
+            window: Samples in a window, T.
 
         Raises:
             ValueError: A split is too short for one window, or not finite.
@@ -97,19 +97,19 @@ class Splits:
                 raise ValueError(f"the {name} split {list(split)}: {error}") from error
 
     def _made(self, name: str, values: Tensor, steps: int = 1) -> Windows:
-        """The windows of a split, with so many targets each."""
+        """Return the windows of a split, each with `steps` targets."""
         made = Windows(values, self.window, self.horizon, steps)
         made.check = self.series.check_unchanged
         return made
 
     def edges(self, name: str) -> tuple[int, int]:
-        """First point of a split, and the first after it, as indices into the series.
+        """Return the start and end index of a split in the series; call `setup` first.
 
         Args:
-            name: "train", "val" or "test"; `setup` has been called.
+            name: "train", "val" or "test".
 
         Returns:
-            Both indices, in samples.
+            The first index, and the first one after the split.
         """
         first, last = (round(fraction * len(self.values)) for fraction in self.splits[name])
         return first, last

@@ -16,6 +16,7 @@ TRUTH, SECOND, NETWORK, GREY = "#222222", "#0a4682", "#d86600", "#a9b4c2"
 DASHED: dict[str, Any] = {"color": TRUTH, "ls": "--", "lw": 1}
 STYLES = ("--", "-.", ":", (0, (8, 2)), (0, (4, 1, 1, 1, 1, 1)))
 EDGE: dict[str, Any] = {"clip_on": False, "in_layout": False}  # else marks there take room
+DRAWN = 5000  # stretches of a curve: a picture has 1,350 pixels from left to right
 MARKS = 20  # of a curve, or at the edge: those of more points would merge
 
 
@@ -27,6 +28,16 @@ def blank(rows: int, columns: int, height: float, **kwargs: Any) -> tuple[Pictur
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25)
     return figure, axes
+
+
+def thinned(values: np.ndarray) -> np.ndarray:
+    """Indices of what a picture can show of a long curve: the extremes of its stretches."""
+    size = len(values) // DRAWN
+    if size <= 2:
+        return np.arange(len(values))
+    rows = values[: len(values) // size * size].reshape(-1, size)
+    starts, rest = np.arange(len(rows)) * size, np.arange(rows.size, len(values))
+    return np.unique(np.concatenate([starts + rows.argmin(1), starts + rows.argmax(1), rest]))
 
 
 def caption(axis: Axes, x: str, y: str, title: str = "", **legend: Any) -> None:

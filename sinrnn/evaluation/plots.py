@@ -23,6 +23,7 @@ from sinrnn.evaluation._drawing import (
     caption,
     mark_off_scale,
     scale,
+    thinned,
 )
 from sinrnn.nn.functional import half_mse
 
@@ -38,8 +39,11 @@ def _truth_and_prediction(
 ) -> tuple[Figure, Axes, Axes]:
     """A prediction over what came, and room for their difference below."""
     figure, (above, below) = blank(2, 1, 5, sharex=True, height_ratios=[3, height])
-    above.plot(steps, truth.numpy(), color=TRUTH, lw=4, alpha=0.3, label=labels[0])
-    (made,) = above.plot(steps, prediction.numpy(), color=NETWORK, lw=1.3, label=labels[1])
+    came, ours = (thinned(values.numpy()) for values in (truth, prediction))
+    above.plot(steps[came], truth[came].numpy(), color=TRUTH, lw=4, alpha=0.3, label=labels[0])
+    (made,) = above.plot(
+        steps[ours], prediction[ours].numpy(), color=NETWORK, lw=1.3, label=labels[1]
+    )
     scale(above, truth.numpy(), prediction.numpy())
     mark_off_scale(above, made)
     below.set_xlabel("sample of the series")
@@ -103,7 +107,9 @@ def predictions(
     loss = half_mse(prediction.double(), target.double()).item()
     title = f"{name} windows, {ahead} ahead: half_mse {loss:.2e}"
     caption(above, "", quantity, title, loc="outside lower center", ncols=3)
-    below.plot(steps, (prediction - target).numpy(), color=NETWORK, lw=0.8)
+    error = (prediction - target).numpy()
+    shown = thinned(error)
+    below.plot(steps[shown], error[shown], color=NETWORK, lw=0.8)
     below.set_ylabel("prediction - target")
     return figure
 

@@ -62,8 +62,8 @@ class Forecaster(pl.LightningModule):
             all others after each epoch. null keeps the learning rate constant.
         readout_epoch: Epoch (counted from 0) at whose start the readout is solved by least squares
             on the training windows. null: never.
-        readout_rcond: Singular values below this fraction of the largest are treated as zero in
-            that solution. Smaller values fit the windows better but make rollouts less stable.
+        readout_rcond: Cutoff of that solution: singular values below this fraction of the largest
+            are treated as zero. A smaller cutoff fits better but makes rollouts less stable.
         updates: "batch" updates the weights once per batch. "window" updates them once per window,
             in order, as the notebook does. It requires torch.optim.SGD without momentum, no biases
             and a single process, and it clips gradients by value only.

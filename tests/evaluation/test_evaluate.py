@@ -11,7 +11,7 @@ from ramp import Given, data, same
 
 from sinrnn import Sine, SinRNN
 from sinrnn.data.windows import Windows
-from sinrnn.evaluation import evaluate, figures
+from sinrnn.evaluation import baselines, evaluate, figures, results
 from sinrnn.evaluation.diagnosis.checks import diagnose
 from sinrnn.evaluation.metrics import gradient_flow, spectral_radius
 from sinrnn.evaluation.results import History, Settings
@@ -53,7 +53,7 @@ def made(horizon=1, splits=SPLITS):
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_few_are_no_more_than_are_wanted_or_fit(monkeypatch, most, states, count, dtype):
-    monkeypatch.setattr(evaluate, "STATES", states)
+    monkeypatch.setattr(evaluate, "MAX_STATES", states)
     windows = Windows(torch.randn(300), WINDOW)
     found = evaluate.subsample(windows, predictor(SinRNN(hidden_size=H, dtype=dtype)), most)
     same(found, tuple(part.to(dtype) for part in windows.sample(count)))
@@ -62,7 +62,7 @@ def test_few_are_no_more_than_are_wanted_or_fit(monkeypatch, most, states, count
 def test_few_are_a_thousand_from_the_first_window_to_the_last():
     whole = predictor(SinRNN(hidden_size=H))
     x, y = evaluate.subsample(Windows(torch.arange(2000.0), WINDOW), whole)
-    assert len(x) == len(y) == evaluate.LOOKED_AT == 1000
+    assert len(x) == len(y) == evaluate.MAX_WINDOWS == 1000
     assert (x[0, 0], y[-1]) == (0, 1999)
 
 
@@ -268,3 +268,23 @@ def test_other_pictures_show_the_results():
         "bptt_steps in training: 3"
     ]
     assert found["rollout"]().axes[0].get_title().startswith(f"{len(results.rollout.truth)} steps")
+
+
+def test_losses_of_a_long_split_are_those_of_its_parts_together(monkeypatch):
+    sizes = []
+
+    def watched(windows):
+        sizes.append(len(windows))
+        return windows[:, -1]
+
+    monkeypatch.setattr(baselines, "persistence", watched)
+    x, y = torch.randn(100, 6).double(), torch.randn(100).double()
+    made = {"train": torch.randn(100).double()}
+    naive = {"naive": {"train": lambda first, last: y[first:last] + 1}}
+    whole = results.losses(made, {"train": (x, y)}, 1, naive)
+    monkeypatch.setattr(results, "COMPARED", 32)
+    parts = results.losses(made, {"train": (x, y)}, 1, naive)
+    assert sizes == [100, 32, 32, 32, 4]
+    assert whole["naive"]["train"] == pytest.approx(0.5)
+    for name, row in whole.items():
+        assert parts[name] == pytest.approx(row, rel=1e-12)

@@ -662,3 +662,15 @@ def test_png_is_the_picture_as_a_file(name):
     assert made.endswith(b"IEND\xaeB`\x82")
     assert struct.unpack(">II", made[16:24]) == (9 * 150, round(height * 150))
     assert len(made) > 5000
+
+
+def test_a_long_curve_keeps_its_extremes():
+    values = np.sin(np.arange(60_001.0))
+    values[31_234], values[-1] = 7.0, -5.0
+    kept = _drawing.thinned(values)
+    assert len(kept) < 2 * 5000 + 12
+    assert {31_234, 60_000} <= set(kept.tolist())
+    assert (np.diff(kept) > 0).all()
+    assert _drawing.thinned(values[:9000]).tolist() == list(
+        range(9000)
+    )  # few are drawn as they are

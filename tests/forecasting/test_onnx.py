@@ -289,7 +289,7 @@ def test_file_holds_what_the_model_computes(place, capsys, arguments, path, said
 BAD = {
     "nowhere": "nowhere does not exist",
     "http://a.b/run": "http://a.b/run is a URL, and only local files are read: download it first",
-    "run/checkpoints": "run/checkpoints/model.safetensors does not exist",
+    "run/checkpoints": "run/checkpoints is not a run's folder: no config.yaml in it",
     "notes.txt": "notes.txt is not a Predictor file: ",
     "run --onnx run/model.safetensors": "--onnx run/model.safetensors would replace the model: "
     "give it another name",
