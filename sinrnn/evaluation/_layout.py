@@ -31,9 +31,13 @@ class PlainLogFormatter(LogFormatterSciNotation):
     def __call__(self, x: float, pos: Any = None) -> str:
         """The label of a tick."""
         text = super().__call__(x, pos)
-        text = text.replace(r"\mathdefault", "").replace(r"\times", "×").strip("${}")
+        text = (
+            text.replace(r"\mathdefault", "")
+            .replace(r"\times", "\N{MULTIPLICATION SIGN}")
+            .strip("${}")
+        )
         base, _, power = text.partition("^{")
-        return base.replace("-", "−") + power.translate(SUPERSCRIPTS)
+        return base.replace("-", "\N{MINUS SIGN}") + power.translate(SUPERSCRIPTS)
 
 
 class Margins(PlaceHolderLayoutEngine):
@@ -42,7 +46,7 @@ class Margins(PlaceHolderLayoutEngine):
     def __init__(self) -> None:
         super().__init__(adjust_compatible=True, colorbar_gridspec=False)
 
-    def execute(self, fig: Figure) -> None:  # type: ignore[override]
+    def execute(self, fig: Figure) -> None:
         """Place the axes, and their labels beside the tick labels."""
         width, height = 72 * fig.get_size_inches()
         axes = [axis for axis in fig.axes if axis.get_subplotspec() is not None and axis.axison]
@@ -112,7 +116,7 @@ def _tick_labels(axis: Axis) -> tuple[float, float]:
             (axis.get_majorticklocs(), axis.get_major_formatter()),
             (axis.get_minorticklocs(), axis.get_minor_formatter()),
         )
-        for place, text in zip(at, formatter.format_ticks(at), strict=True)
+        for place, text in zip(at, formatter.format_ticks(list(at)), strict=True)
         if low <= place <= high
     ]
     longest = max(texts, key=len, default="")
@@ -124,21 +128,21 @@ def _label(axis: Axis) -> float:
     """Height of an axis label, with the room before it."""
     label = axis.label
     lines = label.get_text().count("\n") + 1
-    return LABEL + LINE * lines * label.get_fontsize() if label.get_text() else 0.0
+    return LABEL + LINE * lines * float(label.get_fontsize()) if label.get_text() else 0.0
 
 
 def _above(axis: Axes) -> float:
     """Height of what stands above axes: their title, and the factor of their tick labels."""
     title, factor = axis.title, axis.yaxis.get_major_formatter().get_offset()
     lines = title.get_text().count("\n") + 1 if title.get_text() else 0
-    titled = lines and TITLE + LINE * lines * title.get_fontsize()
+    titled = lines and TITLE + LINE * lines * float(title.get_fontsize())
     return max(titled, LINE * 10 + 3 if factor else 0.0)
 
 
 def _widest(axis: Axes) -> float:
     """Width of what is centred above and below axes, about."""
     texts = (axis.title, axis.xaxis.label)
-    return max(0.58 * len(text.get_text()) * text.get_fontsize() for text in texts)
+    return max(0.58 * len(text.get_text()) * float(text.get_fontsize()) for text in texts)
 
 
 def _legends(fig: Figure) -> tuple[float, float]:

@@ -18,10 +18,10 @@ class Picture(Figure):
 def png(figure: Figure) -> bytes:
     """The picture as the bytes of a PNG file, drawn once; `savefig` draws it twice."""
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    canvas.draw()  # type: ignore[no-untyped-call]
     file = io.BytesIO()
-    # Three times as fast as Pillow's usual compression, in files a twentieth larger.
-    Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(
-        file, "png", compress_level=3, dpi=(figure.dpi, figure.dpi)
-    )
+    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    # Half the time of Pillow's usual compression, in files a twentieth larger.
+    dpi = (figure.dpi, figure.dpi)
+    Image.fromarray(pixels).convert("RGB").save(file, "png", compress_level=3, dpi=dpi)
     return file.getvalue()
