@@ -16,7 +16,7 @@ from matplotlib.ticker import LogFormatterSciNotation
 
 # In points.
 EDGE = 4  # around a figure
-GAP = 12  # between axes
+GAP = 12.0  # between axes
 TICK = 7  # a tick, and the room between it and its label
 LABEL = 4  # between tick labels and the axis label
 TITLE = 6  # below a title
@@ -64,18 +64,21 @@ class Margins(PlaceHolderLayoutEngine):
             bottoms[row] = max(bottoms[row], down + _label(axis.xaxis))
             tops[row] = max(tops[row], _above(axis))
         above, below = _legends(fig)
-        between, right = max(lefts[1:], default=0.0) + GAP, width - EDGE - GAP
+        between, beside = max(lefts[1:], default=0.0), GAP
         stacked = max(map(sum, zip(bottoms, tops[1:], strict=False)), default=0.0) + GAP
         left, bottom, top = lefts[0] + EDGE, bottoms[-1] + EDGE + below, height - EDGE - tops[0]
-        for _ in range(2):  # the second time with room for what is wider than its axes
+        for _ in range(4):  # more than once where a text is wider than its axes, which it narrows
+            right = width - EDGE - beside
             fig.subplots_adjust(
                 **{"left": left / width, "right": right / width},
                 **{"bottom": bottom / height, "top": (top - above) / height},
-                wspace=_share(right - left, grid.ncols, between),
+                wspace=_share(right - left, grid.ncols, between + beside),
                 hspace=_share(top - above - bottom, grid.nrows, stacked),
             )
-            over = max(_widest(axis) / 2 - axis.get_position().width * width / 2 for axis in axes)
-            between, right = between + max(over - GAP, 0), right - max(over - GAP, 0)
+            over = max(_widest(axis) - axis.get_position().width * width for axis in axes) / 2
+            if over <= beside:
+                break
+            beside = over
         widest = [max(ticks[a][0] for a in axes if _place(a)[1] == c) for c in range(grid.ncols)]
         for axis in axes:
             box, down = axis.get_position(), ticks[axis][1]
