@@ -86,12 +86,16 @@ class Job:
             )
         self.trainer.loggers = self.loggers
 
-    def train(self) -> str:
-        """Train, and return the report.
+    def train(self, show: Callable[[str], None] | None = None) -> str:
+        """Train, and return the closing text.
+
+        Args:
+            show: Called with that text before the pictures are drawn.
 
         Raises:
             Interrupted: After Ctrl-C or SIGTERM; the checkpoint is saved.
         """
+        self.final_report.show = show
         for logger in self.loggers:
             if isinstance(logger, TensorBoardLogger):
                 open_events(logger)

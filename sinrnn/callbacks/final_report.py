@@ -1,6 +1,7 @@
 """The end of a run: its weights become a model file, pictures and a report."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
@@ -36,7 +37,12 @@ class FinalReport(pl.Callback):
         figures: Whether pictures are drawn.
         command_line: Whether advice names options of scripts/train.py, or else Python's arguments.
         settings: What the run was set to.
+
+    Attributes:
+        show: Called with the closing text before pictures are drawn, as those take a second.
     """
+
+    show: Callable[[str], None] | None = None
 
     def __init__(
         self,
@@ -89,6 +95,8 @@ class FinalReport(pl.Callback):
         write(self.folder / run_folder.RESULTS, Summary.of(results).content())
         about = f"# {escaped(f'{self.folder}')}\n\n```text\n{self.text}\n```\n"
         write(self.folder / run_folder.REPORT, about.encode())
+        if self.show is not None:
+            self.show(self.text)
         files = {}
         if self.figures:
             folder = self.folder / run_folder.FIGURES

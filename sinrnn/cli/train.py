@@ -152,7 +152,7 @@ def _train(job: Job) -> int:
             say(note)
         say(f"TensorBoard: {job.final_report.tensorboard}")
     try:
-        text = job.train()
+        job.train(lambda text: say(f"\n{text}"))
     except Interrupted as stopped:
         if job.trainer.is_global_zero:
             say(f"\n{stopped}, and saved; resume with: {job.resume}", sys.stderr)
@@ -169,6 +169,4 @@ def _train(job: Job) -> int:
         return refuse(error)
     finally:
         job.leave()
-    if text:
-        say(f"\n{text}")
     return 0
