@@ -322,7 +322,12 @@ def outcome(folder: Path) -> dict[str, Any]:
     with (run / "metrics.csv").open() as file:
         found["metrics.csv"] = list(csv.DictReader(file))
     events = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload()
-    for tag in ("half_mse/train", "half_mse/val", "gradient/norm", "learning_rate"):
+    for tag in (
+        "half_mse/train",
+        "half_mse/val",
+        "optimizer/gradient_norm",
+        "optimizer/learning_rate",
+    ):
         found[tag] = [(event.step, event.value) for event in events.Scalars(tag)]
     return found
 

@@ -1,6 +1,6 @@
 """Say what is wrong with a finished run, and what to try: python scripts/diagnose.py RUN."""
 
-from sinrnn.cli.diagnose import main
+from sinrnn.cli.start import start
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(start("diagnose"))

@@ -1,6 +1,6 @@
 """A trained network for other programs: python scripts/export.py RUN --onnx FILE."""
 
-from sinrnn.cli.export import main
+from sinrnn.cli.start import start
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(start("export"))

@@ -1,6 +1,6 @@
 """Go on where a series ends: python scripts/forecast.py RUN --steps 50."""
 
-from sinrnn.cli.forecast import main
+from sinrnn.cli.start import start
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(start("forecast"))

@@ -1,6 +1,6 @@
 """Train a sine network, or whatever --config says: python scripts/train.py --help."""
 
-from sinrnn.cli.train import main
+from sinrnn.cli.start import start
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(start("train"))

@@ -1,6 +1,6 @@
 """python -m sinrnn: what the command sinrnn does."""
 
-from sinrnn.cli.main import main
+from sinrnn.cli.start import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

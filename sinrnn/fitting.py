@@ -105,7 +105,7 @@ def fit(
     import lightning.pytorch as pl  # Lightning and jsonargparse are slow to import
 
     from sinrnn.callbacks.monitor import Monitor
-    from sinrnn.config.describe import TRAINER, describe
+    from sinrnn.config.dump import TRAINER_DEFAULTS, dump_config
     from sinrnn.data.datamodule import WindowDataModule
     from sinrnn.job import prepare
     from sinrnn.training.forecaster import Forecaster
@@ -116,7 +116,7 @@ def fit(
             raise TypeError(f"{what} must be a {cls.__name__}, got {type(given).__name__}")
     resumed = resume.folder if isinstance(resume, Run) else Path(resume) if resume else None
     monitor = monitor or Monitor()
-    trainer, threads, seed, seeds = plain((TRAINER | trainer, threads, seed, seeds))
+    trainer, threads, seed, seeds = plain((TRAINER_DEFAULTS | trainer, threads, seed, seeds))
     if seeds is not None and resumed is not None:
         raise ValueError("seeds are for new runs: resume each run by itself")
     parent = Path(folder) / run_folder.folder_name(name)
@@ -126,7 +126,7 @@ def fit(
         def config(folder: Path, seed: int) -> str:
             options = {"name": name, "threads": threads, "keep": keep, "figures": figures}
             options |= {"resume": None, "seed_everything": seed}
-            return describe(model, data, monitor, trainer, folder, **options)
+            return dump_config(model, data, monitor, trainer, folder, **options)
 
         if seeds is not None:
             return train_seeds(

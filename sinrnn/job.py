@@ -17,21 +17,21 @@ from sinrnn.callbacks.checkpoint import BestAndLastCheckpoint
 from sinrnn.callbacks.final_report import FinalReport
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.callbacks.progress_bar import Progress
-from sinrnn.config import stored
-from sinrnn.config.changes import refuse_changes, refuse_other_series
-from sinrnn.config.parser import ConfigCLI, parsed_again
+from sinrnn.config import restore
+from sinrnn.config.parser import ConfigCLI, parse_run_config
+from sinrnn.config.resume_checks import refuse_changes, refuse_other_series
 from sinrnn.data.arrays import ArraySeries
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.series import Series, digest
 from sinrnn.filesystem import refuse_links, shown, write
-from sinrnn.training.adopt import restore_choice
 from sinrnn.training.checkpoint_io import AtomicCheckpointIO, Content, read
 from sinrnn.training.forecaster import Forecaster
-from sinrnn.training.loggers import begin, loggers
+from sinrnn.training.loggers import make_loggers, open_events
 from sinrnn.training.options import check_step, dry_run_optimizer
-from sinrnn.training.processes import make_trainer, rank
-from sinrnn.training.quiet import NoProfiler, quietly
+from sinrnn.training.quiet import quietly
+from sinrnn.training.setup import restore_units
 from sinrnn.training.signals import Interrupted, Signals
+from sinrnn.training.trainer import NoProfiler, make_trainer, rank
 
 
 class Job:
@@ -81,7 +81,9 @@ class Job:
         self.loggers = []
         if self.trainer.global_rank == 0:
             run_folder.refuse_vanished(self.folder, lock)
-            self.loggers = loggers(self.folder, content.get("global_step"), content.get("metrics"))
+            self.loggers = make_loggers(
+                self.folder, content.get("global_step"), content.get("metrics")
+            )
         self.trainer.loggers = self.loggers
 
     def train(self) -> str:
@@ -92,7 +94,7 @@ class Job:
         """
         for logger in self.loggers:
             if isinstance(logger, TensorBoardLogger):
-                begin(logger)
+                open_events(logger)
         try:
             with self.signals:
                 self.trainer.fit(self.model, self.data, ckpt_path=self.checkpoint)
@@ -193,7 +195,7 @@ def prepare(
             refuse_changes(
                 config(checkpoint.parents[1]), f"{content.get('config', '')}", checkpoint
             )
-            restore_choice(model.predictor, content)
+            restore_units(model.predictor, content)
         data.setup()
         series = digest(data.values)
         refuse_other_series(series, content.get("series"), checkpoint)
@@ -208,7 +210,7 @@ def prepare(
             undo.callback(run_folder.clear, folder, lock)
         text = config(folder)
         fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # 12 ms less
-        settings = stored.settings(folder, yaml.load(text, fast))
+        settings = restore.restore_settings(folder, yaml.load(text, fast))
         final_report = FinalReport(folder, monitor, keep, figures, command_line, settings)
         resumed_by = command(folder)
         job = Job(model, data, trainer, text, series, final_report, content, resumed_by, lock)
@@ -274,6 +276,6 @@ def resume(folder: Path, trainer: dict[str, Any], trusted: Sequence[str] = ()) -
     """
     with quietly(None):
         with kept_parser_settings():
-            parsed = parsed_again(folder, trainer, trusted)
+            parsed = parse_run_config(folder, trainer, trusted)
             job = prepare_parsed(parsed, lambda folder: f"Run({str(folder)!r}).resume()", False)
         job.finish()

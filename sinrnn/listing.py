@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sinrnn import run_folder
 from sinrnn.config import files
-from sinrnn.config.changes import flat
+from sinrnn.config.files import flatten
 from sinrnn.evaluation import columns
 from sinrnn.evaluation.results import History
 from sinrnn.evaluation.summary import Summary
@@ -143,7 +143,7 @@ def _row(folder: Path) -> Row:
     row = Row(folder)
     try:
         refuse_links(folder)
-        row.settings = dict(flat(files.read(folder)))
+        row.settings = dict(flatten(files.read(folder)))
         if (folder / run_folder.SERIES).is_file():  # of the run's own
             row.settings.pop("data.series.init_args.path", None)
         losses = History.read(folder / run_folder.METRICS).losses["val"]

@@ -102,9 +102,9 @@ class Run:
 
     @cached_property
     def _data(self) -> "WindowDataModule":
-        from sinrnn.config import stored  # jsonargparse is slow to import
+        from sinrnn.config import restore  # jsonargparse is slow to import
 
-        return stored.data(self.folder, self.config, self.predictor, self.trust)
+        return restore.restore_data(self.folder, self.config, self.predictor, self.trust)
 
     @property
     def series(self) -> Series:
@@ -129,10 +129,13 @@ class Run:
     @cached_property
     def _evaluated(self) -> Results:
         """The results but for the backtest, which takes the longest."""
-        from sinrnn.config import stored
+        from sinrnn.config import restore
         from sinrnn.evaluation.evaluate import evaluate
 
-        settings, path = stored.settings(self.folder, self.config), self.folder / run_folder.RESULTS
+        settings, path = (
+            restore.restore_settings(self.folder, self.config),
+            self.folder / run_folder.RESULTS,
+        )
         found = evaluate(self.predictor, self.data, self._predicted, self.history, settings)
         # A run that has not ended may still come to what it was asked for.
         return replace(found, epochs=Summary.read(path).epochs if path.is_file() else None)

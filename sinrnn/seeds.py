@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from sinrnn import run_folder
-from sinrnn.config.changes import flat
-from sinrnn.config.files import NOT_STORED
+from sinrnn.config.files import NOT_STORED, flatten
 from sinrnn.data.series import Series
 from sinrnn.evaluation import columns
 from sinrnn.evaluation.summary import Summary, together
@@ -167,7 +166,7 @@ def train_seeds(
 
 def _refuse_code(config: str) -> None:
     """Raise where a config holds notes in place of code, which no other process can have."""
-    for _, value in flat(yaml.safe_load(config)):
+    for _, value in flatten(yaml.safe_load(config)):
         if code := re.search(rf"{NOT_STORED}([^']+)", f"{value}"):
             raise ValueError(
                 f"seeds train in processes of their own, from a config, which cannot hold code "

@@ -1,10 +1,12 @@
 """Every test starts from the same state: float64, seeded, one thread.
 
-`pytest -m quick` runs the files that need no more than a few seconds each.
+What needs an extra, a process of its own or seconds is marked so, and left out by default:
+`pytest -m ""` runs everything.
 """
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,39 +15,39 @@ import torch
 
 torch.set_num_threads(1)  # at these sizes a second thread costs more than it brings
 
-# Files that train, start processes or draw, longest first, so that of several workers none is left
-# with one at the end. All others are quick.
-SLOW = [
-    *(
-        "test_train",
-        "test_notebooks",
-        "test_processes",
-        "test_browser",
-        "test_chaos",
-        "test_checkpoint",
-    ),
-    *(
-        "test_module",
-        "test_adopt",
-        "test_resume",
-        "test_strangers",
-        "test_forecasting_document",
-        "test_api",
-        "test_bad_input",
-    ),
-    *("test_wheel", "test_monitor", "test_examples", "test_numerics", "test_forecast"),
-    *("test_diagnose", "test_plots", "test_onnx", "test_loggers", "test_diagnosis"),
-    *("test_strangers_runs", "test_strangers_files", "test_predictor", "test_readers"),
-    *("test_run", "test_seeds", "test_listing", "test_readme", "test_forecaster", "test_modes"),
-]
+# The files that take longest, longest first, so that no worker ends with one of them.
+LONG = "train processes strangers notebooks browser chaos run checkpoint bad_input monitor".split()
+LONG += "forecaster diagnosis plots predictor seeds strangers_files strangers_runs module".split()
 
 
 def pytest_collection_modifyitems(items):
-    places = {name: place for place, name in enumerate(SLOW)}
+    places = {f"test_{name}": place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
-    for item in items:
-        if item.path.stem not in places:
-            item.add_marker("quick")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    _marks.append({mark.name for mark in item.iter_markers()})
+    try:
+        return (yield)
+    finally:
+        _marks.pop()
+
+
+def pytest_sessionfinish():
+    if "programs" in sys.modules:
+        sys.modules["programs"].close()
+
+
+_marks = []  # of the test that runs
+
+
+def _python_is_started_where_a_mark_says_so(event, args):
+    if event in ("program", "subprocess.Popen") and args[0] == sys.executable:
+        assert not _marks or {"process", "extra"} & _marks[-1], "it needs pytest.mark.process"
+
+
+sys.addaudithook(_python_is_started_where_a_mark_says_so)
 
 
 @pytest.fixture(autouse=True)

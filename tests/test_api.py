@@ -192,6 +192,7 @@ runs(1)
 """
 
 
+@pytest.mark.process
 def test_types_accept_a_users_code_and_refuse_wrong_calls(tmp_path):
     """As mypy --strict sees a user's files, in a folder that is not the package's."""
     (tmp_path / "good.py").write_text(USER)

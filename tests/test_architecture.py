@@ -8,6 +8,7 @@ import ast
 import graphlib
 import importlib
 import inspect
+import re
 import sys
 from pathlib import Path
 
@@ -212,3 +213,10 @@ def test_no_program_takes_options_that_are_abbreviated():
     ]
     assert len(calls) == 4
     assert all(call.get("allow_abbrev") == "False" for call in calls)
+
+
+def test_architecture_page_shows_these_layers():
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text()
+    diagram = page.partition("```text\n")[2].partition("```")[0]
+    rows = [re.findall(r"\w+(?:/|\.py)", line) for line in diagram.splitlines()]
+    assert [{name.rstrip("/") for name in row} for row in rows] == list(map(set, LAYERS[1:]))

@@ -63,10 +63,23 @@ def scalar(folder, tag):
     return last.value, last.step
 
 
-TAGS = ["log10_half_mse/train", "log10_half_mse/val", "skill/persistence", "gradient/norm"]
-TAGS += ["gradient/clipped_steps", "states/saturated", "weights/spectral_radius_Whh"]
-TAGS += ["gradient_flow/t_1"]
+TAGS = ["log10_half_mse/train", "log10_half_mse/val", "skill/persistence"]
+TAGS += ["optimizer/gradient_norm", "optimizer/gradient_clipped_steps"]
+TAGS += ["states/saturated", "states/gradient_flow_t_1", "weights/spectral_radius_Whh"]
 WEIGHTS = ("Wih", "Whh", "Who")
+
+
+def test_landing_page_opens_with_the_losses_and_nothing_else(visit):
+    page = visit("timeseries")
+    page.get_by_title("log10_half_mse/train", exact=True).wait_for()
+    groups = page.locator(".group-title").all_inner_texts()
+    assert groups[:4] == ["Pinned", "half_mse", "log10_half_mse", "optimizer"]
+    assert not {"epoch", "baseline"} & {*groups}
+    opened = [card.get_attribute("title") for card in page.locator("card-view .tag").all()]
+    losses = [f"{of}half_mse/{name}" for of in ("", "log10_") for name in ("train", "val")]
+    assert opened[:4] == losses
+    assert {title.partition("/")[0] for title in opened} == {"half_mse", "log10_half_mse"}
+    assert page.errors == []
 
 
 @pytest.fixture(scope="module")
@@ -98,11 +111,11 @@ def table(card):
 def test_train_and_validation_share_a_chart_with_what_they_must_beat(visit):
     page = visit("custom_scalars")
     card = page.locator("tf-custom-scalar-multi-line-chart-card").filter(
-        has_text="half_mse, and what it must beat"
+        has_text="log10 of half_mse, and of what val must beat"
     )
-    card.get_by_text("Matches (5)").wait_for()  # train, val and three baselines
+    card.get_by_text("Matches (4)").wait_for()  # train, val and two baselines: one is exact
     assert card.locator("svg path, canvas").count() > 0
-    assert page.locator("tf-custom-scalar-multi-line-chart-card").count() == 6
+    assert page.locator("tf-custom-scalar-multi-line-chart-card").count() == 5
     assert page.errors == []
 
 
@@ -111,7 +124,7 @@ def test_every_picture_is_loaded(visit, finished):
     names = {path.stem for path in (finished / "version_0" / "figures").iterdir()}
     assert len(names) == 9
     for name in names:
-        page.locator("tf-image-loader").filter(has_text=f"figures/{name}").first.wait_for()
+        page.locator("tf-image-loader").filter(has_text=f"pictures/{name}").first.wait_for()
     page.wait_for_function(
         """count => {
             const all = [];
@@ -131,10 +144,10 @@ def test_every_picture_is_loaded(visit, finished):
 
 
 def test_histogram_of_every_weight_and_its_gradient_is_drawn(visit):
-    page = visit("histograms", quote("weights|gradients"))
+    page = visit("histograms", quote("weights"))
     page.set_viewport_size({"width": 1280, "height": 3500})
-    for name in (f"{of}/{weight}" for of in ("weights", "gradients") for weight in WEIGHTS):
-        loader = page.locator("tf-histogram-loader").filter(has_text=name)
+    for name in (f"weights/{weight}{of}" for of in ("", "_gradient") for weight in WEIGHTS):
+        loader = page.locator("tf-histogram-loader").filter(has_text=re.compile(rf"{name}\b"))
         loader.locator("svg path").nth(1).wait_for(state="attached")  # the first and the last
     assert page.errors == []
 
@@ -144,8 +157,10 @@ def test_hparams_has_the_run_and_its_validation_loss(visit, finished):
     cells = page.locator("vaadin-grid-cell-content")
     cells.get_by_text("version_0").wait_for()
     shown = [text.strip() for text in cells.all_inner_texts()]
-    assert {"batch_size", "16.000", "bias", "false", "hp/val"} <= set(shown)
-    value, _ = scalar(finished, "hp/val")
+    columns = [name for name in shown if name in ("hidden_size", "lr", "optimizer", "window")]
+    assert columns == ["hidden_size", "lr", "optimizer", "window"]
+    assert {"50.000", "Adam", "4.0000", "val half_mse"} <= set(shown)
+    value, _ = scalar(finished, "val half_mse")
     assert any(
         float(text) == pytest.approx(value, rel=1e-4)
         for text in shown

@@ -1,10 +1,9 @@
 """The examples run as people run them, and learn what they say they learn."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+import programs
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -15,8 +14,7 @@ def printed(tmp_path):
     """What an example prints, in an empty folder that it leaves empty."""
 
     def run(name):
-        command = [sys.executable, str(EXAMPLES / name)]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        done = programs.run(EXAMPLES / name, cwd=tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
         assert not list(tmp_path.iterdir())
         return done.stdout
@@ -35,6 +33,7 @@ def test_examples_are_these_and_short():
     assert max(lines.values()) < 40
 
 
+@pytest.mark.process
 def test_own_loop_beats_what_is_known_without_it(printed):
     text = printed("own_loop.py")
     mse = number(r"held out: mse (\S+)", text)
@@ -42,6 +41,7 @@ def test_own_loop_beats_what_is_known_without_it(printed):
     assert 2 * mse < number(r"a line through two values: (\S+)", text)
 
 
+@pytest.mark.process
 def test_encoder_inside_a_model_tells_waves_apart(printed):
     text = printed("inside_a_model.py")
     assert number(r"held out: (\S+)% right", text) > 97

@@ -2,10 +2,9 @@
 
 import errno
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import programs
 import pytest
 from cases import refuses
 
@@ -87,10 +86,10 @@ except OSError as error:
 """
 
 
+@pytest.mark.process
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no limits of that kind")
 def test_write_of_more_than_fits_leaves_the_old(old):
-    command = [sys.executable, "-c", LIMITED, str(old)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = programs.run("-c", LIMITED, old)
     said = f"{old} could not be saved (File too large); what was there is as it was\n"
     assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
     assert alone(old, b"old")

@@ -1,4 +1,4 @@
-"""Every block of docs/interop.md gives a SinRNN's numbers, and notices a weight that is not its."""
+"""Each block of docs/interop.md has a SinRNN's outputs, and notices a wrong weight."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "interop.md"
-START, *BLOCKS = [code for code, _, _ in markdown.blocks(DOCUMENT)]
+TRAINING, START, *BLOCKS = [code for code, _, _ in markdown.blocks(DOCUMENT)]
 LIBRARIES = ("keras", "flax", "jax")
 
 # Keras 3.15 calls np.array on its variables and on torch's tensors, whose __array__ is of NumPy 1.
@@ -36,7 +36,7 @@ def block(request, tmp_path, monkeypatch):
 
 @pytest.fixture
 def names(tmp_path):
-    """What the document's first block defines, in a user's default dtype and an empty folder."""
+    """What the block before the others defines, in torch's default dtype and an empty folder."""
     torch.set_default_dtype(torch.float32)
     names = {}
     exec(START, names)
@@ -44,8 +44,13 @@ def names(tmp_path):
         yield names
 
 
+def test_network_in_torch_code_learns():
+    torch.set_default_dtype(torch.float32)
+    exec(TRAINING, {})
+
+
 def test_document_has_a_block_for_each_library():
-    assert [libraries(block) for block in BLOCKS] == [[], [], ["keras"], ["flax"], ["jax"]]
+    assert [libraries(block) for block in BLOCKS] == [[], [], [], ["keras"], ["flax"], ["jax"]]
 
 
 def test_block_gives_the_same_numbers(block, names):

@@ -2,9 +2,8 @@
 
 import csv
 import re
-import subprocess
-import sys
 
+import programs
 import pytest
 import torch
 from cases import BITS
@@ -12,6 +11,8 @@ from strangers import work_in
 
 from sinrnn import SinRNN
 from sinrnn.cli.train import main
+
+pytestmark = pytest.mark.process
 
 # 7 windows a batch, 3 in the last: the processes never have equally many.
 SMALL = ["--data.series.points", "160", "--data.batch_size", "7", "--model.hidden_size", "8"]
@@ -40,8 +41,7 @@ def train(tmp_path_factory):
     (home / "script.py").write_text(SCRIPT)
 
     def run(*args):
-        command = [sys.executable, "script.py", *args]
-        done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=180)
+        done = programs.run("script.py", *args, cwd=home)
         assert (done.returncode, done.stderr) == (0, "")
         (folder,) = re.findall(r"^run +(\S+)$", done.stdout, re.MULTILINE)  # said once
         return home / folder, done.stdout
@@ -107,8 +107,7 @@ print(f"{run.folder}: {run.forecast(2).prediction.tolist()}\\n", end="")
 
 def test_two_processes_of_a_python_program_give_the_same_run(tmp_path):
     (tmp_path / "fits.py").write_text(FITS)
-    command = [sys.executable, "fits.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=180)
+    done = programs.run("fits.py", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     first, second = done.stdout.splitlines()
     assert first == second
@@ -127,33 +126,33 @@ class Count(pl.Callback):
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         self.windows += len(batch.x)
 
-torch.manual_seed(0)
-count, data = Count(), WindowDataModule(Sine(160), batch_size=7, num_streams={streams})
-trainer = pl.Trainer(
-    accelerator="cpu", devices={devices}, strategy="{strategy}", max_epochs=3, logger=False,
-    enable_checkpointing=False, enable_progress_bar=False, callbacks=[count],
-)
-model = Forecaster(hidden_size=5, stateful={streams} > 0)
-trainer.fit(model, data)
-seen = trainer.strategy.reduce(torch.tensor(float(count.windows)), reduce_op="sum").item()
-val = trainer.callback_metrics["half_mse/val"].item()
-test = trainer.test(model, data, verbose=False)[0]["half_mse/test"]
-if trainer.is_global_zero:
-    print("seen", seen, trainer.global_step, val, test, model.net.Whh.norm().item())
+for streams in (0, 4):
+    torch.manual_seed(0)
+    count, data = Count(), WindowDataModule(Sine(160), batch_size=7, num_streams=streams)
+    trainer = pl.Trainer(
+        accelerator="cpu", max_epochs=3, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, callbacks=[count], **{given}
+    )
+    model = Forecaster(hidden_size=5, stateful=streams > 0)
+    trainer.fit(model, data)
+    seen = trainer.strategy.reduce(torch.tensor(float(count.windows)), reduce_op="sum").item()
+    val = trainer.callback_metrics["half_mse/val"].item()
+    test = trainer.test(model, data, verbose=False)[0]["half_mse/test"]
+    if trainer.is_global_zero:
+        print("seen", seen, trainer.global_step, val, test, model.net.Whh.norm().item())
 """
 
 
-@pytest.mark.parametrize("streams", [0, 4])
-def test_processes_of_a_plain_trainer_share_each_batch_once(tmp_path, streams):
+def test_processes_of_a_plain_trainer_share_each_batch_once(tmp_path):
+    """Of windows in any order, and of streams whose state is carried."""
     found = []
-    for devices, strategy in ((1, "auto"), (2, "ddp")):
-        script = PYTHON.format(devices=devices, strategy=strategy, streams=streams)
-        (tmp_path / "script.py").write_text(script)
-        command = [sys.executable, "script.py"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=180)
+    for given in ({"devices": 1}, {"devices": 2, "strategy": "ddp"}):
+        (tmp_path / "script.py").write_text(PYTHON.format(given=given))
+        done = programs.run("script.py", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        (said,) = re.findall("^seen (.*)$", done.stdout, re.MULTILINE)
-        found.append([float(number) for number in said.split()])
-    one, two = found
-    assert two[:2] == one[:2]
-    assert two[2:] == pytest.approx(one[2:], abs=1e-6)
+        said = re.findall("^seen (.*)$", done.stdout, re.MULTILINE)
+        found.append([[float(number) for number in line.split()] for line in said])
+    assert [len(each) for each in found] == [2, 2]
+    for one, two in zip(*found, strict=True):
+        assert two[:2] == one[:2]
+        assert two[2:] == pytest.approx(one[2:], abs=1e-6)

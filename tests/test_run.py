@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
+import programs
 import pytest
 import torch
 import yaml
@@ -24,8 +25,8 @@ import sinrnn
 from sinrnn import FileSeries, Forecaster, Run, Sine, WindowDataModule, fit
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.cli.train import TrainCLI
-from sinrnn.config import stored
-from sinrnn.config.describe import TRAINER, describe
+from sinrnn.config import restore
+from sinrnn.config.dump import TRAINER_DEFAULTS, dump_config
 from sinrnn.evaluation.results import History
 from sinrnn.filesystem import CONFIGS
 
@@ -161,10 +162,10 @@ print(Run(sys.argv[1]).data.window, parser.parse_args(["--calendar=calendar.Text
 """
 
 
+@pytest.mark.process
 def test_opening_a_run_leaves_parsers_of_the_users_own_as_they_were():
     run = fit(*small(), max_epochs=1, **QUIET)
-    command = [sys.executable, "-c", OWN_PARSER, str(run.folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = programs.run("-c", OWN_PARSER, run.folder)
     assert done.stderr == ""
     assert done.stdout.startswith("4 Namespace(calendar=Namespace(class_path='calendar.Text")
 
@@ -184,6 +185,7 @@ print(run.history.epochs)
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("values", [False, True], ids=["generated", "stored"])
 def test_resume_needs_the_folder_alone_and_has_the_bits_of_the_command_line(
     train, tmp_path, values
@@ -196,8 +198,7 @@ def test_resume_needs_the_folder_alone_and_has_the_bits_of_the_command_line(
     assert train("--resume", str(again[0]), "--trainer.max_epochs=4")[0] == 0
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    command = [sys.executable, "-c", RESUMING, str(again[1].absolute())]
-    done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, timeout=120)
+    done = programs.run("-c", RESUMING, again[1].absolute(), cwd=elsewhere)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "[0.0, 1.0, 2.0, 3.0, 4.0]\n"
     assert not list(elsewhere.iterdir())
@@ -217,7 +218,7 @@ def test_resume_refuses_what_may_not_change_and_code():
     with pytest.raises(ValueError, match=r"config\.yaml: .*no_such"):
         run.resume(no_such=1)
     run = fit(small()[0], WindowDataModule(Ramp(60)), max_epochs=1, **QUIET)
-    with pytest.raises(ValueError, match=r"code which no config can hold \(ramp\.Ramp\)"):
+    with pytest.raises(ValueError, match=r"code, which no config can hold \(ramp\.Ramp\)"):
         run.resume(max_epochs=2)
 
 
@@ -267,6 +268,7 @@ def test_fit_leaves_the_process_as_it_was():
     assert bits(first) == bits(second)
 
 
+@pytest.mark.process
 def test_fit_says_nothing_that_nobody_can_act_on():
     code = "import sinrnn; sinrnn.fit(sinrnn.Forecaster(), sinrnn.WindowDataModule([*range(99)]), "
     code += "max_epochs=1, figures=False, enable_progress_bar=False)"
@@ -296,10 +298,10 @@ def test_code_trains_and_is_named_where_it_would_be_needed():
     model = Forecaster(hidden_size=5, optimizer=lambda weights: SGD(weights, lr=0.1))
     run = Run(fit(model, WindowDataModule(Ramp(60)), max_epochs=1, **QUIET).folder)
     assert re.fullmatch(r"not stored: test_run\..*<lambda>", run.config["model"]["optimizer"])
-    with pytest.raises(ValueError, match=r"cannot hold the data, which are code \(ramp\.Ramp\)"):
+    with pytest.raises(ValueError, match=r"does not hold the data, which are code \(ramp\.Ramp\)"):
         run.forecast(3)
     assert run.forecast(3, Ramp(60)).start == 60
-    with pytest.raises(ValueError, match=r"code which no config can hold \(test_run\.test_code"):
+    with pytest.raises(ValueError, match=r"code, which no config can hold \(test_run\.test_code"):
         TrainCLI(["--config", str(run.folder / "config.yaml")])
 
 
@@ -315,7 +317,7 @@ def test_run_on_values_has_them_in_its_folder(tmp_path, monkeypatch):
     again = fit(small()[0], WindowDataModule(values), seed=3, max_epochs=4, resume=moved, **QUIET)
     assert bits(again) == bits(fit(*small(), seed=3, max_epochs=4, **QUIET))
     values[60] += 1e-9
-    with pytest.raises(ValueError, match=r"the series is another than .* its values differ"):
+    with pytest.raises(ValueError, match=r"the series is not the one .* its values differ"):
         fit(small()[0], WindowDataModule(values), seed=3, max_epochs=5, resume=moved, **QUIET)
 
 
@@ -356,8 +358,8 @@ SERIES = [
 @pytest.mark.parametrize("made", SERIES, ids=lambda made: type(made).__name__)
 def test_config_of_a_series_makes_it_again(tmp_path, made):
     model, data = small()[0], WindowDataModule(made, window=7, seed=4)
-    text = describe(
-        model, data, Monitor(pictures=False), dict(TRAINER), tmp_path, seed_everything=4
+    text = dump_config(
+        model, data, Monitor(pictures=False), dict(TRAINER_DEFAULTS), tmp_path, seed_everything=4
     )
     (tmp_path / "again.yaml").write_text(f"# not stored: a comment is no note\n{text}")
     again = TrainCLI(["--config", "again.yaml"])
@@ -387,4 +389,4 @@ def test_config_whose_settings_make_no_sense_is_refused(name, bad, wanted):
     )
     name = "epochs" if name == "max_epochs" else name
     with pytest.raises(ValueError, match=f"config.yaml: {name} must be {wanted}, got {bad!r}"):
-        stored.settings(run.folder, content)
+        restore.restore_settings(run.folder, content)

@@ -4,12 +4,11 @@ import copy
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
 
+import programs
 import pytest
 import torch
 from torch.optim import SGD, Adam
@@ -38,15 +37,17 @@ def bits(folder):
     return weights, (folder / "metrics.csv").read_bytes()
 
 
+@pytest.mark.process
 def test_runs_are_as_by_themselves_and_stand_in_one_table():
     found = fit(*small(), name="many", seed=3, seeds=2, max_epochs=2, **QUIET)
     assert [run.folder for run in found.runs] == [Path(f"runs/many/version_{i}") for i in range(2)]
     for seed, run in zip((3, 4), found.runs, strict=True):
-        alone = fit(*small(), name="many", seed=seed, max_epochs=2, **QUIET)
+        alone = fit(*small(), name="many", seed=seed, max_epochs=2, figures=False, **QUIET)
         assert bits(run.folder) == bits(alone.folder)
         configs = [copy.deepcopy(each.config) for each in (run, alone)]
         for config in configs:
             config["data"]["series"].pop("init_args")  # where its values are
+        assert [config.pop("figures") for config in configs] == [True, False]
         assert configs[0] == configs[1]
     losses = [run.results.half_mse["network"]["test"] for run in found.runs]
     head, _, *rows = found.table.splitlines()
@@ -63,6 +64,7 @@ def test_runs_are_as_by_themselves_and_stand_in_one_table():
     assert 'src="data:image/png;base64,' in found._repr_html_()
 
 
+@pytest.mark.process
 def test_command_line_trains_with_several_seeds(train):
     args = ["--trainer.max_epochs=1", "--figures=false", "--data.series.points=120"]
     status, said, _ = train("--seeds", "2", "--seed_everything=1", *args)
@@ -75,14 +77,15 @@ def test_command_line_trains_with_several_seeds(train):
     assert not (folders[0] / "figures" / "seeds.png").exists()
 
 
+@pytest.mark.process
 def test_ctrl_c_stops_all_and_each_can_be_resumed():
-    command = [sys.executable, "-m", "sinrnn", "--seeds", "3", "--figures=false"]
+    command = ["-m", "sinrnn", "--seeds", "3", "--figures=false"]
     command += [
         "--data.series.points=120",
         "--trainer.max_epochs=100000",
         "--model.readout_epoch=1",
     ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = programs.Program(command)
     cores = min(3, len(os.sched_getaffinity(0)))
     begun = [Path("runs/sine", f"version_{i}", "checkpoints/last.ckpt") for i in range(cores)]
     while not all(path.exists() for path in begun):
@@ -117,6 +120,7 @@ def fake(monkeypatch, code):
     monkeypatch.setattr(sinrnn.seeds, "WORKER", FAKE.replace("CODE", repr(code)))
 
 
+@pytest.mark.process
 def test_one_that_fails_is_named_and_the_others_are_kept(monkeypatch, tmp_path):
     done = Summary({"network": {"train": 1, "val": 2, "test": 3}}, {}, None, None, 1.5)
     (tmp_path / "results.json").write_bytes(done.content())
@@ -141,6 +145,7 @@ def test_one_that_fails_is_named_and_the_others_are_kept(monkeypatch, tmp_path):
     ]
 
 
+@pytest.mark.process
 def test_where_none_begins_the_first_says_why_and_nothing_is_left(monkeypatch):
     fake(monkeypatch, dict.fromkeys(range(2), 'sys.exit("error: the series is too short")'))
     with pytest.raises(ValueError, match=r"^the series is too short$"):

@@ -11,7 +11,6 @@ import pkgutil
 import random
 import re
 import socket
-import subprocess
 import sys
 import typing
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import numpy as np
+import programs
 import pytest
 import torch
 from jsonargparse import ArgumentError, ArgumentParser
@@ -33,7 +33,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from sinrnn import Forecaster, Predictor, Series, SinRNN
 from sinrnn.cli import diagnose, export, forecast
 from sinrnn.cli import train as cli
-from sinrnn.config import allowed
+from sinrnn.config import allowlist
 from sinrnn.training.checkpoint_io import (
     TRAILER,
     AtomicCheckpointIO,
@@ -227,7 +227,7 @@ def reachable():
 
 def parsers():
     """A parser for each place, of the type that stands there."""
-    allowed.restrict()
+    allowlist.restrict_imports()
     for place, kind in PLACES.items():
         parser = ArgumentParser(exit_on_error=False)
         parser.add_argument("--x", type=kind, default=None)
@@ -242,9 +242,10 @@ def made(parser, value):
         return None
 
 
+@pytest.mark.slow
 def test_nothing_but_listed_classes_is_called_at_any_place(monkeypatch):
     """A canary takes the place of each function and class in turn, under its name."""
-    listed, called, tried = allowed.named(), [], 0
+    listed, called, tried = allowlist.allowed_classes(), [], 0
 
     def canary(original):
         @functools.wraps(original)
@@ -269,6 +270,7 @@ def test_nothing_but_listed_classes_is_called_at_any_place(monkeypatch):
     assert tried > 600
 
 
+@pytest.mark.slow
 def test_nothing_that_a_class_holds_can_be_named():
     """Methods, properties and all else of every class: at a callback's hook, which takes any
     function, and by turns at each of the other places."""
@@ -276,7 +278,7 @@ def test_nothing_that_a_class_holds_can_be_named():
     places = dict(parsers())
     hook, turns = places.pop("a callback's hook"), itertools.cycle(places.values())
     tried = 0
-    for path, cls in (allowed.named() | found).items():
+    for path, cls in (allowlist.allowed_classes() | found).items():
         for name in sorted({*dir(cls), *dir(type)}):
             tried += 1
             below = f"{path}.{name}"
@@ -298,7 +300,7 @@ def test_listed_classes_are_made_where_their_kind_belongs_and_nowhere_else():
         "trainer.strategy": Strategy,
     }
     for place, parser in parsers():
-        for path, cls in allowed.named().items():
+        for path, cls in allowlist.allowed_classes().items():
             with contextlib.suppress(ArgumentError):
                 parser.parse_object(
                     {"x": [path] if place == "trainer.callbacks" else {"class_path": path}}
@@ -340,13 +342,12 @@ def test_help_for_a_class_off_the_list_is_refused(refused, option):
     assert "names canary.Bird" in refused(option, "canary.Bird")
 
 
+@pytest.mark.process
 def test_module_is_trusted_by_the_command_line_alone(song, tmp_path):
     (tmp_path / "mine.yaml").write_text(changed(SMALL, "data.series", BIRD))
     script = Path(__file__).parent.parent / "scripts" / "train.py"
-    command = [sys.executable, str(script), "--config", "mine.yaml", "--trainer.max_epochs", "0"]
-    command += ["--trust", "canary"]  # in a process of its own, as trust lasts as long as that
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    command = [script, "--config", "mine.yaml", "--trainer.max_epochs", "0", "--trust", "canary"]
+    done = programs.run(*command, cwd=tmp_path)  # as trust lasts as long as a process
     assert done.returncode == 0, done.stderr
     assert song.read_text() == "called"
     assert "trust" not in (tmp_path / "runs/small/version_0/config.yaml").read_text()
@@ -378,7 +379,7 @@ def test_aliases_that_repeat_one_another_are_counted_and_not_written_out(config_
     for level in range(1, 9):
         repeated = form.format(", ".join([f"*a{level - 1}"] * 9))
         lines.append(f"a{level}: &a{level} {repeated}")
-    assert "as its aliases repeat one another" in config_refused("\n".join(lines) + "\n")
+    assert "since its aliases repeat one another" in config_refused("\n".join(lines) + "\n")
 
 
 LIES = ["config: small.yaml", "a: http://x", "a: [1, &a {b: *a}]", "- 1"]
@@ -514,7 +515,7 @@ def test_checkpoint_whose_hyper_parameters_do_not_fit_is_refused(not_read, their
 def test_checkpoint_whose_sizes_lie_is_refused(not_read, theirs, lie):
     path = forge(theirs, lambda content: content["hyper_parameters"].update(lie))
     said = not_read(Forecaster.load_from_checkpoint, path, CorruptCheckpointError)
-    assert "is not a Forecaster's" in said
+    assert "is not a checkpoint of Forecaster" in said
 
 
 def test_checkpoint_of_a_run_names_no_code_and_loads(trained):

@@ -3,6 +3,7 @@
 import copy
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import programs
 import pytest
 import torch
 from strangers import forge, seal
@@ -172,11 +174,16 @@ def test_steps_beyond_reason_are_refused(refused):
     assert said == "--steps must be at most 1,000,000, got 1000001"
 
 
-@pytest.mark.parametrize("program", ["train", "forecast", "diagnose", "export"])
-def test_backend_that_matplotlib_does_not_know_is_not_asked_for(program):
-    script = Path(__file__).parents[1] / "scripts" / f"{program}.py"
+@pytest.mark.process
+def test_backend_that_matplotlib_does_not_know_is_not_asked_for():
+    """Every script imports the programs' package before anything else, and that forgets it."""
+    for program in ("train", "forecast", "diagnose", "export"):
+        script = Path(__file__).parents[1] / "scripts" / f"{program}.py"
+        first = re.search(r"^(?:from|import) (\S+)", script.read_text(), re.MULTILINE)[1]
+        assert first == f"sinrnn.cli.{program}"
+    command = [sys.executable, "-c", "import sinrnn.cli, matplotlib"]
     env = os.environ | {"MPLBACKEND": "nonsense"}
-    done = subprocess.run([sys.executable, script, "--help"], env=env, capture_output=True)
+    done = subprocess.run(command, env=env, capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
 
 
@@ -251,6 +258,7 @@ sys.exit(train.main(sys.argv[1:], [type("Changes", (Callback,), {hook: truncate}
 """
 
 
+@pytest.mark.process
 @posix
 @pytest.mark.parametrize(
     ("hook", "points", "batch", "size"),
@@ -268,8 +276,7 @@ def test_mapped_series_that_is_truncated_is_not_read_beyond_its_end(
     given = ["--data.series", "FileSeries", "--data.series.path", "series.npy"]
     given += ["--data.batch_size", f"{batch}", "--model.readout_epoch", "null"]
     given += ["--model.optimizer", "torch.optim.Adam", "--trainer.enable_progress_bar", "false"]
-    command = [sys.executable, "-c", TRUNCATED, hook, f"{size}", *given]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = programs.run("-c", TRUNCATED, hook, size, *given, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("error: series.npy has changed while it was in use")
     folder = tmp_path / "runs" / "sine" / "version_0"

@@ -5,11 +5,10 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+import programs
 import pytest
 import torch
 from lightning.pytorch import Callback
@@ -87,9 +86,9 @@ def test_link_that_would_replace_whatever_lies_there_is_refused(refused, home):
 
 WAVE = np.sin(np.arange(200) / 9)
 OTHERS = {
-    "it has 300 points and had 200": np.sin(np.arange(300) / 9),
+    "it has 300 points instead of 200": np.sin(np.arange(300) / 9),
     "its values differ": WAVE[::-1],
-    "it is float32 and was float64": WAVE.astype(np.float32),
+    "it is float32 instead of float64": WAVE.astype(np.float32),
 }
 
 
@@ -103,8 +102,8 @@ def test_other_series_under_the_same_name_is_refused(refused, train, home, diffe
     np.save(home / "series.npy", OTHERS[differs])
     args = ["--resume", str(RUN), "--trainer.max_epochs", "2"]
     assert refused(*args) == (
-        f"the series is another than that of {RUN}/checkpoints/last.ckpt: {differs}: restore it, "
-        "or start a new run"
+        f"the series is not the one that {RUN}/checkpoints/last.ckpt was trained on: {differs}: "
+        "restore it, or start a new run"
     )
     np.save(home / "series.npy", WAVE)
     assert train(*args)[0] == 0
@@ -120,8 +119,8 @@ def test_curve_with_a_hole_is_refused_and_none_at_all_is_not(refused, train, the
     head, first, _, *rest = table.read_text().splitlines(keepends=True)
     table.write_text("".join([head, first, *rest]))
     assert refused(*args) == (
-        f"{table} is not as the checkpoint left it: it has 3 rows and had 4: restore it, or remove "
-        "it to go on without the earlier curve"
+        f"{table} has changed since the checkpoint was saved: it has 3 rows instead of 4: restore "
+        "it, or remove it to resume without the earlier rows"
     )
     table.unlink()
     assert train(*args)[0] == 0
@@ -134,7 +133,7 @@ def test_curve_with_a_hole_is_refused_and_none_at_all_is_not(refused, train, the
 def test_checkpoint_that_tells_no_rows_is_refused(refused, theirs, told):
     forge(theirs, lambda content: content.update(metrics=told))
     said = refused("--resume", "theirs")
-    assert said.startswith("theirs/metrics.csv is not as the checkpoint left it: ")
+    assert said.startswith("theirs/metrics.csv has changed since the checkpoint was saved: ")
 
 
 # What a cluster's shell leaves in the environment
@@ -253,7 +252,6 @@ def test_escape_sequences_in_arguments_are_shown(refused, capsys, program):
 # Whoever reads what is said, and stops to
 
 
-BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 COMMANDS = {
     "train": "--config small.yaml",
     "train with its bar": "--config small.yaml --trainer.enable_progress_bar true",
@@ -269,10 +267,10 @@ COMMANDS = {
 
 
 def command(given):
-    script = ROOT / "scripts" / f"{given.split()[0]}.py"
-    return [sys.executable, str(script), *COMMANDS[given].split()]
+    return [ROOT / "scripts" / f"{given.split()[0]}.py", *COMMANDS[given].split()]
 
 
+@pytest.mark.process
 @pytest.mark.usefixtures("home", "theirs")
 @pytest.mark.parametrize(
     "given", [pytest.param(g, marks=pytest.mark.extra if g == "export" else ()) for g in COMMANDS]
@@ -281,21 +279,16 @@ def test_programs_end_silently_where_nobody_reads_on(given):
     if given == "export":
         pytest.importorskip("onnx", reason="ONNX files need onnx: sinrnn[onnx]")
     shared = given == "train refusing"  # what it says goes where nobody reads, too
-    stderr = subprocess.STDOUT if shared else subprocess.PIPE
-    options = {"stdout": subprocess.PIPE, "stderr": stderr, "text": True, "env": BUFFERED}
-    with subprocess.Popen(command(given), **options) as process:
-        process.stdout.close()
-        said = "" if shared else process.stderr.read()
-    assert (process.returncode, said) == (141, "")
+    done = programs.run(*command(given), stdout=None, joined=shared)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")
 @pytest.mark.usefixtures("home", "theirs")
 @pytest.mark.parametrize("given", ["train", "train with its bar", "forecast", "diagnose"])
 def test_output_that_cannot_be_written_is_one_line(given):
-    options = {"stderr": subprocess.PIPE, "text": True, "env": BUFFERED}
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(command(given), stdout=full, **options)
+    done = programs.run(*command(given), stdout="/dev/full")
     assert (done.returncode, done.stderr) == (2, "error: [Errno 28] No space left on device\n")
 
 

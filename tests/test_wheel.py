@@ -38,6 +38,7 @@ def wheel(built):
         yield file
 
 
+@pytest.mark.process
 def test_wheel_holds_package_and_configs_and_nothing_else(wheel):
     found = {name for name in wheel.namelist() if ".dist-info/" not in name}
     package = [p for p in (ROOT / "sinrnn").rglob("*") if p.is_file() and p.suffix != ".pyc"]
@@ -48,6 +49,7 @@ def test_wheel_holds_package_and_configs_and_nothing_else(wheel):
     }
 
 
+@pytest.mark.process
 def test_sdist_holds_what_the_tests_need_and_nothing_else(built):
     with tarfile.open(next(built.glob("*.tar.gz"))) as file:
         names = {name.partition("/")[2] for name in file.getnames()}
@@ -59,6 +61,7 @@ def test_sdist_holds_what_the_tests_need_and_nothing_else(built):
     assert {f"{path.relative_to(ROOT)}" for path in tests} <= names
 
 
+@pytest.mark.process
 def test_every_command_helps(wheel, capsys):
     (listed,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     parser = configparser.ConfigParser()
@@ -73,6 +76,7 @@ def test_every_command_helps(wheel, capsys):
         assert capsys.readouterr().out.startswith("usage: ")
 
 
+@pytest.mark.process
 def test_unpacked_wheel_helps_and_trains_with_what_comes_with_it(wheel, tmp_path):
     site, empty = tmp_path / "site", tmp_path / "empty"
     wheel.extractall(site)

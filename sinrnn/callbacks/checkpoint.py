@@ -16,8 +16,8 @@ from sinrnn.data.datamodule import windows_of
 from sinrnn.filesystem import write
 from sinrnn.run_folder import BEST, LAST
 from sinrnn.training.checkpoint_io import Content, pack, refuse_infinite
+from sinrnn.training.csv_logger import find_csv_logger
 from sinrnn.training.signals import Interrupted, Signals
-from sinrnn.training.table import table_of
 
 PLAIN = (int, float, bool, str, type(None))
 
@@ -81,7 +81,7 @@ class BestAndLastCheckpoint(Checkpoint):
     ) -> None:
         """Add what must not change, and the table."""
         checkpoint |= {"config": self.config, "series": self.series}
-        if table := table_of(trainer):
+        if table := find_csv_logger(trainer):
             checkpoint["metrics"] = table.state()
 
     def on_train_batch_start(
@@ -139,7 +139,7 @@ class BestAndLastCheckpoint(Checkpoint):
         if trainer.is_global_zero and self.last is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             for logger in trainer.loggers:
                 logger.save()  # curves reach at least as far as the checkpoint
-            if table := table_of(trainer):
+            if table := find_csv_logger(trainer):
                 table.sync()
             last = pack(self.last)
             if self.best is not None:

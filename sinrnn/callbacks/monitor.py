@@ -1,7 +1,7 @@
 """The callback that makes training visible in TensorBoard."""
 
 import re
-from math import isfinite, log10
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from sinrnn.data.datamodule import WindowDataModule, windows_of
 from sinrnn.evaluation import baselines
 from sinrnn.evaluation.evaluate import evaluate, excerpt, predictions, subsample
 from sinrnn.evaluation.figures import pictures
-from sinrnn.evaluation.metrics import gradient_flow, saturated, skill, spectral_radius
+from sinrnn.evaluation.metrics import gradient_flow, saturated, spectral_radius
 from sinrnn.evaluation.picture import png
 from sinrnn.evaluation.results import ROUNDING, Results
 from sinrnn.filesystem import shown
@@ -25,17 +25,19 @@ from sinrnn.nn.trace import trace
 from sinrnn.run_folder import CONFIG
 from sinrnn.training import options
 from sinrnn.training.forecaster import Forecaster
+from sinrnn.training.loggers import Events
 
 FITTED = 20_000  # windows that baselines are fitted to and measured on: plenty for so few weights
 PICTURED = 2_000  # windows: more would be a black bar
+WATCHED = ("rollout", "predictions_val")  # while training goes on; few, so that each has a history
 
 
 class Monitor(pl.Callback):
     """Shows in TensorBoard how a network learns, and why it does not.
 
     Gradient norms and the learning rate go to every logger; the rest to TensorBoard alone, at
-    each validation: scalars and histograms as long as they take no more than 4 % of the time, and
-    one picture after the other as long as they take no more than 2 %.
+    each validation: details of the network as long as they take no more than 4 % of the time, and
+    pictures as long as they take no more than 3 %.
 
     Args:
         gradients: Gradient norm before clipping, mean and largest since the last validation, and
@@ -44,9 +46,9 @@ class Monitor(pl.Callback):
         flow: |dLoss/dh[t]| over that of the last step, the median of the windows, for up to 16
             steps t.
         histograms: Of each weight and of its gradient as the last step used it, clipped.
-        pictures: Windows, predictions, residuals, gradient flow and rollout.
+        pictures: Rollout and predictions during training; at its end, all pictures.
         hparams: The run's row in HPARAMS, with its validation loss.
-        texts: The config and, at the end, the closing table.
+        texts: The closing table, at the end, and the config.
         graph: The network's operations, at the end.
     """
 
@@ -66,9 +68,8 @@ class Monitor(pl.Callback):
         self.hparams, self.texts, self.graph = hparams, texts, graph
         self.norms: list[float] = []
         self.clipped: list[float] = []
-        self.baseline_losses: dict[str, float] = {}
+        self.drawn, self.detailed, self.rate = 0, -1, 0.0
         self.listed = False
-        self.drawn, self.detailed, self.validated, self.rate = 0, -1, -1, 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """What has been gathered since the last validation."""
@@ -80,21 +81,21 @@ class Monitor(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say what is trained, and what it must beat."""
-        self.details, self.drawing = TimeBudget(0.04, 0.0), TimeBudget(0.02, 0.2)
+        self.details, self.drawing = TimeBudget(0.04, 0.0), TimeBudget(0.03, 0.2)
         self.every = trainer.log_every_n_steps  # type: ignore[attr-defined]
         loggers, data = list(tensorboard.loggers(trainer)), windows_of(trainer)
-        if loggers and data is not None:
-            self.baseline_losses = baseline_losses(data)
-            # Nobody can have a skill beside an exact baseline, whose loss is rounding.
-            targets = data.windows["val"].sample(FITTED)[1]
-            self.rounding = ROUNDING * targets.double().var(correction=0).item()
+        baselines = baseline_losses(data) if loggers and data is not None else {}
+        clips = options.clip(trainer) is not None
         for logger in loggers:
+            if isinstance(logger, Events):
+                logger.baselines = baselines
             if data is not None:
-                logger.experiment.add_custom_scalars(tensorboard.layout(self.baseline_losses))
+                charts = tensorboard.layout(self.gradients, self.gradients and clips, self.flow)
+                logger.experiment.add_custom_scalars(charts)
             config = Path(logger.log_dir) / CONFIG
             if self.texts and config.exists():
-                text = f"```yaml\n{shown(config.read_text())}\n```"
-                logger.experiment.add_text("config", text, trainer.global_step)
+                text = tensorboard.config_text(shown(config.read_text()))
+                logger.experiment.add_text("run_config", text, trainer.global_step)
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
@@ -141,16 +142,16 @@ class Monitor(pl.Callback):
         if not isinstance(pl_module, Forecaster):
             return
         step, data = trainer.global_step, windows_of(trainer)
-        self.validated = step
         for logger in tensorboard.loggers(trainer):
             writer = logger.experiment
             if self.hparams and not self.listed:
-                logger.log_hyperparams(
-                    tensorboard.hyperparameters(trainer, pl_module), {"hp/val": loss}, step
+                tensorboard.add_hparams(
+                    writer, tensorboard.hyperparameters(trainer, pl_module), step
                 )
+            if self.hparams:
+                writer.add_scalar(tensorboard.METRIC, loss.item(), step)
             if self.details.allows():
                 with self.details:
-                    self._losses(writer, trainer, step)
                     self._detail(writer, pl_module, trainer)
                     writer.flush()
             if self.pictures and data is not None and self.drawing.allows():
@@ -161,30 +162,8 @@ class Monitor(pl.Callback):
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the last weights, whether or not they came when they were allowed."""
         for logger in tensorboard.loggers(trainer):
-            step = trainer.global_step
-            if isinstance(pl_module, Forecaster) and self.detailed != step:
-                if self.validated == step:
-                    self._losses(logger.experiment, trainer, step)
+            if isinstance(pl_module, Forecaster) and self.detailed != trainer.global_step:
                 self._detail(logger.experiment, pl_module, trainer)
-
-    def _losses(self, writer: SummaryWriter, trainer: pl.Trainer, step: int) -> None:
-        """What the losses must beat, by how much they do, and all of them on a log scale."""
-        losses = {
-            name: loss.item()
-            for name, loss in trainer.callback_metrics.items()
-            if name in ("half_mse/train", "half_mse/val")
-        }
-        if self.hparams and self.listed:
-            writer.add_scalar("hp/val", losses["half_mse/val"], step)
-        for name, rival in self.baseline_losses.items():
-            writer.add_scalar(f"baseline/{name}", rival, step)
-            if rival > self.rounding:
-                value = skill(losses["half_mse/val"], rival)
-                writer.add_scalar(f"skill/{name}", value, step)
-                losses[f"half_mse/{name}"] = rival
-        for name, loss in losses.items():
-            if loss > 0:
-                writer.add_scalar(f"log10_{name}", log10(loss), step)
 
     def row(self) -> dict[str, float]:
         """What the steps since the last validation were like, for the epoch's row."""
@@ -218,10 +197,11 @@ class Monitor(pl.Callback):
         """Draw the next picture."""
         part, predictor = excerpt(data, PICTURED), module.predictor.copy()
         predicted = predictions(predictor, part, ("train", "val"))
-        found = list(pictures(part, predicted, evaluate(predictor, part, predicted)).items())
-        name, draw = found[self.drawn % len(found)]
+        found = pictures(part, predicted, evaluate(predictor, part, predicted))
+        names = [name for name in WATCHED if name in found]
+        name = names[self.drawn % len(names)]
         self.drawn += 1
-        tensorboard.add_picture(writer, name, png(draw()), step)
+        tensorboard.add_picture(writer, name, png(found[name]()), step)
 
     def finish(
         self,
@@ -244,7 +224,7 @@ class Monitor(pl.Callback):
         for logger in tensorboard.loggers(trainer):
             writer = logger.experiment
             if self.hparams and self.listed:
-                writer.add_scalar("hp/val", results.half_mse["network"]["val"], step)
+                writer.add_scalar(tensorboard.METRIC, results.half_mse["network"]["val"], step)
             if self.texts:
                 writer.add_text("report", f"```text\n{text}\n```", step)
             if self.pictures:
@@ -256,15 +236,18 @@ class Monitor(pl.Callback):
 
 
 def baseline_losses(data: WindowDataModule) -> dict[str, float]:
-    """half_mse of each baseline on the validation split, by a name that TensorBoard takes."""
+    """half_mse of each baseline on the validation split, by a name that TensorBoard takes.
+
+    Without those that are exact up to rounding: nothing has a skill against them.
+    """
     (x, y), (val_x, val_y) = (data.windows[name].sample(FITTED) for name in ("train", "val"))
-    made = baselines.baselines(x[..., 0], y[:, 0], data.horizon)
-    return {
-        re.sub(r"\W+", "_", name).strip("_"): half_mse(
-            forecast(val_x[..., 0]).double(), val_y[:, 0].double()
-        ).item()
-        for name, forecast in made.items()
+    x, y, val_x, val_y = x[..., 0], y[:, 0], val_x[..., 0], val_y[:, 0].double()
+    found = {
+        re.sub(r"\W+", "_", name).strip("_"): half_mse(forecast(val_x).double(), val_y).item()
+        for name, forecast in baselines.baselines(x, y, data.horizon).items()
     }
+    rounding = ROUNDING * val_y.var(correction=0).item()
+    return {name: loss for name, loss in found.items() if loss > rounding}
 
 
 def _mean(values: list[float]) -> float:

@@ -1,7 +1,8 @@
 """What TensorBoard shows, in the forms that it takes."""
 
+import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import lightning.pytorch as pl
@@ -9,8 +10,10 @@ import numpy as np
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 
 from sinrnn.data.datamodule import windows_of
 from sinrnn.forecasting.predictor import Predictor
@@ -19,6 +22,8 @@ from sinrnn.training.forecaster import Forecaster
 
 FLOWS = 16  # steps of the window whose gradient flow is a curve of its own
 GRAPHED = 4  # steps of the window in the graph: the rest looks the same
+METRIC = "val half_mse"  # of HPARAMS: at the end, that of the weights that are kept
+FIRST = ("hidden_size", "lr", "optimizer", "window")  # columns of HPARAMS
 
 
 def loggers(trainer: pl.Trainer) -> Iterator[TensorBoardLogger]:
@@ -27,26 +32,31 @@ def loggers(trainer: pl.Trainer) -> Iterator[TensorBoardLogger]:
         yield from (found for found in trainer.loggers if isinstance(found, TensorBoardLogger))
 
 
-def layout(names: Iterable[str]) -> dict[str, dict[str, list[object]]]:
-    """The charts of TensorBoard's Custom Scalars that show several curves together."""
-    curves = ["half_mse/train", "half_mse/val"]
+def layout(norms: bool, clips: bool, flow: bool) -> dict[str, dict[str, list[object]]]:
+    """The charts of TensorBoard's Custom Scalars, each of all curves whose names fit a pattern.
+
+    Patterns are the same for every run: TensorBoard shows a chart that differs a second time.
+
+    Args:
+        norms: Whether gradient norms are measured.
+        clips: Whether gradients are clipped, and it is measured how many.
+        flow: Whether the gradient's flow is measured.
+    """
+    loss = {
+        "log10 of half_mse, and of what val must beat": "log10_half_mse/",
+        "skill on val": "skill/",
+    }
+    gradient = {
+        "norm before clipping": ("optimizer/gradient_norm", norms),
+        "share clipped, of entries and of steps": ("optimizer/gradient_clipped", clips),
+        "|dLoss/dh[t]| over the last step's, the median window": ("states/gradient_flow", flow),
+    }
     charts = {
-        "loss": {
-            "log10 of half_mse, and of what it must beat": ["log10_half_mse/.*"],
-            "half_mse, and what it must beat": [*curves, *(f"baseline/{name}" for name in names)],
-            "skill": ["skill/.*"],
-        },
-        "gradient": {
-            "norm before clipping": ["gradient/norm", "gradient/norm_max"],
-            "share clipped, of entries and of steps": [
-                "gradient/clipped",
-                "gradient/clipped_steps",
-            ],
-            "|dLoss/dh[t]| over the last step's, the median window": ["gradient_flow/.*"],
-        },
+        "loss": loss,
+        "gradient": {title: pattern for title, (pattern, there) in gradient.items() if there},
     }
     return {
-        group: {title: ["Multiline", tags] for title, tags in titles.items()}
+        group: {title: ["Multiline", [f"{pattern}.*"]] for title, pattern in titles.items()}
         for group, titles in charts.items()
     }
 
@@ -71,12 +81,39 @@ def hyperparameters(trainer: pl.Trainer, module: Forecaster) -> dict[str, Any]:
     }
 
 
+def add_hparams(writer: SummaryWriter, params: dict[str, Any], step: int) -> None:
+    """The run's row in HPARAMS; its metric is the last value of the curve `METRIC`.
+
+    TensorBoard sorts columns by name, those first that differ between runs: it takes the
+    experiment's word for which these are.
+    """
+    experiment, *session = hparams(params, {METRIC: 0.0})
+    about = experiment.value[0].metadata.plugin_data
+    content = HParamsPluginData.FromString(about.content)
+    for column in content.experiment.hparam_infos:
+        column.differs = column.name in FIRST
+    about.content = content.SerializeToString()
+    for summary in (experiment, *session):
+        write(writer, summary, step)
+
+
+def config_text(config: str) -> str:
+    """A config for TEXT, without the Trainer's arguments that are not set, which are most of it."""
+    unset = re.compile(r"^  \w+: null\n", re.MULTILINE)
+    trainer = re.compile(r"^trainer:\n(?:  .*\n)*", re.MULTILINE)
+    return f"```yaml\n{trainer.sub(lambda section: unset.sub('', section[0]), config)}\n```"
+
+
+def write(writer: SummaryWriter, summary: Summary, step: int) -> None:
+    """Write a summary as it is."""
+    file: Any = writer.file_writer
+    file.add_summary(summary, step)
+
+
 def add_picture(writer: SummaryWriter, name: str, picture: bytes, step: int) -> None:
     """The bytes of a PNG file, as they are."""
     image = Summary.Image(encoded_image_string=picture)
-    summary = Summary(value=[Summary.Value(tag=f"figures/{name}", image=image)])
-    file: Any = writer.file_writer
-    file.add_summary(summary, step)
+    write(writer, Summary(value=[Summary.Value(tag=f"pictures/{name}", image=image)]), step)
 
 
 def add_flow(writer: SummaryWriter, flow: Tensor, step: int) -> None:
@@ -84,7 +121,7 @@ def add_flow(writer: SummaryWriter, flow: Tensor, step: int) -> None:
     steps = len(flow)
     for t in np.linspace(1, steps, min(steps, FLOWS)).round().astype(int).tolist():
         if flow[t - 1].isfinite():
-            name = f"gradient_flow/t_{t:0{len(str(steps))}d}"
+            name = f"states/gradient_flow_t_{t:0{len(str(steps))}d}"
             writer.add_scalar(name, flow[t - 1].item(), step)
 
 
@@ -93,7 +130,7 @@ def add_histograms(writer: SummaryWriter, net: SinRNN, step: int) -> None:
     for name, weight in net.named_parameters():
         add_histogram(writer, f"weights/{name}", weight, step)
         if weight.grad is not None:
-            add_histogram(writer, f"gradients/{name}", weight.grad, step)
+            add_histogram(writer, f"weights/{name}_gradient", weight.grad, step)
 
 
 def add_histogram(writer: SummaryWriter, tag: str, values: Tensor, step: int) -> None:

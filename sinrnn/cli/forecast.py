@@ -135,6 +135,6 @@ def _series(args: argparse.Namespace, folder: Path, predictor: Predictor) -> Ser
             f"{args.model} lies in no run's folder: name the file of the series with --input"
         )
     refuse_links(folder)
-    from sinrnn.config import files, stored  # Lightning is slow to import
+    from sinrnn.config import files, restore  # Lightning is slow to import
 
-    return stored.data(folder, files.read(folder), predictor, args.trust).series
+    return restore.restore_data(folder, files.read(folder), predictor, args.trust).series

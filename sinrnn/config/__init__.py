@@ -1,10 +1,11 @@
-"""A run's config: what it may hold, how it is read, how it is written.
+"""The config of a run: what it may contain, how it is read and how it is written.
 
-- `sinrnn.config.files`: the YAML, as plain values, and before they are looked at;
-- `sinrnn.config.allowed`: which classes a config may name;
-- `sinrnn.config.parser`: a config becomes a model and data;
-- `sinrnn.config.changes`: what may change where a run goes on;
-- `sinrnn.config.stored`: the data of a finished run, made from its config;
-- `sinrnn.config.describe`: the config of a model and data that were built in Python;
-- `sinrnn.config.messages`: a parser's errors, in one line.
+- `sinrnn.config.files`: reading and checking the YAML, before any value is used;
+- `sinrnn.config.allowlist`: the classes that a config may name;
+- `sinrnn.config.parser`: from a config to a model and data;
+- `sinrnn.config.dump`: from a model and data to a config;
+- `sinrnn.config.resume_checks`: what may change when a run is resumed;
+- `sinrnn.config.restore`: the data and settings of a finished run;
+- `sinrnn.config.ineffective`: options that may have no effect;
+- `sinrnn.config.messages`: one-line messages for parser errors.
 """

@@ -1,5 +1,6 @@
-"""What a config file must be before its values are looked at."""
+"""Config files: reading, and checks of the YAML before any value is used."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,18 @@ from sinrnn.run_folder import CONFIG, SERIES, no_run
 
 SECTIONS = ("data", "model", "monitor", "trainer")
 LONGEST = 10**6  # characters
-NOT_STORED = "not stored: "  # and the name of code that `describe` found in its place
-MOST_NODES = 100_000  # that a config may stand for; a dumped one has about 200
+NOT_STORED = "not stored: "  # prefix of the notes with which `dump_config` replaces code
+MOST_NODES = 100_000  # with aliases expanded; a dumped config has about 200
 
 
 def check(path: str, *, code: bool = False) -> None:
-    """Refuse what a parser would take in silence, or describe in its own terms.
+    """Check a config file for errors that the parser would ignore or describe in its own terms.
 
-    A file that is not there is left to the parser.
+    A missing file is left to the parser.
 
     Raises:
-        ValueError: As `check_text`; or the file is not UTF-8 text.
-        OSError: It is no regular file, or may not be read.
+        ValueError: `check_text` refuses the config, or the file is not UTF-8 text.
+        OSError: The path is not a regular file, or cannot be read.
     """
     if not path.strip():
         raise ValueError(f"config must name a file, got {path!r}")
@@ -35,23 +36,23 @@ def check(path: str, *, code: bool = False) -> None:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """A run's config, as plain values.
+    """Read the config of a run as plain values.
 
     Raises:
-        OSError: The folder has none, or it may not be read.
-        ValueError: It cannot be a config.
+        OSError: The config does not exist or cannot be read.
+        ValueError: It is not a valid config.
     """
     path = local(folder / CONFIG)
     check(str(path), code=True)
-    found: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
-    return found
+    config: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
+    return config
 
 
 def resuming(folder: Path) -> list[str]:
-    """The arguments that read a run's own config; its values are in the folder, wherever it is.
+    """Return the command-line arguments that read a run's config and the series stored with it.
 
     Raises:
-        FileNotFoundError: There is no config in it.
+        FileNotFoundError: The folder holds no config.
     """
     if not (folder / CONFIG).is_file():
         raise FileNotFoundError(f"--resume: {no_run(folder)}")
@@ -59,17 +60,26 @@ def resuming(folder: Path) -> list[str]:
     return ["--config", str(folder / CONFIG), *series]
 
 
+def flatten(settings: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the settings of a nested config with their dotted names."""
+    if isinstance(settings, dict) and settings:
+        for name, value in settings.items():
+            yield from flatten(value, f"{key}.{name}" if key else f"{name}")
+    else:
+        yield key, settings
+
+
 def check_text(text: str, path: str, *, code: bool = False) -> None:
-    """Refuse a config that no parser should see.
+    """Check the text of a config.
 
     Args:
-        text: The config.
-        path: Where it stands.
-        code: Whether it is only read, so that notes in place of code do no harm.
+        text: The text.
+        path: The name of the file for error messages.
+        code: Allow the notes that replace code, for a config that is only read.
 
     Raises:
-        ValueError: It is not YAML of keys and values, gives a key twice, names a URL or another
-            config, or stands for more than a config ever holds.
+        ValueError: The text is not YAML with keys and values, repeats a key, names a URL or another
+            config, or is too large.
     """
     if len(text) > LONGEST:
         raise ValueError(f"{path} must have at most {LONGEST:,} characters, got {len(text):,}")
@@ -91,8 +101,8 @@ def check_text(text: str, path: str, *, code: bool = False) -> None:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if nodes > MOST_NODES:
         raise ValueError(
-            f"{path} stands for {nodes:,} values, as its aliases repeat one another: it must be at "
-            f"most {MOST_NODES:,}"
+            f"{path} expands to {nodes:,} values, since its aliases repeat one another: it must be "
+            f"at most {MOST_NODES:,}"
         )
     for key, value in root.value:
         where = f"{path}, line {key.start_mark.line + 1}"
@@ -108,10 +118,10 @@ def check_text(text: str, path: str, *, code: bool = False) -> None:
 def _check_nodes(
     path: str, node: yaml.Node, code: bool, above: list[yaml.Node], done: dict[int, int]
 ) -> int:
-    """Refuse a node for what is in it; gives the nodes that it stands for, aliases written out."""
+    """Check a YAML node and return its number of nodes with aliases expanded."""
     line = node.start_mark.line + 1
     if node in above:
-        raise ValueError(f"{path}, line {line}: what stands there holds itself: write it out")
+        raise ValueError(f"{path}, line {line}: an alias contains itself: write it out")
     if id(node) in done:
         return done[id(node)]
     if isinstance(node, yaml.ScalarNode):
@@ -121,7 +131,7 @@ def _check_nodes(
             raise ValueError(f"{path}, line {line}: {error}") from error
         if node.value.startswith(NOT_STORED) and not code:
             raise ValueError(
-                f"{path}, line {line}: the run used code which no config can hold "
+                f"{path}, line {line}: the run used code, which no config can hold "
                 f"({node.value.removeprefix(NOT_STORED)}): train it from Python"
             )
         return 1
@@ -132,7 +142,7 @@ def _check_nodes(
             line = key.start_mark.line + 1
             if key.value in lines:
                 raise ValueError(
-                    f"{path}, line {line}: {key.value} is there already, in line "
+                    f"{path}, line {line}: {key.value} is already set in line "
                     f"{lines[key.value]}: remove one of them"
                 )
             lines[key.value] = line

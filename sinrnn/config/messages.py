@@ -1,8 +1,8 @@
-"""A parser's errors, in one line for whoever wrote the config."""
+"""One-line messages for the errors of jsonargparse."""
 
 import re
 
-# What a parser says, and what that means to whoever wrote the config.
+# Patterns in jsonargparse's messages, and what they mean for the author of a config.
 REASONS = {
     r"Option ('[^']+') is not accepted": r"it has no argument \1",
     r"following arguments are required: (\w+)": r"its argument \1 is missing",
@@ -11,13 +11,13 @@ REASONS = {
 
 
 def one_line(message: str) -> str:
-    """What a parser says over many lines: the key, the value, what was expected."""
+    """Return the key, the value and what was expected, from a message of many lines."""
     text, key = " ".join(message.split()), r'Parser key "([^"]+)":'
     if denied := re.search(r"Importing '([^']+)' is not allowed", text):
         option = ".".join(re.findall(key, text[: denied.start()])) or "an option"
         return (
             f"{option} names {denied[1]}, which is not on the list of what a config "
-            "may name: add --trust MODULE to the command where you trust that code"
+            "may name: add --trust MODULE to the command if you trust that code"
         )
     text = re.sub(r"- Expected a path but \S+ either not accessible or invalid - ", "", text)
     keys = re.findall(key, text)

@@ -1,4 +1,4 @@
-"""A config becomes a model, data and a monitor."""
+"""The parser that turns a config and command-line arguments into a model, data and a monitor."""
 
 import json
 import math
@@ -14,8 +14,8 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from sinrnn._numbers import plain
 from sinrnn.callbacks.monitor import Monitor
-from sinrnn.config import allowed, files
-from sinrnn.config.describe import TRAINER
+from sinrnn.config import allowlist, files
+from sinrnn.config.dump import TRAINER_DEFAULTS
 from sinrnn.config.messages import one_line
 from sinrnn.config.unknown import explained
 from sinrnn.data.datamodule import WindowDataModule
@@ -24,13 +24,13 @@ from sinrnn.training.forecaster import Forecaster
 
 MAY_BE_NULL = ("trainer", "data.window")
 
-# What no constructor will look at: the least and the most that makes sense.
+# Limits of values that no constructor checks.
 BOUNDS = {
-    "seed_everything": (0, 2**32 - 1),  # as numpy takes them
-    "threads": (1, 1024),  # far above any machine's cores; a process cannot have millions
+    "seed_everything": (0, 2**32 - 1),  # NumPy's limits
+    "threads": (1, 1024),  # a process cannot have millions
     "trainer.accumulate_grad_batches": (1, math.inf),
     "trainer.check_val_every_n_epoch": (1, math.inf),
-    "trainer.gradient_clip_val": (-math.inf, math.inf),  # nan is none of them
+    "trainer.gradient_clip_val": (-math.inf, math.inf),  # excludes nan
     "trainer.log_every_n_steps": (0, math.inf),
     "trainer.min_epochs": (0, math.inf),
     "trainer.min_steps": (0, math.inf),
@@ -39,26 +39,26 @@ BOUNDS = {
 
 
 class Parser(LightningArgumentParser):
-    """A parser for which no value is a file to read another part of the config from."""
+    """A parser that reads no section of the config from another file."""
 
     def add_class_arguments(self, *args: Any, **options: Any) -> list[str]:
-        """Add them, each to be given as a value."""
+        """Add the arguments of a class, without the option of reading them from a file."""
         added: list[str] = super().add_class_arguments(*args, **options | {"sub_configs": False})
         return added
 
 
 class ConfigCLI(LightningCLI):
-    """LightningCLI without a trainer: `.model`, `.datamodule`, and `.config`, which has the rest.
+    """LightningCLI without a trainer. It has `.model`, `.datamodule`, and `.config` with the rest.
 
     Args:
-        args: The arguments: --config FILE, and what takes the place of values in it.
-        trusted: Modules that configs may name beside those that are listed.
-        parser_class: Of the parser.
-        **about: What its help says of the program.
+        args: The arguments: --config FILE, and options that replace values in it.
+        trusted: Modules that configs may name in addition to the allowlist.
+        parser_class: The class of the parser.
+        **about: The parser's arguments that describe the program in its help.
 
     Raises:
-        ArgumentError: An argument is unknown, or a value not what it may be.
-        ValueError: As the model and the data.
+        ArgumentError: An argument is unknown, or a value is not of its type.
+        ValueError: The model or the data refuse a value.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class ConfigCLI(LightningCLI):
         parser_class: type[LightningArgumentParser] = Parser,
         **about: str,
     ) -> None:
-        allowed.restrict(trusted)
+        allowlist.restrict_imports(trusted)
         with warnings.catch_warnings():
             # Lightning 2.6.6 uses names that jsonargparse 4.49 renamed.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -81,50 +81,55 @@ class ConfigCLI(LightningCLI):
                 save_config_callback=None,
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
-                trainer_defaults=TRAINER,
+                trainer_defaults=TRAINER_DEFAULTS,
                 parser_kwargs={"exit_on_error": False, "allow_abbrev": False, **about},
             )
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the options that are neither the trainer's, the model's nor the data's."""
+        """Add the options that belong to none of trainer, model and data."""
         parser.add_argument(
-            "--seed_everything", type=int, default=0, help="Seed of weights and batch order."
+            "--seed_everything",
+            type=int,
+            default=0,
+            help="Seed of the initial weights and of the batch order.",
         )
-        parser.add_argument("--name", type=str, default="run", help="Runs go to runs/NAME.")
+        parser.add_argument(
+            "--name", type=str, default="run", help="Name of the run, saved in runs/NAME."
+        )
         parser.add_argument(
             "--threads",
             type=int,
             default=1,
-            help="CPU threads of torch. At a few hundred hidden units one is faster than many.",
+            help="Number of CPU threads. One is fastest up to a few hundred hidden units.",
         )
         parser.add_argument(
             "--keep",
             type=Literal["best", "last"],
             default="best",
-            help="Weights to save and report: best on the validation split, or the last.",
+            help="Weights to save and report: the best on the validation split, or the last.",
         )
         parser.add_argument(
-            "--figures", type=bool, default=True, help="Draw figures/ at the end of training."
+            "--figures", type=bool, default=True, help="Save figures at the end of training."
         )
         parser.add_argument(
-            "--resume", type=str, default=None, help="Folder of a run to go on with, as it was."
+            "--resume", type=str, default=None, help="Resume the run in this folder."
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """What shows training, and one seed for weights and batches."""
+        """Add the monitor, and use one seed for weights and batches."""
         parser.add_lightning_class_args(Monitor, "monitor")
         parser.link_arguments("seed_everything", "data.seed")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse, and refuse what no constructor will look at."""
+        """Parse the arguments, and check values that no constructor checks."""
         try:
             self.config = parser.parse_args(args)
         except ArgumentError as error:
             said = explained(one_line(str(error)), args, parser.get_defaults())
             raise ArgumentError(None, said) from error
-        allowed.check_paths(self.config.as_dict().get("trainer"), "trainer")
+        allowlist.check_paths(self.config.as_dict().get("trainer"), "trainer")
         for key, value in parser.get_defaults().items():
-            # The parser takes null for any type.
+            # The parser accepts null for any type.
             key = key.removesuffix(".class_path")
             if (
                 value is not None
@@ -146,11 +151,11 @@ class ConfigCLI(LightningCLI):
         torch.set_num_threads(self.config.threads)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Leave the trainer until there is a folder for it."""
+        """Return None: the trainer is created once the run has a folder."""
         return None  # type: ignore[return-value]
 
     def text(self, seed: int | None = None) -> str:
-        """The whole config, as the run's folder has it; with another seed if one is given."""
+        """Return the complete config as YAML, with another seed if one is given."""
         config = self.config.clone()
         config.resume = None
         config.seed_everything = config.seed_everything if seed is None else seed
@@ -158,16 +163,18 @@ class ConfigCLI(LightningCLI):
         return dumped
 
 
-def parsed_again(folder: Path, trainer: dict[str, Any], trusted: Sequence[str] = ()) -> ConfigCLI:
-    """A run's own config, to resume it.
+def parse_run_config(
+    folder: Path, trainer: dict[str, Any], trusted: Sequence[str] = ()
+) -> ConfigCLI:
+    """Parse the config of a run that is resumed.
 
     Args:
-        folder: The run's.
-        trainer: Arguments of Lightning's Trainer that take the place of those in the config.
-        trusted: Modules of the user's own that it may name.
+        folder: The run's folder.
+        trainer: Arguments of Lightning's Trainer that replace those in the config.
+        trusted: Additional modules that the config may name.
 
     Raises:
-        ValueError: It holds code, or something that cannot be.
+        ValueError: The config holds code, or is not valid.
     """
     path = str(folder / CONFIG)
     files.check(path)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sinrnn import _suggest
 from sinrnn._suggest import closest, meant
-from sinrnn.config import allowed
+from sinrnn.config import allowlist
 
 # Options by what they are called elsewhere.
 ALIASES = {
@@ -56,7 +56,7 @@ def explained(said: str, args: Sequence[str], defaults: Any) -> str:
         options = list(_options(defaults.as_dict()))
         return said + meant(_suggest.option(f"{section}.{name}".lstrip("."), options, ALIASES))
     if found := _first(NO_ARGUMENT, said):
-        cls = allowed.named().get(found["path"])
+        cls = allowlist.allowed_classes().get(found["path"])
         names = inspect.signature(cls).parameters if cls else ()
         near = meant(closest(found["name"], names))
         return f"{found['path']} has no argument {found['name']!r}{near}"
@@ -97,7 +97,7 @@ def _no_option(word: str, options: Sequence[str]) -> str:
 def _no_class(said: str, key: str, name: str) -> str:
     home, last = HOMES.get(key, "lightning.pytorch"), name.rpartition(".")[2]
     known: dict[str, str] = {}
-    for path, cls in allowed.named().items():  # where it is public comes first
+    for path, cls in allowlist.allowed_classes().items():  # where it is public comes first
         if path.startswith(home) and not inspect.isabstract(cls):
             known.setdefault(path.rpartition(".")[2], path)
     if key == "data.series":  # which are few

@@ -1,11 +1,11 @@
-"""What a Predictor's state must be, whether it comes from a file or from a state_dict."""
+"""Checks of a Predictor's state when it is loaded from a file or a state_dict."""
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-# The buffers, and how many dimensions each has.
+# The buffers and their numbers of dimensions.
 NUMBERS = {"mean": 0, "scale": 0, "intercept": 0, "coefficients": 1, "radius": 1, "coverage": 1}
 NUMBERS["typical_error"] = 0
 NUMBERS |= dict.fromkeys(("reach", "learnt", "seen", "tested"), 1)
@@ -13,43 +13,40 @@ LONGEST = 100  # characters of a name
 
 
 def check_numbers(predictor: Any) -> None:
-    """Refuse buffers that make no sense.
-
-    Raises:
-        ValueError: One has another dtype or shape, or a value that none can have.
-    """
+    """Raise a ValueError if a buffer has a wrong dtype, shape or value."""
     for name, dimensions in NUMBERS.items():
         number = getattr(predictor, name)
         if number.dtype != torch.float64 or number.dim() != dimensions:
             raise ValueError(f"its {name} is {number.dtype} {tuple(number.shape)}")
     if not (predictor.scale > 0 and (predictor.radius >= 0).all()):
-        raise ValueError("its scale and radius must be above 0")
+        raise ValueError("its scale must be above 0, its radius at least 0")
     if not predictor.typical_error >= 0:
         raise ValueError("its typical_error must be at least 0")
     if not ((predictor.coverage >= 0) & (predictor.coverage <= 1)).all():
         raise ValueError("its coverage must be from 0 to 1")
-    if len(predictor.coverage) not in (0, len(predictor.radius)):
-        raise ValueError("its coverage is not of as many steps as its radius")
+    radius, coverage = len(predictor.radius), len(predictor.coverage)
+    if coverage not in (0, radius):
+        raise ValueError(f"its coverage must have the {radius} steps of its radius, got {coverage}")
     for name in ("reach", "learnt", "seen", "tested"):
         if len(getattr(predictor, name)) not in (0, 2):
             raise ValueError(f"its {name} must be two numbers, or none")
-    fitted = predictor.linear and predictor.calibrated
-    if fitted and len(predictor.coefficients) != predictor.window:
-        raise ValueError("its coefficients are not as many as its window has samples")
+    window, coefficients = predictor.window, len(predictor.coefficients)
+    if predictor.linear and predictor.calibrated and coefficients != window:
+        raise ValueError(
+            f"its coefficients must be {window}, one for each sample of its window, got "
+            f"{coefficients}"
+        )
 
 
 def check_plain(state: dict[str, Any], known: dict[str, Any]) -> None:
-    """Refuse plain values that make no sense.
+    """Raise a ValueError if plain values have a wrong name, type or range.
 
     Args:
-        state: The values, by name.
-        known: The same of another predictor.
-
-    Raises:
-        ValueError: A name or a value is none of a predictor's.
+        state: The values to check, by name.
+        known: Valid ones, those of another predictor.
     """
     if state.keys() != known.keys():
-        raise ValueError(f"it says {', '.join(state)}, and must say {', '.join(known)}")
+        raise ValueError(f"its values must be {', '.join(known)}, got {', '.join(state)}")
     for name, before in known.items():
         value = state[name]
         if isinstance(before, bool):
@@ -64,13 +61,13 @@ def check_plain(state: dict[str, Any], known: dict[str, Any]) -> None:
 
 
 def check_when_loaded(predictor: nn.Module) -> None:
-    """Hold every state_dict that is loaded into a predictor to what a file is held to."""
+    """Make `load_state_dict` of a predictor apply the checks that `Predictor.load` applies."""
     predictor.register_load_state_dict_pre_hook(_make_room)
     predictor.register_load_state_dict_post_hook(_check_loaded)
 
 
 def _make_room(predictor: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Give the buffers the length of those in the state_dict."""
+    """Resize the buffers to those of the state_dict."""
     for name, dimensions in NUMBERS.items():
         found = state.get(prefix + name)
         if dimensions and isinstance(found, Tensor):

@@ -1,25 +1,25 @@
-"""Whether a forecast can be made from what is read, and what to be told with it."""
+"""Reasons to refuse a forecast, or to doubt it."""
 
 from typing import Any
 
 from torch import Tensor
 
-FAR = 10  # deviations of the training split: what lies so far beyond all its series is another one
-NEAR = 0.05  # of the range learnt: what lies beyond by no more may be chance
-LOST = 1.05  # times a baseline's loss
-FAILS = 0.8  # coverage of intervals that are to hold 0.9
+FAR = 10  # standard deviations beyond the run's series: from there on it is another series
+NEAR = 0.05  # of the training range: values beyond it by no more may be chance
+LOST = 1.05  # times a baseline's loss: the network is worse
+FAILS = 0.8  # coverage of intervals whose nominal coverage is 0.9: they are too narrow
 
 
 def check_like(predictor: Any, read: Tensor) -> None:
-    """Refuse what cannot be the series that was learnt from, nor go on from it.
+    """Check that values can belong to the series that a predictor was trained on.
 
     Args:
         predictor: The Predictor.
         read: The last values of a series, (T,).
 
     Raises:
-        ValueError: They lie far from all values of the series, train, val and test; or it reads
-            more series than one.
+        ValueError: They lie far from all values of that series, or the network reads several
+            series.
     """
     if predictor.net.input_size != 1:
         raise ValueError(
@@ -30,20 +30,21 @@ def check_like(predictor: Any, read: Tensor) -> None:
     comparable = predictor.standardise and not (predictor.relative or predictor.log)
     if comparable and max(low - middle, middle - high) > FAR * scale:
         raise ValueError(
-            f"the network has learnt from values around {mean:.4g} with deviation {scale:.4g}, "
-            f"the last {len(read)} of this series lie around {middle:.4g}: another series or unit?"
+            f"the network was trained on values around {mean:.4g} with standard deviation "
+            f"{scale:.4g}, the last {len(read)} values lie around {middle:.4g}: check the series "
+            "and its unit"
         )
 
 
 def cautions(predictor: Any, read: Tensor) -> tuple[str, ...]:
-    """A sentence for each reason not to believe a forecast.
+    """Return a sentence for each reason to doubt a forecast.
 
     Args:
         predictor: The Predictor.
-        read: What it reads, (T,).
+        read: The values that it reads, (T,).
     """
     found = []
-    if len(predictor.learnt) and not predictor.relative:  # else level and trend pass through
+    if len(predictor.learnt) and not predictor.relative:  # `relative` passes the level through
         low, high = predictor.learnt.tolist()
         room = NEAR * (high - low)
         away = read[(read < low - room) | (read > high + room)]
@@ -54,11 +55,11 @@ def cautions(predictor: Any, read: Tensor) -> tuple[str, ...]:
                 f"({low:.4g} to {high:.4g}), the farthest at {far:.4g}: the network extrapolates"
             )
     if len(predictor.tested):
-        ours, theirs = predictor.tested.tolist()
-        if ours > LOST * theirs:
+        network, baseline = predictor.tested.tolist()
+        if network > LOST * baseline:
             found.append(
-                f"{predictor.baseline} was better on the test split: half_mse {theirs:.2e} against "
-                f"{ours:.2e} of the network"
+                f"{predictor.baseline} was better on the test split: half_mse {baseline:.2e}, the "
+                f"network's {network:.2e}"
             )
     if len(predictor.coverage) and not predictor.radius.isinf().any():
         held = predictor.coverage.mean().item()

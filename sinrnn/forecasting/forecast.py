@@ -1,4 +1,4 @@
-"""A forecast: a trained network goes on where a series ends."""
+"""The result of a forecast: predictions with intervals and times, as a table or CSV file."""
 
 import csv
 import io
@@ -22,26 +22,25 @@ COLUMNS = ("prediction", "lower", "upper")
 
 @dataclass
 class Forecast:
-    """Predictions of what follows a series, with intervals.
+    """Predictions beyond the end of a series, with 90 % prediction intervals.
 
     Args:
         start: Index in the series of the first prediction.
         read: The last values of the series, which the network has read, (T,).
         prediction: In the series' units, (steps,).
-        lower: Lower ends of the intervals that hold 90 % of what comes, (steps,); nan where none is
-            known: further ahead than they were measured.
-        upper: Upper ends, likewise.
-        coverage: Share of the test split's samples that such intervals held, (steps,); nan where
-            that is not known.
-        cautions: A sentence for each reason not to believe it.
-        past: When the samples of the series were taken; None where that is not known.
+        lower: Lower ends of the intervals, (steps,); nan further ahead than they were measured.
+        upper: Upper ends of the intervals, (steps,); nan likewise.
+        coverage: Share of the test split's samples within such intervals, (steps,); nan if not
+            known.
+        cautions: A sentence for each reason to doubt the forecast.
+        past: The times of the series' samples; None if they are not known.
 
     Example:
         >>> import torch
         >>> nan = float("nan")
         >>> lower, upper = torch.tensor([0.5, nan]), torch.tensor([1.5, nan])
-        >>> made = Forecast(60, torch.zeros(4), torch.tensor([1.0, 2.0]), lower, upper)
-        >>> made.to_csv("forecast.csv")
+        >>> forecast = Forecast(60, torch.zeros(4), torch.tensor([1.0, 2.0]), lower, upper)
+        >>> forecast.to_csv("forecast.csv")
     """
 
     start: int
@@ -60,20 +59,17 @@ class Forecast:
 
     @property
     def time(self) -> NDArray[Any] | None:
-        """Times of the predictions, (steps,); None where the series has none in even steps."""
+        """Times of the predictions, (steps,); None if the series has no times in even steps."""
         return None if self.past is None else self.past.after(len(self.prediction))
 
     @property
     def held(self) -> float | None:
-        """Share of the test split's samples that the intervals held, over the steps that have them.
-
-        None where that is not known.
-        """
+        """Mean coverage over the steps that have intervals; None if it is not known."""
         known = torch.zeros(0) if self.coverage is None else self.coverage[self.lower.isfinite()]
         return known.mean().item() if len(known) and known.isfinite().all() else None
 
     def to_pandas(self) -> "pd.DataFrame":
-        """A table of one row a step: time, or else index, and prediction, lower, upper."""
+        """Return a table with one row per step: time (or index), prediction, lower, upper."""
         import pandas as pd
 
         step = {"index": self.index} if self.time is None else {"time": self._pandas_time()}
@@ -81,7 +77,7 @@ class Forecast:
         return pd.DataFrame(step | numbers)
 
     def _pandas_time(self) -> Any:
-        """The times as pandas has them, with their zone."""
+        """Return the times as pandas objects, with their zone."""
         import pandas as pd
 
         time, zone = self.time, self.past.zone if self.past else ""
@@ -91,15 +87,15 @@ class Forecast:
         return pd.DatetimeIndex(time).tz_localize("UTC" if from_utc else zone).tz_convert(zone)
 
     def to_csv(self, path: str | Path) -> None:
-        """Write one line a step: index, time where it is known, prediction, lower, upper.
+        """Write one line per step: index, time if known, prediction, lower, upper.
 
-        The last two are empty where they are not known.
+        Cells of lower and upper that are not known are empty.
 
         Args:
-            path: The file; what was there is replaced.
+            path: The file; an existing one is replaced.
 
         Raises:
-            OSError: The file cannot be written; what was there is as it was.
+            OSError: The file cannot be written; an existing one is unchanged.
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -112,8 +108,9 @@ class Forecast:
         write(path, text.getvalue().encode())
 
 
-def stretched(known: Tensor, made: Tensor) -> Tensor:
-    """Numbers by step, (K,), for predictions (steps,); nan where none is known, or it is inf."""
-    found = torch.full_like(made, math.nan)
-    found[: len(known)] = known[: len(made)].where(known[: len(made)].isfinite(), math.nan)
+def by_step(known: Tensor, prediction: Tensor) -> Tensor:
+    """Fit numbers by step, (K,), to the length of predictions (steps,); nan if inf or unknown."""
+    found = torch.full_like(prediction, math.nan)
+    known = known[: len(prediction)]
+    found[: len(known)] = known.where(known.isfinite(), math.nan)
     return found

@@ -1,4 +1,4 @@
-"""How wrong a predictor has been of late: intervals around its forecasts widen with that."""
+"""Prediction intervals, whose width follows the predictor's recent errors."""
 
 from typing import Any
 
@@ -6,32 +6,32 @@ import torch
 from torch import Tensor
 
 from sinrnn.data.windows import EVAL_BATCH, Windows
-from sinrnn.forecasting.forecast import stretched
+from sinrnn.forecasting.forecast import by_step
 
-RECENT = 20  # errors that count: more notice a change later, fewer jump with each error
-PRIOR = 5  # so many typical errors count with them
+RECENT = 20  # errors in the mean: more react later to a change, fewer react to every error
+PRIOR = 5  # weight of the typical error, as a number of errors
 
 
 @torch.no_grad()
 def typical_error(predictor: Any, windows: Windows) -> float:
-    """Root mean squared one-step error on windows of the training split, in units of `error`."""
+    """Return the root mean squared `Units.error` of one-step predictions of training windows."""
     x, y = windows.sample(EVAL_BATCH)
     return float(_errors(predictor, x, y).square().mean().sqrt())
 
 
 @torch.no_grad()
 def recent_error(predictor: Any, values: Tensor, ends: Tensor, typical: float) -> Tensor:
-    """Root mean squared error of the last one-step predictions, over the typical one.
+    """Return the root mean squared error of the last n = RECENT one-step predictions, scaled.
 
-        sqrt((e[1]^2 + ... + e[n]^2 + PRIOR typical^2) / (n + PRIOR)) / typical,   n = RECENT
+        sqrt((e[1]^2 + ... + e[n]^2 + PRIOR typical^2) / (n + PRIOR)) / typical
 
-    or fewer near the start of a series, or 1 where the typical error is not known.
+    n is smaller near the start of a series. The result is 1 if the typical error is not known.
 
     Args:
         predictor: A Predictor with a window.
         values: The series, (points,).
-        ends: Indices up to which the series is known, each the first that is not, (N,).
-        typical: Its `typical_error`, 0 if not known.
+        ends: For each result, the number of first values that are known, (N,).
+        typical: The predictor's `typical_error`, 0 if not known.
 
     Returns:
         A factor for the half-widths of intervals, (N,), float64.
@@ -41,7 +41,7 @@ def recent_error(predictor: Any, values: Tensor, ends: Tensor, typical: float) -
     if not typical > 0 or window is None or len(values) <= window:
         return ones
     windows = Windows(values, window)
-    first = ends[:, None] - window - torch.arange(1, RECENT + 1, device="cpu")  # of windows
+    first = ends[:, None] - window - torch.arange(1, RECENT + 1, device="cpu")  # of each window
     known = first >= 0
     unique, place = first.clamp_min(0).unique(return_inverse=True)
     parts = [windows.view(part) for part in unique.split(windows.at_most(EVAL_BATCH))]
@@ -51,22 +51,21 @@ def recent_error(predictor: Any, values: Tensor, ends: Tensor, typical: float) -
     return found
 
 
-def around(predictor: Any, values: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
-    """Lower and upper ends of the intervals around a rollout, (steps,) each; nan where not known.
+def rollout_interval(predictor: Any, values: Tensor, prediction: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the lower and upper ends of a rollout's intervals, (steps,) each; nan if not known.
 
     Args:
         predictor: A Predictor with a `radius`.
-        values: The series that was gone on from, (points,).
-        made: The predictions after it, (steps,).
+        values: The series before the rollout, (points,).
+        prediction: The rollout, (steps,).
     """
-    if predictor.log:  # what has no logarithm lies before all that is looked back over
+    if predictor.log:  # only the values after the last that has no logarithm
         bad = (values <= 0).nonzero()[:, 0].tolist()
         values = values[bad[-1] + 1 :] if bad else values
     end = torch.tensor([len(values)], device="cpu")
-    wider = recent_error(predictor, values, end, predictor.typical_error.item()).item()
-    ends: tuple[Tensor, Tensor] = predictor.interval(
-        made, wider * stretched(predictor.radius, made)
-    )
+    factor = recent_error(predictor, values, end, predictor.typical_error.item()).item()
+    radius = factor * by_step(predictor.radius, prediction)
+    ends: tuple[Tensor, Tensor] = predictor.interval(prediction, radius)
     return ends
 
 

@@ -1,8 +1,8 @@
-"""A Predictor as an ONNX file, for programs that have no torch.
+"""Export of a Predictor to ONNX, for programs without torch.
 
-The graph is one native RNN node, which ONNX Runtime runs as a loop of its own, and one Gemm:
-x and h0 in, the last output and the last state out. Both the batch and the time axis are free, so
-the same file reads windows and, with one step at a time and h_n handed back as h0, a stream.
+The graph is a native RNN node, which ONNX Runtime runs in its own loop, and a Gemm. Its inputs are
+x and h0, its outputs the last output and the last state. The batch and time axes are dynamic: the
+same file reads windows and, one step at a time with h_n fed back as h0, a stream.
 """
 
 import json
@@ -24,25 +24,25 @@ OPSET, IR = 17, 10  # read by ONNX Runtime 1.18 and all later ones
 
 
 def model(predictor: Predictor | SinRNN) -> "onnx.ModelProto":
-    """The network as a graph: x (batch, time, D), h0 (batch, H) -> y (batch, O), h_n (batch, H).
+    """Return the graph: x (batch, time, D), h0 (batch, H) -> y (batch, O), h_n (batch, H).
 
-    y is the last output and h_n the last state; h0 has to be given, zeros to begin with. All is
-    float32, whatever the network is, as ONNX Runtime's RNN knows no other type. `window`,
-    `horizon`, `stateful`, `mean` and `scale` (folded into the weights already) are JSON in the
-    metadata, under "sinrnn".
+    y is the last output and h_n the last state. h0 is required; it is zeros at the start. All
+    tensors are float32, the only type that ONNX Runtime's RNN supports. The metadata entry "sinrnn"
+    holds `window`, `horizon`, `stateful`, `mean` and `scale` as JSON; the weights already contain
+    the last two.
 
     Args:
-        predictor: What is exported; a `SinRNN` reads and gives its own units.
+        predictor: The network to export; a `SinRNN` is exported without a transform of units.
 
     Raises:
         ImportError: onnx is not installed.
         ValueError: A weight is not finite in float32; or the predictor has log, relative or linear,
-            which the graph has not.
+            which the graph does not support.
     """
     if isinstance(predictor, SinRNN):
         predictor = Predictor(predictor, window=None)
     if units := [name for name in ("log", "relative", "linear") if getattr(predictor, name)]:
-        raise ValueError(f"an ONNX file cannot hold {' and '.join(units)}: train without")
+        raise ValueError(f"ONNX export does not support {' and '.join(units)}: train without")
     try:
         from onnx import helper
     except ImportError as error:
@@ -62,38 +62,38 @@ def model(predictor: Predictor | SinRNN) -> "onnx.ModelProto":
 
 
 def _graph(weights: dict[str, Tensor]) -> "onnx.GraphProto":
-    """Nodes and weights between what is read and what is given."""
+    """Return the graph of inputs, outputs, nodes and weights."""
     from onnx import TensorProto, helper, numpy_helper
 
     (_, H, D), (O, _) = weights["W"].shape, weights["Who"].shape  # noqa: E741 - the design's names
 
     def value(name: str, shape: list[str | int], text: str) -> "onnx.ValueInfoProto":
-        said = f"{text}, ({', '.join(map(str, shape))})"
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape, said)
+        text = f"{text}, ({', '.join(map(str, shape))})"
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape, text)
 
     units = "in the series' own units"
-    read = [
+    inputs = [
         value("x", ["batch", "time", D], f"Samples, {units}"),
-        value("h0", ["batch", H], "State before the first sample; zeros to begin with"),
+        value("h0", ["batch", H], "State before the first sample; zeros at the start"),
     ]
-    given = [
+    outputs = [
         value("y", ["batch", O], f"Output after the last sample, {units}"),
-        value("h_n", ["batch", H], "State after the last sample: h0 of what comes next"),
+        value("h_n", ["batch", H], "State after the last sample: the h0 of the next call"),
     ]
     stored = weights | {"axis": torch.zeros(1, dtype=torch.int64, device="cpu")}
     arrays = [numpy_helper.from_array(tensor.numpy(), name) for name, tensor in stored.items()]
-    return helper.make_graph(_nodes(weights), "sinrnn", read, given, arrays)
+    return helper.make_graph(_nodes(weights), "sinrnn", inputs, outputs, arrays)
 
 
 def _nodes(weights: dict[str, Tensor]) -> "list[onnx.NodeProto]":
-    """h0 and x, time first as the RNN node takes them; its last state; the readout."""
+    """Return the nodes: x and h0 with time first, the RNN, its last state, the readout."""
     from onnx.helper import make_node
 
     H = weights["R"].shape[1]
     cell = ["steps", "W", "R", "B" if "B" in weights else "", "", "first"]
     readout = ["h_n", "Who", "bo"] if "bo" in weights else ["h_n", "Who"]
     return [
-        # layout=1, batch first, would save this, but ONNX Runtime does not support it.
+        # layout=1 (batch first) would need no Transpose, but ONNX Runtime does not support it.
         make_node("Transpose", ["x"], ["steps"], perm=[1, 0, 2]),
         make_node("Unsqueeze", ["h0", "axis"], ["first"]),
         make_node("RNN", cell, ["", "last"], hidden_size=H, activations=["Tanh"]),
@@ -103,7 +103,7 @@ def _nodes(weights: dict[str, Tensor]) -> "list[onnx.NodeProto]":
 
 
 def _weights(predictor: Predictor) -> dict[str, Tensor]:
-    """The weights in float32, named and shaped as the nodes take them; units are folded in."""
+    """Return the weights in float32 as the nodes need them, with mean and scale folded in."""
     found = {n: weight.cpu().double() for n, weight in predictor.net.content()[0].items()}
     if predictor.standardise:
         mean, scale = predictor.mean.cpu(), predictor.scale.cpu()
@@ -125,19 +125,19 @@ def _weights(predictor: Predictor) -> dict[str, Tensor]:
 
 
 def save(predictor: Predictor | SinRNN, path: str | Path) -> None:
-    """Write a network to one ONNX file, in place of what was there, whole or not at all.
+    """Write a network to one ONNX file.
 
-    A network that has a window and does not carry its state was taught to start each window from
-    zeros: give it whole windows, (batch, window, D), as `SinRNN.rollout` does.
+    A predictor with a window that is not stateful was trained to start each window from zeros: give
+    it whole windows, (batch, window, D).
 
     Args:
         predictor: See `model`.
-        path: The file, `.onnx` by custom.
+        path: The file, usually .onnx; an existing one is replaced.
 
     Raises:
         ImportError: onnx is not installed.
-        ValueError: A weight is not finite in float32.
-        OSError: The file cannot be written; what was there is as it was.
+        ValueError: As `model`.
+        OSError: The file cannot be written; an existing one is unchanged.
 
     Example:
         One sample at a time, without torch:

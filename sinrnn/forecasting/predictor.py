@@ -1,4 +1,4 @@
-"""Predictor: a SinRNN, and what makes its numbers a forecast of a series."""
+"""Predictor: a SinRNN with the window, horizon and units that turn its outputs into forecasts."""
 
 from pathlib import Path
 from typing import Any, Self
@@ -12,54 +12,53 @@ from sinrnn.data.period import strongest_period
 from sinrnn.data.windows import Windows, check_dense, check_series
 from sinrnn.forecasting._state import NUMBERS, check_numbers, check_plain, check_when_loaded
 from sinrnn.forecasting.caution import cautions, check_like
-from sinrnn.forecasting.forecast import Forecast, stretched
-from sinrnn.forecasting.intervals import around
+from sinrnn.forecasting.forecast import Forecast, by_step
+from sinrnn.forecasting.intervals import rollout_interval
 from sinrnn.forecasting.units import UNITS, Units
 from sinrnn.nn import _interop
 from sinrnn.nn.rnn import SinRNN
 
 
 class Predictor(Units):
-    """A network in the units of its series, with the window it reads and the horizon it predicts.
+    """A network with the window that it reads, the horizon that it predicts, and a unit transform.
 
-    It reads windows in the series' own units and dtype and gives the value `horizon` steps after
-    each. In between, for a window x[1..T],
+    It reads windows in the series' units and returns the value `horizon` steps after each. For a
+    window x[1..T], it computes in float64, except for the network,
 
-        v = log(x)                 where `log`
-        v = v - v[T]               where `relative`: level and trend pass through
-        z = (v - mean) / scale     where `standardise`; mean is 0 where `relative`
-        z = clamp(z, reach)        where `relative`: one wild value moves no forecast far
-        z[T+horizon] = net(z) (+ coefficients z + intercept, where `linear`)
+        v = log(x)                 if `log`
+        v = v - v[T]               if `relative`: level and trend pass through
+        z = (v - mean) / scale     if `standardise`; mean is 0 if `relative`
+        z = clamp(z, reach)        if `relative`: limits the effect of outliers
+        z[T+horizon] = net(z) (+ coefficients z + intercept, if `linear`)
 
-    and back, in float64 but for the network. The state_dict holds all that a prediction needs.
+    and transforms z[T+horizon] back. The state_dict holds everything that a prediction needs.
 
     Args:
-        net: The network; D = O = 1 for all but a prediction in its own units.
-        window: Samples read, T; None takes the data's when fitting starts.
-        horizon: Steps from a window's end to what is predicted.
+        net: The network; D = O = 1 if any unit option is set.
+        window: Samples read, T; None takes the data's when training starts.
+        horizon: Steps from a window's end to the value predicted.
         standardise: Whether the network works in units of the training split's deviation.
         log: Whether it works on logarithms; the series must be positive.
         relative: Whether it works on differences from a window's last value.
         linear: Whether a least-squares autoregression on the same window is added.
-        stateful: Whether `rollout` carries the state on, instead of reading each window afresh.
+        stateful: Whether `rollout` carries the state instead of reading a window for each step.
 
     Attributes:
-        mean: What `standardise` takes off, float64, ().
-        scale: What it divides by, float64, ().
-        coefficients: Of the linear part, float64, (T,), or empty.
-        reach: Least and greatest z of the training windows, (2,), or empty.
-        intercept: Of the linear part, float64, ().
-        radius: Half-widths of the intervals around a rollout that hold 90 % of what comes, by step,
-            float64, (K,), inf where not known, in units of `error`; see `recent_error`.
+        mean, scale: Parameters of `standardise`, float64, ().
+        coefficients, intercept: Parameters of the linear part, float64, (T,) or empty, and ().
+        reach: Least and greatest z of the training windows, (2,) or empty.
+        radius: Half-widths of 90 % intervals by step, in units of `error` and before scaling by
+            `recent_error`, float64, (K,), inf if not known.
         typical_error: Root mean squared one-step error on the training split, (), 0 if not known.
-        coverage: Share of the test split's samples that those held, by step, (K,) or empty.
-        learnt, seen: Least and greatest value of the training split, of all, (2,) or empty.
-        tested: half_mse on the test split, its own and the best `baseline`'s, (2,) or empty.
+        coverage: Share of the test split's samples within the intervals, by step, (K,) or empty.
+        learnt, seen: Range of the training split and of the whole series, (2,) or empty.
+        tested: half_mse on the test split of the network and of `baseline`, (2,) or empty.
+        baseline: Name of the best baseline on the test split, or None.
         calibrated: Whether `calibrate` was called.
 
     Raises:
         TypeError: net is not a SinRNN.
-        ValueError: window or horizon is below 1; or options exclude each other.
+        ValueError: window or horizon is below 1; or options contradict each other.
 
     Example:
         >>> from sinrnn import Predictor
@@ -103,8 +102,8 @@ class Predictor(Units):
         self.calibrated, self.baseline = False, None
         if not self.in_own_units and (net.input_size, net.output_size) != (1, 1):
             raise ValueError(
-                f"units ({self.units}) are of one series: input_size and output_size must be 1, "
-                f"got {net.input_size} and {net.output_size}"
+                f"units ({self.units}) are those of one series: input_size and output_size must be "
+                f"1, got {net.input_size} and {net.output_size}"
             )
         self._check_stateful()
         self.register_buffer("typical_error", torch.zeros_like(self.mean))
@@ -115,55 +114,55 @@ class Predictor(Units):
     def _check_stateful(self) -> None:
         if self.stateful and (self.relative or self.linear):
             raise ValueError(
-                f"{'relative' if self.relative else 'linear'} is for windows that are read afresh, "
-                "and a stateful predictor reads none"
+                f"{'relative' if self.relative else 'linear'} needs windows, which a stateful "
+                "predictor does not read: leave one of the two out"
             )
 
     def extra_repr(self) -> str:
-        """Window, horizon and units that repr shows."""
+        """The window, horizon and units that repr shows."""
         return f"window={self.window}, horizon={self.horizon}, units={self.units or 'own'}"
 
     def get_extra_state(self) -> dict[str, Any]:
-        """The plain values, for the state_dict."""
+        """Return the plain values for the state_dict."""
         names = ("window", "horizon", "stateful", "calibrated", "baseline", *UNITS)
         return {name: getattr(self, name) for name in names}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Take them up.
+        """Set the values of `get_extra_state`.
 
         Raises:
-            ValueError: They make no sense.
+            ValueError: A name, type or range is wrong.
         """
         check_plain(state, self.get_extra_state())
         for name, value in state.items():
             setattr(self, name, value)
 
     def adopt(self, window: int, horizon: int, stateful: bool) -> None:
-        """Take from the data what the windows are like, or raise a ValueError if that differs."""
+        """Take window, horizon and stateful from the data; raise a ValueError if they differ."""
         if self.window is None:
             self.window, self.horizon, self.stateful = window, horizon, stateful
             self._check_stateful()
         if (self.window, self.horizon) != (window, horizon):
             raise ValueError(
-                f"the model reads windows of {self.window} and predicts {self.horizon} ahead, the "
-                f"data has windows of {window} and horizon {horizon}: give it data of its own kind"
+                f"the model has window {self.window} and horizon {self.horizon}, the data has "
+                f"window {window} and horizon {horizon}: set the data's to the model's"
             )
 
     @torch.no_grad()
     def calibrate(self, windows: Windows, units: Units | None = None) -> None:
-        """Fit units and linear part to windows of the training split; the readout starts at zero.
+        """Fit units and linear part to training windows; if `linear`, set the readout to zero.
 
         Args:
-            windows: Of the training split alone.
-            units: Those that were chosen for it, fitted; None fits this predictor's.
+            windows: Windows of the training split only.
+            units: Fitted units to copy; None fits this predictor's.
 
         Raises:
-            ValueError: The split is constant, or has values that cannot be used.
+            ValueError: The split is constant, or has values that cannot be transformed.
         """
         if units is None:
-            self._fit(windows, strongest_period(windows.values) if self.linear else None)
+            self.fit_units(windows, strongest_period(windows.values) if self.linear else None)
         else:
-            self._take(units)
+            self.copy_units(units)
         self.learnt = torch.stack(windows.values.aminmax()).to(self.mean)
         self.seen = self.learnt.clone()
         if self.linear:
@@ -171,13 +170,13 @@ class Predictor(Units):
         self.calibrated = True
 
     def forward(self, windows: Tensor) -> Tensor:
-        """The value `horizon` steps after each window.
+        """Predict the value `horizon` steps after each window.
 
         Args:
-            windows: (N, T) or (N, T, D), in the series' units.
+            windows: Windows (N, T) or (N, T, D), in the series' units.
 
         Returns:
-            The predictions, (N,), or (N, O) of more outputs than one; in the windows' dtype.
+            The predictions (N,), or (N, O) if O > 1; in the windows' dtype.
 
         Raises:
             ValueError: T is not `window`.
@@ -186,19 +185,19 @@ class Predictor(Units):
         x = windows[..., None] if windows.dim() == 2 else windows
         if self.window is not None and x.shape[1] != self.window:
             raise ValueError(f"windows must be of {self.window} samples, got {tuple(x.shape)}")
-        made = self.net(self.encode(x)[0].to(self.net.Wih))
-        found = self.decode(made, x).to(x.dtype if x.is_floating_point() else torch.float64)
-        return found[:, 0] if found.shape[1] == 1 else found
+        y = self.decode(self.net(self.encode(x)[0].to(self.net.Wih)), x)
+        y = y.to(x.dtype if x.is_floating_point() else torch.float64)
+        return y[:, 0] if y.shape[1] == 1 else y
 
     def rollout(self, values: Tensor, steps: int) -> Tensor:
         """Predict in closed loop: each prediction becomes the next sample.
 
         Args:
-            values: What came before, (points,) or (N, points), at least `window` of them.
-            steps: Predictions to make.
+            values: At least `window` values before the predictions, (points,) or (N, points).
+            steps: Number of predictions.
 
         Returns:
-            The predictions, (steps,) or (N, steps), float64, in the series' units.
+            The predictions (steps,) or (N, steps), float64, in the series' units.
 
         Raises:
             ValueError: horizon is not 1, steps is below 1, or there are too few values.
@@ -214,47 +213,47 @@ class Predictor(Units):
             raise ValueError(f"the network reads {window} points, the series has {x.shape[1]}")
         if self.in_own_units or self.stateful:
             z = self.encode(x[..., None])[0].to(self.net.Wih)
-            made = self.net.rollout(z, steps, window=None if self.stateful else window)[..., 0]
-            made = self.decode(made, x[..., None])
+            y = self.net.rollout(z, steps, window=None if self.stateful else window)[..., 0]
+            y = self.decode(y, x[..., None])
         else:
             known = torch.cat([x[:, -window:].double(), x.new_zeros(len(x), steps).double()], 1)
             for step in range(window, window + steps):
                 known[:, step] = self(known[:, step - window : step])
-            made = known[:, window:]
-        return made[0] if values.dim() == 1 else made
+            y = known[:, window:]
+        return y[0] if values.dim() == 1 else y
 
     @torch.no_grad()
     def forecast(self, series: SeriesLike, steps: int) -> Forecast:
-        """Read the end of a series, then go on in closed loop.
+        """Predict the values after a series in closed loop, with intervals.
 
         Args:
             series: The series, or its values (points,).
-            steps: Predictions to make.
+            steps: Number of predictions.
 
         Raises:
-            ValueError: As `rollout`; or the values are not like those that were learnt from.
+            ValueError: As `rollout`; or the values lie far from those of training.
         """
         values = (series := as_series(series)).values()
         check_series(values)
         window = self.window or len(values)
         read = values[-window:].to(torch.float64, copy=True)
         check_like(self, read)
-        made = self.rollout(values if len(values) < window else read, steps)
-        ends, held = around(self, values, made), stretched(self.coverage, made)
-        return Forecast(len(values), read, made, *ends, held, cautions(self, read), series.index)
+        y = self.rollout(values if len(values) < window else read, steps)
+        ends, coverage = rollout_interval(self, values, y), by_step(self.coverage, y)
+        return Forecast(len(values), read, y, *ends, coverage, cautions(self, read), series.index)
 
     def copy(self) -> Self:
-        """A predictor of the same values, without hooks and parametrizations; on the CPU."""
+        """Return a copy on the CPU, without hooks and parametrizations."""
         return self._made(*self.content())
 
     def save(self, path: str | Path) -> None:
-        """Write one safetensors file that holds everything.
+        """Write one safetensors file that holds the whole predictor.
 
         Args:
-            path: The file; what was there is replaced.
+            path: The file; an existing one is replaced.
 
         Raises:
-            OSError: The file cannot be written; what was there is as it was.
+            OSError: The file cannot be written; an existing one is unchanged.
 
         Example:
             >>> from sinrnn import Predictor
@@ -266,19 +265,19 @@ class Predictor(Units):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """The predictor that `save` wrote, on the CPU, to the same bits; runs no code of the file.
+        """Load a file of `save`, bit-identical, on the CPU. No code from the file is run.
 
         Args:
             path: The file.
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: The file is no Predictor's, or was changed; the path is a URL or a folder.
+            ValueError: The file is not a Predictor's or was changed; or path is a URL or a folder.
         """
         return _interop.load(path, cls._made, cls.__name__)
 
     def content(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """What a file holds: tensors, and plain values."""
+        """Return the content of a file of this predictor: tensors and plain values."""
         tensors, about = self.net.content()
         numbers = dict(self.named_buffers(recurse=False))
         return (
@@ -288,12 +287,12 @@ class Predictor(Units):
 
     @classmethod
     def _made(cls, tensors: dict[str, Tensor], about: dict[str, Any]) -> Self:
-        if "predictor" not in about:  # a SinRNN's
+        if "predictor" not in about:  # a file of `SinRNN.save`
             return cls(SinRNN.made(tensors, about), window=None)
-        found = {name: tensors.pop(name) for name in NUMBERS}
-        made = cls(SinRNN.made(tensors, about), window=None)
-        made.set_extra_state(about["predictor"])
-        for name, number in found.items():
-            setattr(made, name, number)
-        check_numbers(made)
-        return made
+        buffers = {name: tensors.pop(name) for name in NUMBERS}
+        predictor = cls(SinRNN.made(tensors, about), window=None)
+        predictor.set_extra_state(about["predictor"])
+        for name, buffer in buffers.items():
+            setattr(predictor, name, buffer)
+        check_numbers(predictor)
+        return predictor

@@ -1,4 +1,4 @@
-"""A transform of units: a series' numbers as those that a network works with, and back."""
+"""The transform between the units of a series and those of a network."""
 
 import copy
 
@@ -10,16 +10,16 @@ from sinrnn._private import KeepsDtype
 from sinrnn.data.windows import Windows
 from sinrnn.forecasting._ridge import ridge
 
-LARGEST = 1e15  # squares of so large values sum to less than 3e38 over 1e8 windows, in float32
+LARGEST = 1e15  # the squares of 1e8 such values sum to less than 3e38, the largest float32
 UNITS = ("standardise", "log", "relative", "linear")
-FITTED = 20_000  # windows that units and linear part are fitted to: plenty for so few numbers
+FITTED = 20_000  # windows to fit units and linear part to: plenty for so few parameters
 
 
 class Units(KeepsDtype):
-    """The transform between a series and a network, with its numbers in float64.
+    """The transform between a series and a network, computed in float64.
 
-    A `Predictor` is a Units, so that the numbers' names in its state_dict have no prefix; its
-    docstring has the equations, options and attributes.
+    `Predictor` documents its equations, options and attributes. It is the base class of
+    `Predictor`, so that its buffers have no prefix in the state_dict.
     """
 
     mean: Tensor
@@ -43,30 +43,38 @@ class Units(KeepsDtype):
 
     @property
     def in_own_units(self) -> bool:
-        """Whether the network itself reads and gives the series' units."""
+        """Whether the network works in the series' units, without a transform."""
         return not any(getattr(self, name) for name in UNITS)
 
     @property
     def units(self) -> str:
-        """The options that are set, by name."""
+        """The names of the options that are set."""
         return ", ".join(name for name in UNITS if getattr(self, name))
 
-    def _fit(self, windows: Windows, period: int | None) -> None:
-        """See `Predictor.calibrate`; the period is that of the training split, for `linear`."""
+    def fit_units(self, windows: Windows, period: int | None) -> None:
+        """Fit the transform to training windows; see `Predictor.calibrate`.
+
+        Args:
+            windows: Windows of the training split.
+            period: The split's period in steps, or None; a prior of the linear part.
+
+        Raises:
+            ValueError: The split is constant, or has values that cannot be transformed.
+        """
         self.mean.zero_()
         self.scale.fill_(1.0)
-        # Targets have their linear part in them still, and nothing is out of reach.
+        # Without these, `encode` neither subtracts a linear part nor clamps.
         self.coefficients, self.reach = self.coefficients[:0], self.reach[:0]
         x, y = (part.double() for part in windows.sample(FITTED))
-        seen = windows.values.double()
+        v = windows.values.double()
         if self.relative:
-            seen = self._units(torch.cat([x[..., 0], y[:, :1]], 1), self._last(x[..., 0]))
+            v = self._units(torch.cat([x[..., 0], y[:, :1]], 1), self._last(x[..., 0]))
         elif self.log:
-            seen = self._units(seen, None)
+            v = self._units(v, None)
         if self.standardise:
-            mean = 0.0 if self.relative else seen.mean().item()
-            scale = (seen - mean).square().mean().sqrt().item()
-            if seen.min() == seen.max():
+            mean = 0.0 if self.relative else v.mean().item()
+            scale = (v - mean).square().mean().sqrt().item()
+            if v.min() == v.max():
                 raise ValueError("standardise: the train split is constant, its deviation is 0")
             if scale < 1 / LARGEST**2:
                 raise ValueError(
@@ -85,33 +93,33 @@ class Units(KeepsDtype):
                 z[..., 0], target[:, 0], torch.stack(priors).to(z)
             )
 
-    def _take(self, units: "Units") -> None:
-        """Become like other units, numbers and all."""
+    def copy_units(self, units: "Units") -> None:
+        """Copy the options and buffers of other units."""
         for name in UNITS:
             setattr(self, name, getattr(units, name))
         for name, number in units.named_buffers():
             setattr(self, name, number.to(self.mean, copy=True))
 
     def repeating(self, coefficients: Tensor) -> "Units":
-        """A copy with another linear part, without an intercept.
+        """Return a copy with another linear part and no intercept.
 
         Args:
-            coefficients: (T,); with `relative`, zeros repeat the last value.
+            coefficients: Its coefficients, (T,); if `relative`, zeros repeat the last value.
         """
-        made = copy.deepcopy(self)
-        made.coefficients = coefficients.to(self.coefficients)
-        made.intercept = torch.zeros_like(self.intercept)
-        return made
+        units = copy.deepcopy(self)
+        units.coefficients = coefficients.to(self.coefficients)
+        units.intercept = torch.zeros_like(self.intercept)
+        return units
 
     def _last(self, x: Tensor) -> Tensor | None:
-        """What `relative` takes off: the last values of windows (N, T), (N, 1)."""
+        """Return the last values of windows (N, T), (N, 1), which `relative` subtracts."""
         if not self.relative:
             return None
         last = x[:, -1:].double()
         return last.log() if self.log else last
 
     def _units(self, values: Tensor, last: Tensor | None) -> Tensor:
-        """Values (N, K) as numbers that the network works with, float64."""
+        """Transform values (N, K) to the network's units, float64."""
         v = values.double()
         if self.log:
             if not (v > 0).all():
@@ -122,20 +130,20 @@ class Units(KeepsDtype):
         return (v - self.mean) / self.scale if self.standardise else v
 
     def _read(self, x: Tensor, last: Tensor | None) -> Tensor:
-        """Windows (N, T) as they are read, no farther away than those of the training split."""
+        """Transform windows (N, T), clamped to the range of the training windows."""
         z = self._units(x, last)
         return z.clamp(*self.reach) if len(self.reach) else z
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Windows and what follows them, as the numbers that the network reads and is to give.
+        """Transform windows and their targets from the series' units to the network's.
 
         Args:
-            x: Windows (N, T, 1), in the series' units.
-            y: Values after them, (N, K); None is none.
+            x: Windows (N, T, 1).
+            y: Targets (N, K); None is none.
 
         Returns:
-            Windows (N, T, 1) and targets (N, K), less the linear part once that is fitted; float64,
-            or as given where the network works in the series' units.
+            Windows (N, T, 1) and targets (N, K) without the linear part's prediction; float64, or
+            unchanged if `in_own_units`.
         """
         y = x[:, :0, 0] if y is None else y
         if self.in_own_units:
@@ -146,9 +154,17 @@ class Units(KeepsDtype):
             target = target - self._linear(z)[:, None]
         return z[..., None], target
 
-    def decode(self, made: Tensor, x: Tensor) -> Tensor:
-        """What the network gives for windows (N, T, 1), (N, K), in the series' units, float64."""
-        y = made.double()
+    def decode(self, output: Tensor, x: Tensor) -> Tensor:
+        """Transform the network's outputs (N, K) for windows (N, T, 1) to the series' units.
+
+        Args:
+            output: The network's outputs, (N, K).
+            x: The windows (N, T, 1), in the series' units.
+
+        Returns:
+            The predictions (N, K), float64.
+        """
+        y = output.double()
         if self.in_own_units:
             return y
         last = self._last(x[..., 0])
@@ -160,33 +176,36 @@ class Units(KeepsDtype):
             y = y + last
         return y.exp() if self.log else y
 
-    def error(self, made: Tensor, came: Tensor) -> Tensor:
-        """What intervals are made of: |made - came|, where `log` that of their logarithms.
+    def error(self, prediction: Tensor, truth: Tensor) -> Tensor:
+        """Return |prediction - truth|, of logarithms if `log`: the scale of intervals.
 
         Args:
-            made: Predictions, in the series' units.
-            came: What came, likewise.
+            prediction: Predictions, in the series' units.
+            truth: The values predicted, in the series' units.
         """
-        ours, theirs = (v.double().log() if self.log else v.double() for v in (made, came))
-        return (ours - theirs).abs()
+        p, y = (v.double().log() if self.log else v.double() for v in (prediction, truth))
+        return (p - y).abs()
 
-    def interval(self, made: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
-        """The values around predictions whose `error` is the radius: where `log`, both above 0."""
+    def interval(self, prediction: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the two values whose `error` is the radius; if `log`, both are above 0."""
         if self.log:
-            return made / radius.exp(), made * radius.exp()
-        return made - radius, made + radius
+            return prediction / radius.exp(), prediction * radius.exp()
+        return prediction - radius, prediction + radius
 
     def _linear(self, z: Tensor) -> Tensor:
         return z @ self.coefficients + self.intercept
 
 
 def seasonal_coefficients(window: int, period: int | None, horizon: int) -> Tensor | None:
-    """Coefficients (T,) that give the value a period before the target, if it is in the window.
+    """Return coefficients (T,) that pick the value one period before the target.
 
     Args:
-        window: T.
-        period: In steps; None is none.
+        window: Samples in a window, T.
+        period: The period in steps, or None.
         horizon: Steps from a window's end to the target.
+
+    Returns:
+        The coefficients; None if there is no period, or that value is not in the window.
     """
     at = window - 1 + horizon - (period or 0)
     if not period or not 0 <= at < window:

@@ -1,8 +1,8 @@
 """The tanh recurrence, its hand-derived gradient, and the module around them.
 
-- `sinrnn.nn.rnn.SinRNN`: the cell with its readout;
-- `sinrnn.nn.functional`: the recurrence, `sinrnn.nn.functional.tanh_rnn`, and the loss;
+- `sinrnn.nn.rnn.SinRNN`: the cell and its readout as an nn.Module;
+- `sinrnn.nn.functional`: the recurrence `tanh_rnn` and the loss `half_mse` as functions;
 - `sinrnn.nn.bptt`: the gradient, equation by equation;
-- `sinrnn.nn.init`: how weights start;
-- `sinrnn.nn.trace`: one gradient, step by step.
+- `sinrnn.nn.init`: weight initialisations;
+- `sinrnn.nn.trace`: the gradient of one batch, step by step.
 """

@@ -1,4 +1,4 @@
-"""A SinRNN in other forms: a safetensors file, and torch's own modules."""
+"""Conversion of a SinRNN: to and from a safetensors file, and torch's own modules."""
 
 import hashlib
 import json
@@ -17,19 +17,19 @@ FORMAT = 3
 
 
 def save(tensors: dict[str, Tensor], about: dict[str, Any], path: str | Path) -> None:
-    """`SinRNN.save`: tensors as they are, the rest as JSON in the metadata, a checksum of all."""
+    """Write tensors, and plain values as JSON in the metadata, with a checksum of both."""
     from safetensors.torch import save as to_bytes
 
     about = {"format": FORMAT} | about
-    # Copies, as safetensors takes neither gaps in memory nor two tensors that share it.
-    alone = torch.contiguous_format
-    tensors = {name: t.detach().cpu().clone(memory_format=alone) for name, t in tensors.items()}
+    # safetensors accepts neither strided tensors nor tensors that share memory: copy them.
+    dense = torch.contiguous_format
+    tensors = {name: t.detach().cpu().clone(memory_format=dense) for name, t in tensors.items()}
     about["sha256"] = checksum(tensors, about)
     write(path, to_bytes(tensors, metadata={"sinrnn": json.dumps(about)}))
 
 
 def checksum(tensors: dict[str, Tensor], about: dict[str, Any]) -> str:
-    """SHA-256 of all that a file says; safetensors itself would not notice a changed weight."""
+    """Return the SHA-256 of a file's whole content; safetensors itself has no checksum."""
     found = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         found.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -38,7 +38,10 @@ def checksum(tensors: dict[str, Tensor], about: dict[str, Any]) -> str:
 
 
 def load(path: str | Path, made: Callable[[dict[str, Tensor], dict[str, Any]], N], name: str) -> N:
-    """`SinRNN.load` and `Predictor.load`: what `made` makes of tensors and plain values."""
+    """Read a file of `save` and return what `made` makes of its tensors and plain values.
+
+    `name` is the class, for messages; errors are those of `SinRNN.load`.
+    """
     from safetensors import SafetensorError
 
     try:
@@ -54,13 +57,13 @@ def load(path: str | Path, made: Callable[[dict[str, Tensor], dict[str, Any]], N
 
 
 def _content(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What the file holds, if it is as `save` left it: tensors, and what is said about them."""
+    """Return the tensors and plain values of a file, after checking that `save` wrote them."""
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
         about = json.loads((file.metadata() or {})["sinrnn"])
-        # A copy is aligned as torch's memory is; the file's header may leave it anywhere, and the
-        # last bits of products depend on that.
+        # The header's length sets the alignment of the file's tensors, on which the last bits of
+        # products depend. Copies are aligned as all of torch's memory.
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
     if about["format"] != FORMAT:
         raise ValueError(
@@ -70,7 +73,7 @@ def _content(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if "sha256" not in about:
         raise ValueError("its checksum is missing")
     if about.pop("sha256") != checksum(tensors, about):
-        raise ValueError("its checksum does not fit")
+        raise ValueError("its checksum does not match")
     steps = about["bptt_steps"]
     if steps is not None and not (isinstance(steps, int) and steps >= 1):
         raise ValueError(f"its bptt_steps is {steps!r}")
@@ -82,19 +85,19 @@ def _content(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def from_torch(rnn: nn.RNN, head: nn.Linear | None) -> dict[str, Tensor]:
-    """The weights of `SinRNN.from_torch`, by name."""
+    """Return the weights of `SinRNN.from_torch` by name."""
     if not isinstance(rnn, nn.RNNBase):
         raise TypeError(f"rnn must be a torch.nn.RNN, got {type(rnn).__name__}")
     if head is not None and not isinstance(head, nn.Linear):
         raise TypeError(f"head must be a torch.nn.Linear or None, got {type(head).__name__}")
-    unlike = {
+    unsupported = {
         rnn.mode: rnn.mode in ("LSTM", "GRU"),
         f"nonlinearity={rnn.mode[4:].lower()!r}": rnn.mode == "RNN_RELU",
         f"num_layers={rnn.num_layers}": rnn.num_layers != 1,
         f"bidirectional={rnn.bidirectional}": rnn.bidirectional,
         f"proj_size={rnn.proj_size}": rnn.proj_size != 0,
     }
-    if found := [name for name, differs in unlike.items() if differs]:
+    if found := [name for name, given in unsupported.items() if given]:
         raise ValueError(f"SinRNN is one tanh layer in one direction, got {', '.join(found)}")
     H, theirs = rnn.hidden_size, dict(rnn.named_parameters())
     if head is not None and head.in_features != H:
@@ -116,7 +119,7 @@ def from_torch(rnn: nn.RNN, head: nn.Linear | None) -> dict[str, Tensor]:
 
 
 def to_torch(weights: Weights) -> tuple[nn.RNN, nn.Linear]:
-    """`SinRNN.to_torch`."""
+    """Return the modules of `SinRNN.to_torch`."""
     Wih, Whh, Who, bh, bo = weights
     (H, D), bias = Wih.shape, bh is not None
     like: Any = {"bias": bias, "device": Wih.device, "dtype": Wih.dtype}

@@ -1,7 +1,7 @@
-"""Sequences of different lengths in one padded batch, each as if it ran alone.
+"""Sequences of different lengths in one padded batch.
 
-A padded step is no step: the state after a sequence's own end stays what it is there. What stands
-in the padding, NaN included, reaches neither values nor gradients.
+The state stays constant after a sequence's end. The values of the padding, NaN included, affect
+neither outputs nor gradients.
 """
 
 import torch
@@ -23,10 +23,10 @@ def states(
     bptt_steps: int | None = None,
     last_only: bool = False,
 ) -> Tensor:
-    """The states of `functional.tanh_rnn`, each sequence's last one held to the end of the batch.
+    """Compute the states of `functional.tanh_rnn`, constant from each sequence's end on.
 
-    `lengths` (B,) are the steps of each sequence, 1 to T: h[t] = h[lengths] for t beyond.
-    `bptt_steps` are counted from each sequence's own end. `last_only` gives only h[T], (B, 1, H).
+    `lengths` (B,) are the steps of each sequence, 1 to T: h[t] = h[lengths] for t > lengths.
+    `bptt_steps` counts from each sequence's end. `last_only` returns only h[T], (B, 1, H).
 
     Raises:
         TypeError: As in `functional.tanh_rnn`; or lengths is not a tensor of integers.
@@ -40,7 +40,8 @@ def states(
     asked = t[-1:] if last_only else t
     if bptt_steps is None or bptt_steps >= T:
         return _pick(tanh_rnn(x, h0, Wih, Whh, bh), asked.minimum(last))
-    # What the gradient reaches, from `first` to `last` of each, runs again from a given state.
+    # The gradient reaches the steps `first` to `last` of each sequence: run these again, with
+    # gradient, from the state before them.
     first = (last - bptt_steps + 1).clamp(min=0)
     early = tanh_rnn(x, h0, Wih, Whh, bh).detach()
     h0 = torch.zeros_like(early[:, 0]) if h0 is None else h0
@@ -51,7 +52,7 @@ def states(
 
 
 def _pick(steps: Tensor, index: Tensor) -> Tensor:
-    """Steps (B, index, N) of (B, T, N); index is (B, number of steps)."""
+    """Return the steps (B, K, N) of (B, T, N) that index (B, K) names."""
     return steps.gather(1, index[..., None].expand(-1, -1, steps.shape[2]))
 
 
@@ -68,7 +69,7 @@ def _check(lengths: Tensor, x: Tensor) -> None:
         raise ValueError(
             f"lengths must be {(B,)} to fit x {tuple(x.shape)}, got {tuple(lengths.shape)}"
         )
-    if _reference.preferred():  # no value may be looked at there
+    if _reference.preferred():  # tracing and transforms forbid reading values
         return
     wrong = lengths[(lengths < 1) | (lengths > T)]
     if len(wrong):

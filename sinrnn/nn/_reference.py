@@ -1,6 +1,6 @@
-"""The recurrence in plain torch operations, its gradient left to autograd.
+"""The recurrence in plain torch operations, differentiated by autograd.
 
-Slower than `bptt`, but torch.func, torch.compile and second derivatives see through it.
+It is slower than `bptt`, but supports torch.func, torch.compile and second derivatives.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch.compiler import is_compiling  # looking it up costs a third of the call
+from torch.compiler import is_compiling  # the attribute look-up takes a third of the call's time
 from torch.nn.functional import linear
 
 from sinrnn._private import (
@@ -27,17 +27,17 @@ HALVES = (torch.bfloat16, torch.float16)
 
 
 def cut(steps: int, bptt_steps: int | None) -> int:
-    """How many of the first steps the gradient does not reach."""
+    """Return the number of first steps that the gradient does not reach."""
     return 0 if bptt_steps is None else max(steps - bptt_steps, 0)
 
 
 def preferred(grad: Tensor | None = None) -> bool:
-    """Whether somebody looks at each operation: the plain ones are for them.
+    """Return whether the plain operations must be used instead of those of `bptt`.
 
-    These are torch.func, torch.compile, torch.jit.trace, forward-mode autograd, dispatch modes
-    (make_fx, fake tensors, counters of operations). They see nothing of an autograd.Function, or
-    count too little of it, and must not see memory that is used again. Neither must a gradient
-    that stands for many (is_grads_batched of torch.autograd.grad).
+    This is the case under torch.func, torch.compile, torch.jit.trace, forward-mode autograd and
+    dispatch modes (make_fx, fake tensors, FLOP counters): they cannot see into an
+    autograd.Function, and must not see reused memory. Batched gradients (is_grads_batched of
+    torch.autograd.grad) do not fit into such memory either.
     """
     return (
         is_compiling()
@@ -50,9 +50,9 @@ def preferred(grad: Tensor | None = None) -> bool:
 
 
 def autocast(x: Tensor) -> bool:
-    """Whether torch.autocast is on where x is."""
+    """Return whether torch.autocast is enabled on x's device."""
     return (
-        any_autocast()  # the quick answer
+        any_autocast()  # a quick first test
         and isinstance(x, Tensor)
         and torch.amp.is_autocast_available(x.device.type)
         and torch.is_autocast_enabled(x.device.type)
@@ -60,14 +60,14 @@ def autocast(x: Tensor) -> bool:
 
 
 def exactly(x: Tensor) -> AbstractContextManager[Any]:
-    """Outside of autocast, where x is."""
+    """Return a context that disables autocast on x's device."""
     return torch.autocast(x.device.type, enabled=False) if autocast(x) else nullcontext()
 
 
 def uncast(method: Callable[..., R], like: Tensor, x: Tensor, h0: Any, **options: Any) -> R:
-    """A call outside of autocast, which would round what a recurrence adds up.
+    """Call a method with autocast disabled: half precision would accumulate rounding errors.
 
-    What comes from within it, in half precision, gets the dtype of `like`.
+    Inputs in half precision, which come from other layers under autocast, get the dtype of `like`.
     """
     with torch.autocast(x.device.type, enabled=False):
         x, h0 = (
@@ -85,7 +85,7 @@ def states(
     *,
     bptt_steps: int | None = None,
 ) -> Tensor:
-    """The states of `tanh_rnn`, by equations (1) and (2) of `bptt`; same arguments, (B, T, H)."""
+    """Compute the states of `tanh_rnn` by (1) and (2) of `bptt`; same arguments, (B, T, H)."""
     steps = x.shape[1]
     reached = cut(steps, bptt_steps)
     h = x.new_zeros(x.shape[0], Whh.shape[0]) if h0 is None else h0
@@ -109,7 +109,7 @@ def last_output(
     *,
     bptt_steps: int | None = None,
 ) -> Tensor:
-    """The last output alone, as `functional.last_output` gives it: same arguments, (B, O)."""
+    """Compute the output of `functional.last_output`; same arguments, (B, O)."""
     return linear(states(x, h0, Wih, Whh, bh, bptt_steps=bptt_steps)[:, -1], Who, bo)
 
 
@@ -119,25 +119,27 @@ def gradient(
     bptt_steps: int | None,
     grad_out: Tensor,
 ) -> Grads:
-    """The gradient of `states` or `last_output` as a graph, for those who differentiate it again.
+    """Compute the gradient of `states` or `last_output`; it can be differentiated again.
 
     Args:
         function: `states` or `last_output`.
-        inputs: Its tensors.
-        bptt_steps: As there.
-        grad_out: Gradient of what it returns.
+        inputs: Its tensor arguments.
+        bptt_steps: Its bptt_steps.
+        grad_out: Gradient of its result.
 
     Returns:
         A gradient for each input that requires one, None for the others.
     """
-    # Aliases, so that no path from one input to another is counted twice.
-    again = torch.is_grad_enabled()
+    # Aliases, so that paths from one input to another are not counted twice.
+    create_graph = torch.is_grad_enabled()
     with torch.enable_grad():
         aliases = [None if a is None else a.view_as(a) for a in inputs]
         out = function(*aliases, bptt_steps=bptt_steps)
     wanted = [a for a in aliases if a is not None and a.requires_grad]
-    if not out.requires_grad:  # only h0 is wanted, and the last bptt_steps do not reach it
+    if not out.requires_grad:  # only h0 requires a gradient, and the last bptt_steps miss it
         return tuple(a if a is None else torch.zeros_like(a) for a in aliases)
-    grads = torch.autograd.grad(out, wanted, grad_out, create_graph=again, materialize_grads=True)
+    grads = torch.autograd.grad(
+        out, wanted, grad_out, create_graph=create_graph, materialize_grads=True
+    )
     found = iter(grads)
     return tuple(next(found) if a is not None and a.requires_grad else None for a in aliases)

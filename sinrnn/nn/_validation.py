@@ -1,4 +1,4 @@
-"""Do the arguments fit each other? One sentence where they do not."""
+"""Checks that the arguments of the recurrence fit each other."""
 
 from torch import Tensor, strided
 
@@ -15,9 +15,9 @@ def check(
     *,
     steps: bool = True,
 ) -> None:
-    """Raise where the arguments of the recurrence misfit; shapes as in `functional.tanh_rnn`.
+    """Check the arguments of the recurrence; shapes as in `functional.tanh_rnn`.
 
-    Without `steps`, x is one step, (B, D).
+    With steps=False, x is one step, (B, D).
 
     Raises:
         TypeError: An argument is not a dense tensor of floating-point numbers.
@@ -43,28 +43,28 @@ def check(
         ):
             return
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
-        pass  # a RuntimeError is a nested tensor's, which has no shape
+        pass  # nested tensors have no shape and raise RuntimeError
     named = {"x": x, "Wih": Wih, "Whh": Whh, "bh": bh, "h0": h0, "Who": Who, "bo": bo}
     _explain(named, bptt_steps, steps)
 
 
 def _explain(named: dict[str, Tensor | None], bptt_steps: int | None, steps: bool) -> None:
-    """Raise the sentence: the conditions of `check` again, in four times the time."""
+    """Repeat the conditions of `check`, which is four times as fast, and raise the message."""
     given = {n: t for n, t in named.items() if t is not None or n in ("x", "Wih", "Whh")}
     shapes = {name: _shape(name, tensor) for name, tensor in given.items()}
     if len(shapes["Wih"]) != 2:
         raise ValueError(f"Wih must be (H, D), got {shapes['Wih']}")
-    (H, D), read, out = shapes["Wih"], shapes["x"], shapes.get("Who", ())
+    (H, D), x, Who = shapes["Wih"], shapes["x"], shapes.get("Who", ())
     cell = f"Wih {(H, D)}"
     samples = f"(B, T, {D}) with T >= 1" if steps else f"(B, {D})"
     dims = 3 if steps else 2
-    wanted = {  # what it must be, whether it is, and what that fits
-        "x": (samples, len(read) == dims and read[-1] == D and (read[1] > 0 or not steps), cell),
+    wanted = {  # the shape required, whether it is met, and the argument that requires it
+        "x": (samples, len(x) == dims and x[-1] == D and (x[1] > 0 or not steps), cell),
         "Whh": (f"{(H, H)}", shapes["Whh"] == (H, H), cell),
         "bh": (f"{(H,)}", shapes.get("bh") == (H,), cell),
-        "h0": (f"{(*read[:1], H)}", shapes.get("h0") == (*read[:1], H), f"x {read} and {cell}"),
-        "Who": (f"(O, {H})", len(out) == 2 and out[1] == H, cell),
-        "bo": (f"{out[:1]}", shapes.get("bo") == out[:1], f"Who {out}"),
+        "h0": (f"{(*x[:1], H)}", shapes.get("h0") == (*x[:1], H), f"x {x} and {cell}"),
+        "Who": (f"(O, {H})", len(Who) == 2 and Who[1] == H, cell),
+        "bo": (f"{Who[:1]}", shapes.get("bo") == Who[:1], f"Who {Who}"),
     }
     for name, (shape, fits, to) in wanted.items():
         if name in shapes and not fits:
@@ -86,11 +86,7 @@ def _shape(name: str, tensor: Tensor | None) -> tuple[int, ...]:
 
 
 def check_dense(name: str, tensor: Tensor) -> None:
-    """Refuse nested and sparse tensors.
-
-    Raises:
-        TypeError: It is one.
-    """
+    """Raise a TypeError for nested and sparse tensors."""
     if tensor.is_nested:
         raise TypeError(
             f"{name} must be a dense tensor, got a nested one: use torch.nested.to_padded_tensor, "

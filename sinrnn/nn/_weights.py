@@ -1,4 +1,4 @@
-"""The weights of a SinRNN: held, drawn, set, fitted and stored. `rnn` computes with them."""
+"""The weights of a SinRNN: drawn, set, fitted, converted and stored. `rnn` computes with them."""
 
 import copy
 from pathlib import Path
@@ -15,7 +15,7 @@ from sinrnn.nn.init import INITS, NAMES, Weights
 
 
 class CellWeights(nn.Module):
-    """The weights of a tanh cell and its readout; `rnn.SinRNN` makes and describes them."""
+    """Base class of `rnn.SinRNN`, which creates and documents the weights."""
 
     input_size: int
     hidden_size: int
@@ -36,7 +36,7 @@ class CellWeights(nn.Module):
         )
 
     def reset_parameters(self) -> None:
-        """Draw the weights anew, as `init` says; biases start at zero except with "torch".
+        """Draw the weights again, by `init`; biases start at zero except with "torch".
 
         Example:
             >>> net = SinRNN(hidden_size=3)
@@ -53,7 +53,7 @@ class CellWeights(nn.Module):
                     self._set(name, weight, exact=False)
 
     def _weights(self) -> tuple[Any, Any, Any, Any, Any]:
-        """Wih, Whh, bh, Who, bo."""
+        """Return Wih, Whh, bh, Who and bo."""
         own = own_parameters(self)
         try:
             return own["Wih"], own["Whh"], own["bh"], own["Who"], own["bo"]
@@ -64,10 +64,10 @@ class CellWeights(nn.Module):
         return Weights(self.Wih, self.Whh, self.Who, self.bh, self.bo)
 
     def _set(self, name: str, value: Tensor, *, exact: bool = True) -> None:
-        """Give a weight a value, through its parametrization where it has one.
+        """Set a weight, through its parametrization if it has one.
 
         Raises:
-            ValueError: It cannot have that value; it is as it was.
+            ValueError: It cannot have that value; it keeps the old one.
         """
         own = own_parameters(self).get(name)
         if own is not None:
@@ -88,18 +88,18 @@ class CellWeights(nn.Module):
 
     @torch.no_grad()
     def fit_readout(self, x: Tensor, y: Tensor, rcond: float = 1e-10) -> None:
-        """Solve Who (and bo) by least squares: the best readout of the states that x leads to.
+        """Fit the readout Who (and bo) by least squares.
 
-        The readout is linear, so no gradient is needed: Who = argmin ||H Who' - y||² over the
-        last states H of all windows, by singular values, in float64. Directions in which the
-        states hardly vary get no weight: they fit noise, and make a rollout unstable.
+        The readout is linear in the last states H of the windows, so no gradient is needed:
+        Who = argmin ||H Who' - y||², by singular value decomposition in float64. Directions in
+        which the states hardly vary get no weight: they fit noise and make rollouts unstable.
 
         Args:
             x: Windows (N, T, D).
             y: Targets (N, O).
-            rcond: Singular values below this part of the largest count as zero; at least the
-                rounding of the weights' dtype. Measured on the sine in float64: below 1e-10 the
-                windows are fitted to 1e-13, and one rollout in six diverges.
+            rcond: Singular values below rcond times the largest are treated as zero; at least the
+                weights' machine epsilon. On a sine in float64, values below 1e-10 fit the windows
+                to 1e-13 but let one rollout in six diverge.
 
         Raises:
             ValueError: As in `forward`; or y is not (N, O).
@@ -121,27 +121,27 @@ class CellWeights(nn.Module):
                 f"y must be {(len(x), self.output_size)} to fit x {tuple(x.shape)}, "
                 f"got {tuple(y.shape)}"
             )
-        # A readout that gives the states.
-        every = torch.eye(self.hidden_size, dtype=self.Wih.dtype, device=self.Wih.device)
-        h = functional.last_output(x, None, self.Wih, self.Whh, self.bh, every)
+        # With the identity as readout, the last output is the last state.
+        identity = torch.eye(self.hidden_size, dtype=self.Wih.dtype, device=self.Wih.device)
+        h = functional.last_output(x, None, self.Wih, self.Whh, self.bh, identity)
         states = h.double().cpu()
         if self.bo is not None:
             states = torch.cat([states, torch.ones_like(states[:, :1])], 1)
-        least = max(torch.finfo(h.dtype).eps, rcond)
-        found = torch.linalg.lstsq(states, y.double().cpu(), rcond=least, driver="gelsd")
-        bo = found.solution[-1] if self.bo is not None else None
-        self.set_readout(found.solution[: self.hidden_size].t(), bo)
+        rcond = max(torch.finfo(h.dtype).eps, rcond)
+        fit = torch.linalg.lstsq(states, y.double().cpu(), rcond=rcond, driver="gelsd")
+        bo = fit.solution[-1] if self.bo is not None else None
+        self.set_readout(fit.solution[: self.hidden_size].t(), bo)
 
     @torch.no_grad()
     def set_readout(self, Who: Tensor, bo: Tensor | None = None) -> None:
-        """Set the readout, also where it is parametrized.
+        """Set the readout, through its parametrization if it has one.
 
         Args:
-            Who: (O, H).
-            bo: (O), or None: zeros where the network has biases.
+            Who: Readout weights (O, H).
+            bo: Readout bias (O); None is zeros if the network has biases.
 
         Raises:
-            ValueError: A parametrization cannot give these; the readout is as it was.
+            ValueError: A parametrization cannot take these values; the readout keeps the old ones.
 
         Example:
             >>> net = SinRNN(hidden_size=3)
@@ -155,15 +155,15 @@ class CellWeights(nn.Module):
 
     @classmethod
     def from_torch(cls, rnn: nn.RNN, head: nn.Linear | None = None) -> Self:
-        """The same function as a torch.nn.RNN and the nn.Linear that reads its states.
+        """Convert a torch.nn.RNN and the nn.Linear that reads its states.
 
         Args:
             rnn: One layer, one direction, tanh. Its two biases become one, their sum.
-            head: The readout; None gives the states themselves (Who is the identity).
+            head: The readout; None returns the states themselves (Who is the identity).
 
         Raises:
-            TypeError: rnn is no recurrent module of torch, or head no nn.Linear.
-            ValueError: The network has what SinRNN has not, by name; or head reads another size.
+            TypeError: rnn is not a recurrent module of torch, or head is not an nn.Linear.
+            ValueError: rnn has options that SinRNN does not support; or head reads another size.
 
         Example:
             >>> rnn, head = torch.nn.RNN(2, 8, batch_first=True), torch.nn.Linear(8, 3)
@@ -181,10 +181,11 @@ class CellWeights(nn.Module):
         return net
 
     def to_torch(self) -> tuple[nn.RNN, nn.Linear]:
-        """The same function as torch modules.
+        """Convert to torch modules that compute the same function.
 
         Returns:
-            An nn.RNN with batch_first=True, and the nn.Linear that reads its states: copies.
+            An nn.RNN with batch_first=True, and the nn.Linear that reads its states, with copies of
+            the weights.
 
         Example:
             >>> rnn, head = SinRNN(2, 8, 3, bias=True).to_torch()
@@ -194,13 +195,13 @@ class CellWeights(nn.Module):
         return _interop.to_torch(self._named())
 
     def save(self, path: str | Path) -> None:
-        """Write one safetensors file: the weights as they act, sizes, bptt_steps, init.
+        """Write one safetensors file: the effective weights, sizes, bptt_steps and init.
 
         Args:
-            path: The file; what was there is replaced.
+            path: The file; an existing one is replaced.
 
         Raises:
-            OSError: The file cannot be written; what was there is as it was.
+            OSError: The file cannot be written; an existing one is unchanged.
 
         Example:
             >>> SinRNN(hidden_size=8).save("net.safetensors")
@@ -211,15 +212,15 @@ class CellWeights(nn.Module):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """The network that `save` wrote, on the CPU; runs no code from the file.
+        """Load a file of `save`, on the CPU. No code from the file is run.
 
         Args:
             path: The file.
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: The file is not a SinRNN's, was changed since, or is of another format; it
-                is a Predictor's in other units than the cell's; or the path is a URL or a folder.
+            ValueError: The file is not a SinRNN's, was changed, or has another format; it is a
+                Predictor's that transforms units; or the path is a URL or a folder.
 
         Example:
             >>> SinRNN().save("net.safetensors")
@@ -232,17 +233,17 @@ class CellWeights(nn.Module):
     def _loaded(cls, tensors: dict[str, Tensor], about: dict[str, Any]) -> Self:
         if about.get("units"):
             raise ValueError(
-                f"it is a Predictor's, in units of its own ({about['units']}): "
-                "Predictor.load reads it"
+                f"it is a Predictor's, which transforms units ({about['units']}): "
+                "use Predictor.load"
             )
         weights = {name: tensors[name] for name in NAMES if name in tensors}
         return cls.made(weights, about)
 
     def content(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """What a file of this network holds: tensors, and plain values; see `made`.
+        """Return the content of a file of this network; `made` is the inverse.
 
         Returns:
-            The weights as they act, by name, and bptt_steps and init.
+            The effective weights by name, and the plain values bptt_steps and init.
 
         Example:
             >>> weights, about = SinRNN(hidden_size=3).content()
@@ -254,14 +255,14 @@ class CellWeights(nn.Module):
 
     @classmethod
     def made(cls, weights: dict[str, Tensor], about: dict[str, Any]) -> Self:
-        """A network of the given weights, which it takes as they are; see `content`.
+        """Make a network that holds the given tensors; the inverse of `content`.
 
         Args:
-            weights: By name.
-            about: bptt_steps and init.
+            weights: The weights by name.
+            about: The values of bptt_steps and init.
 
         Raises:
-            ValueError: They do not fit each other.
+            ValueError: The weights do not fit each other.
 
         Example:
             >>> net, x = SinRNN(hidden_size=3), torch.randn(2, 7, 1)
@@ -277,7 +278,7 @@ class CellWeights(nn.Module):
             bptt_steps=about["bptt_steps"],
             init=about["init"],
             dtype=weights["Wih"].dtype,
-            device="meta",  # no weights are drawn that these would replace at once
+            device="meta",  # draws no weights, as they would be replaced at once
         )
         net.load_state_dict(weights, assign=True)
         return net.to(weights["Wih"])

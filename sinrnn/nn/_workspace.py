@@ -1,8 +1,7 @@
-"""Buffers and their views, made once and used again.
+"""A pool of buffers and their views.
 
-At the sizes of a small network, allocating memory and making views of it costs more than the
-arithmetic. A block is lent to one user at a time and never leaves the package: what callers get
-is always fresh memory.
+For a small network, allocating memory and creating views takes longer than the arithmetic. A block
+has one user at a time and never leaves the package: callers always get fresh memory.
 """
 
 from itertools import count
@@ -10,11 +9,11 @@ from itertools import count
 import torch
 from torch import Tensor
 
-KEPT = 2**26  # bytes that all idle blocks may hold together: 64 MB, small beside the process
+KEPT = 2**26  # bytes of all idle blocks, at most: 64 MB
 
 EACH = 3  # idle blocks of one shape: states of the last and of this step, gradients
-SHAPES = 16  # shapes that blocks are kept of
-VIEW = 640  # bytes of one view: of many steps of few numbers, views are most of a block
+SHAPES = 16  # different shapes in the pool, at most
+VIEW = 640  # bytes of one view: with many small steps, views take most of a block's memory
 
 Key = tuple[int, int, int, torch.dtype]
 
@@ -25,13 +24,13 @@ class Block:
     Attributes:
         block: (T, B, N).
         steps: T views (B, N).
-        flat: (T B, N).
+        flat: All steps, (T B, N).
         flat_t: Its transpose.
         early: All steps but the last, ((T-1) B, N).
         late_t: All steps but the first, transposed, (N, (T-1) B).
-        one: The number 1.
-        spare: Room for one more step.
-        home: Where it waits while nobody uses it.
+        one: The number 1, ().
+        spare: Scratch memory of one step, (B, N).
+        home: The list that it returns to; None if it is not reused.
     """
 
     __slots__ = ("block", "early", "flat", "flat_t", "home", "late_t", "one", "spare", "steps")
@@ -53,9 +52,9 @@ class Home(list[Block]):
     """The idle blocks of one shape.
 
     Attributes:
-        room: How many may wait here.
-        size: Bytes of as many.
-        used: When the last one left; a larger number is later.
+        room: Number of blocks that it may hold.
+        size: Bytes of that many blocks.
+        used: When a block was last taken; larger is later.
     """
 
     __slots__ = ("room", "size", "used")
@@ -72,8 +71,8 @@ _clock = count()
 
 
 def acquire(T: int, B: int, N: int, like: Tensor) -> Block:
-    """A block of T steps of (B, N) numbers of `like`'s type and device; their values are stale."""
-    # A subclass may be no memory at all, as a fake tensor; CUDA has such a store of its own.
+    """Return a block of T steps (B, N) with `like`'s dtype and device; its values are undefined."""
+    # Subclasses such as fake tensors may have no memory; CUDA has a caching allocator of its own.
     if type(like) is not Tensor or not like.is_cpu:
         return Block(like.new_empty(T, B, N))
     key = (T, B, N, like.dtype)
@@ -85,13 +84,13 @@ def acquire(T: int, B: int, N: int, like: Tensor) -> Block:
         except IndexError:  # another thread was faster
             pass
     block = like.new_empty(T, B, N)
-    if block.is_inference():  # such a tensor must not get into ordinary use
+    if block.is_inference():  # autograd cannot save inference tensors: do not reuse them
         return Block(block)
     return Block(block, _open(key, block) if home is None else home)
 
 
 def _open(key: Key, block: Tensor) -> Home:
-    """A home for blocks like this one; those that were used least recently make room for it."""
+    """Add a list for blocks of this shape; drop the least recently used ones to make room."""
     home = Home(block.nbytes + block[0].nbytes + len(block) * VIEW)
     if home.room == 0:
         return home
@@ -102,23 +101,23 @@ def _open(key: Key, block: Tensor) -> Home:
             break
         _idle.pop(oldest, None)
         size -= other.size
-        other.room = 0  # for those of its blocks that are lent
+        other.room = 0  # its blocks in use shall not return to it
         other.clear()
     return _idle.setdefault(key, home)
 
 
 def release(block: Block) -> None:
-    """Take a block back; nobody may use it any more."""
+    """Return a block to the pool; it must not be used any more."""
     home = block.home
     if home is not None and len(home) < home.room:
         home.append(block)
 
 
 class Lease:
-    """A block that goes back when the last reference to its lease does.
+    """Holds a block and releases it when the lease is deleted.
 
     Args:
-        block: What was taken.
+        block: The block.
     """
 
     __slots__ = ("block",)

@@ -1,17 +1,17 @@
 """The tanh recurrence and its gradient, derived by hand.
 
-Forward, for t = 1..T, with h[0] given (all of one batch; rows are windows):
+Forward pass, for t = 1..T from a given h[0] (each row is one window of the batch):
 
     (1)  a[t] = x[t] Wih' + h[t-1] Whh' (+ bh)
     (2)  h[t] = tanh(a[t])
 
-Backward. The loss reaches h[t] directly, by grad_out[t], and through a[t+1], by (1). The
-derivative of tanh is 1 - tanh², which (2) has left behind in h[t]. So, for t = T..1,
+Backward pass. The loss depends on h[t] directly, with gradient grad_out[t], and through a[t+1],
+by (1). The derivative of tanh is 1 - tanh², so by (2) it is 1 - h[t]². For t = T..1,
 
     (3)  grad_h[t] = grad_out[t] + grad_a[t+1] Whh         (grad_a[T+1] = 0)
     (4)  grad_a[t] = grad_h[t] * (1 - h[t]²)
 
-and since (1) is linear in everything that it reads,
+and since (1) is linear in each of its inputs,
 
     (5)  grad_Whh = sum_t grad_a[t]' h[t-1]
     (6)  grad_Wih = sum_t grad_a[t]' x[t]
@@ -19,14 +19,14 @@ and since (1) is linear in everything that it reads,
     (8)  grad_x[t] = grad_a[t] Wih
     (9)  grad_h0  = grad_a[1] Whh
 
-where a product with ' sums over windows as well, and (7) sums its rows. Truncation to
-k = `bptt_steps` stops (3) and (4) after t = T-k+1 and every sum with them, which is what autograd
-gives when h[T-k] and all states before it are detached. docs/derivation.md derives all this from
-the chain rule. Source: Werbos (1990), "Backpropagation through time: what it does and how to do
-it", Proceedings of the IEEE 78(10).
+where the products in (5) and (6) sum over windows as well, and (7) sums the rows of grad_a[t].
+Truncation to k = `bptt_steps` stops (3), (4) and the sums after t = T-k+1. Autograd gives the same
+gradient when h[T-k] and all earlier states are detached. docs/derivation.md derives the equations
+from the chain rule. Source: Werbos (1990), "Backpropagation through time: what it does and how to
+do it", Proceedings of the IEEE 78(10).
 
-Inside, time comes first, (T, B, H): each step is then one contiguous block, and each sum over
-time in (5) and (6) is one matrix product.
+Internally, time is the first dimension, (T, B, H): each step is one contiguous block, and each sum
+over time in (5) and (6) is one matrix product.
 """
 
 from collections.abc import Sequence
@@ -42,25 +42,25 @@ from sinrnn.nn import _reference
 from sinrnn.nn._reference import Grads
 from sinrnn.nn._workspace import Block, Lease, acquire, release
 
-CACHED = 2**18  # numbers of a chunk: 1 MB of float32 stays in a core's second-level cache
+CACHED = 2**18  # elements of a chunk: 1 MB of float32 fits into a core's L2 cache
 
 
 def project(x: Tensor, W: Tensor, b: Tensor | None, out: Tensor | None = None) -> Tensor:
-    """X W' (+ b): what (1) adds of the inputs (T B, D) of all steps at once, or the readout."""
+    """Compute x W' (+ b): the input term of (1) for all steps, x (T B, D); or the readout."""
     if out is None:
         return linear(x, W, b)
     return torch.mm(x, W.t(), out=out) if b is None else torch.addmm(b, x, W.t(), out=out)
 
 
 def _transposed(Whh: Tensor, steps: int) -> Tensor:
-    """Whh'. A copy makes each product a third faster, and pays from about eight steps on."""
+    """Return Whh'. A copy makes each product a third faster and pays off from about eight steps."""
     return Whh.t() if steps < 8 else Whh.t().contiguous()
 
 
 def forward_states(steps: Sequence[Tensor], before: Tensor | None, Whh_t: Tensor) -> Tensor:
-    """Turn what `project` gave, T times (B, H), into the states after `before` (None: zeros).
+    """Turn the input terms of `project`, T times (B, H), into states in place; return the last one.
 
-    Returns the last.
+    `before` is the state before the first step; None is zeros.
     """
     for state in steps:
         if before is not None:
@@ -72,7 +72,7 @@ def forward_states(steps: Sequence[Tensor], before: Tensor | None, Whh_t: Tensor
 def final_state(
     x: Tensor, before: Tensor | None, Wih: Tensor, Whh: Tensor, bh: Tensor | None
 ) -> Tensor:
-    """The state after x (T, B, D), in a memory that does not grow with T."""
+    """Return the state after x (T, B, D). Its memory does not grow with T."""
     (T, B, D), H = x.shape, len(Whh)
     Whh_t = _transposed(Whh, T)
     size = max(1, CACHED // max(B * H, 1))
@@ -85,41 +85,42 @@ def final_state(
 
 
 def backward_states(grad_a: Block, h: Block, grad_out: Sequence[Tensor], Whh: Tensor) -> None:
-    """Fill grad_a with dLoss/da of the steps of h, from what the loss reads of its last states.
+    """Fill grad_a with dLoss/da[t] for the steps of h.
 
-    grad_out[-1] belongs to the last step, grad_out[-2] to the one before; earlier ones are zero.
+    grad_out holds the direct gradients of the last states: grad_out[-1] belongs to the last step,
+    grad_out[-2] to the one before. They are zero for earlier steps.
     """
     torch.addcmul(h.one, h.block, h.block, value=-1, out=grad_a.block)  # 1 - h²
-    direct = iter(reversed(grad_out))
+    remaining = iter(reversed(grad_out))
     grad_h = grad_a.spare
-    after = grad_a.steps[-1].mul_(next(direct))
-    fading = False
+    after = grad_a.steps[-1].mul_(next(remaining))
+    flush = False
     for t in range(len(grad_a.steps) - 2, -1, -1):
-        step, also = grad_a.steps[t], next(direct, None)
-        if t % 32 == 31:  # as many steps that halve it lead from 3e-28 to 7e-38
-            fading = _fading(after)
-        if also is None:  # (3)
+        step, direct = grad_a.steps[t], next(remaining, None)
+        if t % 32 == 31:  # halved in each of 32 steps, 3e-28 becomes 7e-38
+            flush = _near_subnormal(after)
+        if direct is None:  # (3)
             torch.mm(after, Whh, out=grad_h)
         else:
-            torch.addmm(also, after, Whh, out=grad_h)
+            torch.addmm(direct, after, Whh, out=grad_h)
         after = step.mul_(grad_h)  # (4)
-        if fading:
-            number = torch.finfo(after.dtype)
-            torch.hardshrink(after, number.tiny / number.eps**0.5, out=after)
+        if flush:
+            info = torch.finfo(after.dtype)
+            torch.hardshrink(after, info.tiny / info.eps**0.5, out=after)
 
 
-def _fading(grad_a: Tensor) -> bool:
-    """Whether some of dLoss/da comes near the subnormal numbers, below 3e-28 in float32.
+def _near_subnormal(grad_a: Tensor) -> bool:
+    """Return whether any nonzero entry is close to the subnormal range, below 3e-28 in float32.
 
-    With those, arithmetic is a hundred times slower on many CPUs. So from there on, what falls
-    below 3e-35 counts as zero: float32 has all its digits down to 1e-38 only, and products with
-    weights must stay above that, too.
+    Subnormal arithmetic can be 100 times slower on CPUs. From there on, entries below 3e-35 are
+    flushed to zero, so that their products with weights stay above the smallest normal number,
+    1e-38.
     """
     if not grad_a.is_cpu or grad_a.dtype not in (torch.float32, torch.float64):
         return False
-    number, size = torch.finfo(grad_a.dtype), grad_a.abs()
-    low = number.tiny / number.eps**1.5
-    # The smallest alone is the quick answer; it says nothing where saturated units have zeros.
+    info, size = torch.finfo(grad_a.dtype), grad_a.abs()
+    low = info.tiny / info.eps**1.5
+    # The minimum is a quick first test. Saturated units have exact zeros, which do not count.
     return len(size) > 0 and size.min().item() < low and bool(((size < low) & (size > 0)).any())
 
 
@@ -133,10 +134,10 @@ def weight_gradients(
     Wih: Tensor,
     Whh: Tensor,
 ) -> Grads:
-    """Gradients of x, h0, Wih, Whh, bh from those of the last steps' a[t], where needed.
+    """Compute the gradients of x, h0, Wih, Whh and bh; None for those that `needs` leaves out.
 
-    `before` is the state that the first of those steps read, x (B, T, D) the whole input, steps_x
-    (k B, D) its last steps, time first.
+    grad_a and h hold the last k steps, `before` is the state before them, x (B, T, D) is the whole
+    input and steps_x (k B, D) its last k steps, time first.
     """
     grad_x = grad_h0 = grad_Wih = grad_Whh = grad_bh = None
     cut = x.shape[1] - len(grad_a.steps)
@@ -158,14 +159,15 @@ def weight_gradients(
 
 
 class _States(Function):
-    """`functional.tanh_rnn`: keeps the states it returns, nothing else."""
+    """The autograd node of `functional.tanh_rnn`; it saves its inputs and the states it returns."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:
         x, h0, Wih, Whh, bh, bptt_steps = inputs
         B, T, _ = x.shape
         H = len(Whh)
-        # Time first in memory, batch first in shape, and no view, so that autograd guards it.
+        # Time first in memory, batch first in shape. It is no view, so that autograd notices when
+        # it is changed in place.
         out: Tensor = x.new_empty_strided((B, T, H), (H, B * H, 1))
         steps_x = x.transpose(0, 1).flatten(0, 1)
         h = out.transpose(0, 1)
@@ -201,9 +203,9 @@ class _States(Function):
 
 
 class _LastOutput(Function):
-    """`functional.last_output`: keeps the states that the gradient will visit.
+    """The autograd node of `functional.last_output`; it keeps the states that the gradient needs.
 
-    They are in a block that is used again, unless saved-tensor hooks decide what is kept.
+    They lie in a reused block, or in fresh memory if saved-tensor hooks are set.
     """
 
     @staticmethod
@@ -215,18 +217,18 @@ class _LastOutput(Function):
         if cut:
             before, steps = final_state(steps[:cut], h0, Wih, Whh, bh), steps[cut:]
         steps_x = steps.reshape((T - cut) * B, D)
-        hooked = saved_tensor_hooks()  # they must see all that is kept: checkpoint, save_on_cpu
+        hooked = saved_tensor_hooks()  # such as checkpoint and save_on_cpu: must see all tensors
         h = Block(x.new_empty(T - cut, B, len(Whh))) if hooked else acquire(T - cut, B, len(Whh), x)
         project(steps_x, Wih, bh, h.flat)
         last = forward_states(h.steps, before, _transposed(Whh, T - cut))
         ctx.bptt_steps, ctx.held = bptt_steps, None if hooked else (Lease(h), before, steps_x)
-        seen = (before, h.block) if hooked else ()
-        ctx.save_for_backward(x, h0, Wih, Whh, bh, Who, bo, *seen)
+        saved = (before, h.block) if hooked else ()
+        ctx.save_for_backward(x, h0, Wih, Whh, bh, Who, bo, *saved)
         return project(last, Who, bo)
 
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor) -> Grads:
-        x, h0, Wih, Whh, bh, Who, bo, *seen = ctx.saved_tensors
+        x, h0, Wih, Whh, bh, Who, bo, *saved = ctx.saved_tensors
         if _reference.autocast(x):
             with torch.autocast(x.device.type, enabled=False):
                 return _LastOutput.backward(ctx, grad_y)
@@ -238,7 +240,7 @@ class _LastOutput(Function):
             )
         needs = ctx.needs_input_grad
         if ctx.held is None:
-            before, h = seen[0], Block(seen[1])
+            before, h = saved[0], Block(saved[1])
             steps_x = x[:, x.shape[1] - len(h.steps) :].transpose(0, 1).flatten(0, 1)
         else:
             lease, before, steps_x = ctx.held
@@ -252,14 +254,14 @@ class _LastOutput(Function):
         return (*cell, grad_Who, grad_bo, None)
 
 
-# Function.apply looks for torch.func's transforms, as `_reference.preferred` has already done, in
-# twice the time that the node itself takes.
+# Function.apply checks for torch.func's transforms, which takes twice as long as the node itself.
+# `_reference.preferred` has already checked, so the base class is called directly.
 apply_states = super(Function, _States).apply
 apply_last_output = super(Function, _LastOutput).apply
 
 
-class _Kept:
-    """Stands for the node where there is no autograd: it keeps what the backward needs."""
+class _Context:
+    """Takes the place of autograd's ctx: it stores what the backward needs."""
 
     def __init__(self, *inputs: Any) -> None:
         self.needs_input_grad = [isinstance(a, Tensor) and a.requires_grad for a in inputs]
@@ -272,13 +274,13 @@ class _Kept:
 def half_mse_gradient(
     x: Tensor, y: Tensor, weights: Sequence[Tensor | None], bptt_steps: int | None
 ) -> tuple[Tensor, Grads]:
-    """half_mse of the last outputs for targets y (B, O), and its gradient of each weight.
+    """Compute half_mse of the last outputs for targets y (B, O), and its weight gradients.
 
-    To the bits of autograd, whose engine takes as long as the arithmetic of a small network.
-    The weights are Wih, Whh, bh, Who and bo.
+    The result is bit-identical to autograd's. It skips the autograd engine, which takes as long as
+    the arithmetic of a small network. The weights are Wih, Whh, bh, Who and bo.
     """
     inputs = (x, None, *weights, bptt_steps)
-    kept = _Kept(*inputs)
-    error = _LastOutput.forward(kept, *inputs) - y
-    grads = _LastOutput.backward(kept, 2 * error * (0.5 / error.numel()))
+    ctx = _Context(*inputs)
+    error = _LastOutput.forward(ctx, *inputs) - y
+    grads = _LastOutput.backward(ctx, 2 * error * (0.5 / error.numel()))
     return error.square().mean() / 2, grads[2:7]

@@ -16,7 +16,7 @@ def tanh_rnn(
     *,
     bptt_steps: int | None = None,
 ) -> Tensor:
-    """All states h[1..T] of h[t] = tanh(Wih x[t] + Whh h[t-1] + bh).
+    """Compute all states h[1..T] of h[t] = tanh(Wih x[t] + Whh h[t-1] + bh).
 
     The gradient is the hand-derived recursion of `sinrnn.nn.bptt`. It may be differentiated again.
 
@@ -26,9 +26,9 @@ def tanh_rnn(
         Wih: Input weights (H, D).
         Whh: Recurrent weights (H, H).
         bh: Bias (H), or None.
-        bptt_steps: Steps that the gradient reaches back from the last one, k. With k < T it is
-            exactly that of a loop that detaches h[T - k] and every state before it: those states,
-            their inputs and h0 get zero. None, or k >= T, gives the exact gradient.
+        bptt_steps: Number of steps k that the gradient reaches back from the last one. For k < T
+            it equals the gradient of a loop that detaches h[T - k] and every earlier state: these
+            states, their inputs and h0 get zero. None, or k >= T, gives the exact gradient.
 
     Returns:
         The states h[1..T], (B, T, H).
@@ -43,7 +43,7 @@ def tanh_rnn(
         >>> Whh.grad.shape
         torch.Size([5, 5])
     """
-    if _reference.autocast(x):  # which would round what a recurrence adds up
+    if _reference.autocast(x):  # half precision would accumulate rounding errors over the steps
         with torch.autocast(x.device.type, enabled=False):
             return tanh_rnn(x, h0, Wih, Whh, bh, bptt_steps=bptt_steps)
     check(x, h0, Wih, Whh, bh, bptt_steps)
@@ -63,11 +63,11 @@ def last_output(
     *,
     bptt_steps: int | None = None,
 ) -> Tensor:
-    """The last output alone, y[T] = Who h[T] (+ bo), of the same recurrence.
+    """Compute only the last output of the same recurrence, y[T] = Who h[T] (+ bo).
 
-    Many-to-one is cheaper than reading y[T] off `tanh_rnn`: one autograd node holds the cell and
-    the readout, and no more than the last `bptt_steps` states are kept. Arguments and errors are
-    those of `tanh_rnn`, and the readout's Who (O, H) and bo (O) or None; the outputs are (B, O).
+    This is cheaper than reading y[T] off `tanh_rnn`: one autograd node computes cell and readout,
+    and keeps only the last `bptt_steps` states. Arguments and errors are those of `tanh_rnn`, with
+    the readout's Who (O, H) and bo (O) or None. The result is (B, O).
     """
     if _reference.autocast(x):
         with torch.autocast(x.device.type, enabled=False):
@@ -81,14 +81,14 @@ def last_output(
 
 
 def half_mse(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error / 2, the notebook's loss.
+    """Compute the mean squared error / 2, the notebook's loss.
 
     Args:
         prediction: Any shape.
         target: The same shape.
 
     Raises:
-        ValueError: The shapes differ; nothing is broadcast.
+        ValueError: The shapes differ. Nothing is broadcast.
     """
     if prediction.shape != target.shape:
         raise ValueError(

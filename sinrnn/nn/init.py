@@ -1,4 +1,4 @@
-"""How the weights of a SinRNN start: one function each, chosen by name."""
+"""Initialisations of a SinRNN's weights: one function each, chosen by name."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,7 +10,7 @@ NAMES = ("Wih", "Whh", "Who", "bh", "bo")
 
 
 class Weights(NamedTuple):
-    """What is filled, in the order in which it is drawn; a network without biases has None."""
+    """The weights to fill, in the order in which they are drawn; biases may be None."""
 
     Wih: Tensor
     Whh: Tensor
@@ -19,16 +19,16 @@ class Weights(NamedTuple):
     bo: Tensor | None
 
     def named(self) -> dict[str, Tensor | None]:
-        """All of them by name."""
+        """Return all weights by name."""
         return dict(zip(NAMES, self, strict=True))
 
     def present(self) -> list[Tensor]:
-        """Those that are there."""
+        """Return the weights that are not None."""
         return [weight for weight in self if weight is not None]
 
 
 def orthogonal(weights: Weights) -> None:
-    """Whh orthogonal, so that it neither shrinks nor grows a state; the rest as `uniform`.
+    """Draw Whh orthogonal, so that it neither shrinks nor grows a state; Wih and Who uniform.
 
     Biases are zero. Source: Saxe, McClelland and Ganguli (2014), arXiv:1312.6120.
     """
@@ -42,14 +42,14 @@ def orthogonal(weights: Weights) -> None:
 
 
 def uniform(weights: Weights) -> None:
-    """All weights and biases uniform in +-1/sqrt(H), as torch.nn.RNN and its readout do."""
+    """Draw all weights and biases uniform in +-1/sqrt(H), as torch.nn.RNN and nn.Linear do."""
     bound = len(weights.Whh) ** -0.5
     for weight in weights.present():
         weight.uniform_(-bound, bound)
 
 
 def linear(weights: Weights) -> None:
-    """As `orthogonal`, with Wih a hundredth: states stay so small that the cell is nearly linear.
+    """Draw as `orthogonal`, but Wih with deviation 0.01, so that the cell is nearly linear.
 
     A linear recurrence continues a sine beyond the values that it was fitted on.
     """
@@ -58,9 +58,9 @@ def linear(weights: Weights) -> None:
 
 
 def notebook(weights: Weights) -> None:
-    """All weights uniform in [0, 0.99), biases zero: what the notebook did.
+    """Draw all weights uniform in [0, 0.99), as the notebook did; biases are zero.
 
-    Whh then has a spectral radius near H/2 and every hidden unit saturates.
+    The spectral radius of Whh is near H/2, and every hidden unit saturates.
     """
     for weight in weights.present():
         weight.uniform_(0, 0.99)

@@ -1,4 +1,4 @@
-"""SinRNN, the cell with its readout, as an nn.Module."""
+"""SinRNN, the cell and its readout as an nn.Module."""
 
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,22 +17,23 @@ from sinrnn.nn.init import INITS
 class SinRNN(CellWeights):
     """A tanh recurrent network: h[t] = tanh(Wih x[t] + Whh h[t-1] + bh), y[t] = Who h[t] + bo.
 
-    Called, it is many-to-one: it reads a window and gives the last output. `unroll` gives every
-    cell's state and output, `step` takes one sample at a time, `rollout` feeds predictions back.
+    `forward` is many-to-one: it reads a window and returns the last output. `unroll` returns the
+    state and output of every step, `step` takes one sample at a time, and `rollout` feeds
+    predictions back as inputs.
 
     Args:
         input_size: Inputs per step, D.
         hidden_size: Hidden units, H.
         output_size: Outputs per step, O.
         bias: Whether the cell has bh and the readout bo.
-        bptt_steps: Steps that the gradient reaches back (truncated backpropagation through time);
-            None is all of the window.
-        init: How the weights start: "orthogonal" (Whh orthogonal, which neither shrinks nor grows
-            a state; the rest as torch), "linear" (Wih so small that the cell is nearly linear),
-            "torch" (uniform in +-1/sqrt(hidden_size)), "notebook" (uniform in [0, 0.99): it
-            saturates every unit, and is here to show that).
-        device: Where the weights live.
-        dtype: The floating-point type of the weights.
+        bptt_steps: Number of steps that the gradient reaches back (truncated backpropagation
+            through time); None is the whole window.
+        init: Initialisation of the weights: "orthogonal" (Whh orthogonal, so that it neither
+            shrinks nor grows a state; the rest as "torch"), "linear" (Wih so small that the cell is
+            nearly linear), "torch" (uniform in +-1/sqrt(hidden_size)) or "notebook" (uniform in
+            [0, 0.99), which saturates every unit).
+        device: Device of the weights.
+        dtype: Floating-point type of the weights.
 
     Attributes:
         Wih: Input weights (H, D).
@@ -94,7 +95,7 @@ class SinRNN(CellWeights):
         self.register_parameter("bo", empty(output_size) if bias else None)
         self.reset_parameters()
 
-    if TYPE_CHECKING:  # nn.Module's takes anything and gives Any
+    if TYPE_CHECKING:  # nn.Module.__call__ takes anything and returns Any
 
         def __call__(  # noqa: D102 - see forward
             self, x: Tensor, h0: Tensor | None = None, *, lengths: Tensor | None = None
@@ -103,22 +104,21 @@ class SinRNN(CellWeights):
     def forward(
         self, x: Tensor, h0: Tensor | None = None, *, lengths: Tensor | None = None
     ) -> Tensor:
-        """The last output, y[T].
+        """Return the last output, y[T].
 
         Args:
             x: Windows (B, T, D), or one window (T, D).
             h0: State before the first input, (B, H) or (H,); None is zeros.
-            lengths: Steps of each window that count, (B,), from 1 to T; what x holds after them
-                is padding, and reaches nothing. None is all.
+            lengths: Steps of each window, (B,), from 1 to T. Later steps of x are padding and
+                affect neither outputs nor gradients. None is T for all.
 
         Returns:
-            (B, O), or (O,) for one window; y[lengths] where lengths are given.
+            The output (B, O), or (O,) for one window; y[lengths] if lengths are given.
 
         Raises:
-            TypeError: x or h0 is not a tensor of floating-point numbers, or lengths not one of
-                integers.
-            ValueError: Shapes or dtypes do not fit; the message names both. Or lengths are not
-                within 1 to T.
+            TypeError: x or h0 is not a tensor of floating-point numbers, or lengths is not a tensor
+                of integers.
+            ValueError: Shapes or dtypes do not fit, or lengths are not within 1 to T.
 
         Example:
             >>> net, x = SinRNN(), torch.randn(2, 7, 1)
@@ -146,17 +146,17 @@ class SinRNN(CellWeights):
         lengths: Tensor | None = None,
         ahead: int = 0,
     ) -> tuple[Tensor, Tensor]:
-        """Every cell's state and output, and those of more cells that read the outputs instead.
+        """Return the states and outputs of all steps, and of `ahead` more steps in closed loop.
 
         In closed loop x[t+1] = y[t], so that a[t+1] = (Whh + Wih Who) h[t] + (bh + Wih bo): the
-        same recurrence with another Whh and without inputs, and with the same gradient, which
-        `bptt_steps` does not cut short there.
+        same recurrence with another Whh and no inputs. `bptt_steps` does not truncate the gradient
+        of these steps.
 
         Args:
             x: Windows (B, T, D), or one window (T, D).
             h0: State before the first input, (B, H) or (H,); None is zeros.
-            lengths: As in `forward`. After a window's own end, state and output stay as they are
-                there, so that h[:, -1] is the state of each that goes on.
+            lengths: As in `forward`. State and output stay constant after a window's end, so that
+                h[:, -1] is the last state of each.
             ahead: Steps in closed loop after x; needs D == O.
 
         Returns:
@@ -165,7 +165,7 @@ class SinRNN(CellWeights):
 
         Raises:
             TypeError: As in `forward`.
-            ValueError: As in `forward`; or ahead is below 0, or not 0 where D is not O.
+            ValueError: As in `forward`; or ahead is below 0, or above 0 although D is not O.
 
         Example:
             >>> net, x = SinRNN(hidden_size=32), torch.randn(2, 7, 1)
@@ -189,18 +189,18 @@ class SinRNN(CellWeights):
             h = _padding.states(x, h0, Wih, Whh, bh, lengths, bptt_steps=self.bptt_steps)
         if ahead:
             bias = bh if bo is None else Wih @ bo if bh is None else bh + Wih @ bo
-            nothing = x.new_zeros(x.shape[0], ahead, self.input_size)
-            further = functional.tanh_rnn(nothing, h[:, -1], Wih, Whh + Wih @ Who, bias)
-            h = torch.cat([h, further], 1)
+            zeros = x.new_zeros(x.shape[0], ahead, self.input_size)
+            closed_loop = functional.tanh_rnn(zeros, h[:, -1], Wih, Whh + Wih @ Who, bias)
+            h = torch.cat([h, closed_loop], 1)
         y = linear(h, Who, bo)
         return (h[0], y[0]) if one else (h, y)
 
     def step(self, x: Tensor, h: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Take one sample: the streaming form of `unroll`.
+        """Take one step: the streaming form of `unroll`.
 
         Args:
             x: One sample of each series, (B, D).
-            h: State so far (B, H); None is zeros.
+            h: The previous state (B, H); None is zeros.
 
         Returns:
             The new state (B, H) and the output (B, O).
@@ -230,11 +230,11 @@ class SinRNN(CellWeights):
         """Predict in closed loop: each prediction becomes the next input.
 
         Args:
-            x: What came before, (B, T, D) or (T, D).
-            steps: Predictions to make.
+            x: The samples before the first prediction, (B, T, D) or (T, D).
+            steps: Number of predictions.
             h0: State before the first input, (B, H) or (H,); None is zeros.
-            window: Read afresh, from h0, the last `window` samples for each prediction, its own
-                among them. None reads x once and carries the state on, as `step` does.
+            window: For each prediction, start from h0 and read the last `window` samples,
+                predictions included. None reads x once and carries the state, as `step` does.
 
         Returns:
             The predictions (B, steps, O), or (steps, O).
@@ -251,8 +251,8 @@ class SinRNN(CellWeights):
             torch.Size([1, 100, 1])
         """
         if _reference.autocast(x):
-            again = partial(self.rollout, window=window)
-            return _reference.uncast(lambda x, h0: again(x, steps, h0), self.Whh, x, h0)
+            rollout = partial(self.rollout, window=window)
+            return _reference.uncast(lambda x, h0: rollout(x, steps, h0), self.Whh, x, h0)
         self._check_loop()
         for name, count in {"steps": steps, "window": window}.items():
             if count is not None and count < 1:
@@ -267,8 +267,8 @@ class SinRNN(CellWeights):
     def _check_loop(self) -> None:
         if self.output_size != self.input_size:
             raise ValueError(
-                f"a rollout feeds outputs back as inputs: output_size must be {self.input_size} "
-                f"as input_size, got {self.output_size}"
+                "a rollout feeds outputs back as inputs: output_size must equal input_size, "
+                f"{self.input_size}, got {self.output_size}"
             )
 
     def _slide(self, x: Tensor, steps: int, h0: Tensor | None, window: int) -> Tensor:
@@ -281,7 +281,7 @@ class SinRNN(CellWeights):
         return torch.stack(known[window:], 1)
 
     def _batched(self, x: Tensor, h0: Tensor | None) -> tuple[Tensor, Tensor | None, bool]:
-        """X and h0 with a batch dimension, and whether it was added."""
+        """Return x and h0 with a batch dimension, and whether it was added."""
         if not isinstance(x, Tensor) or x.dim() != 2:
             return x, h0, False
         check_dense("x", x)

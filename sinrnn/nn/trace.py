@@ -1,4 +1,4 @@
-"""One batch taken apart: what backpropagation through time does at every step."""
+"""The gradient of one batch, step by step: what backpropagation through time does."""
 
 from dataclasses import dataclass
 
@@ -37,17 +37,17 @@ class Trace:
 
     @property
     def flow(self) -> Tensor:
-        """How much gradient reaches each step: |dLoss/dh[t]| over all windows and units, (T,).
+        """Gradient that reaches each step: the norm of dLoss/dh[t] over windows and units, (T,).
 
-        In float64, where the squares of fading float32 gradients are more than zero.
+        It is computed in float64, where the squares of small float32 gradients do not underflow.
         """
         return self.grad_h.double().square().sum((0, 2)).sqrt()
 
     @property
     def shares(self) -> dict[str, Tensor]:
-        """What each step adds to the gradients: Wih (T, H, D), Whh (T, H, H), bh (T, H).
+        """Contribution of each step to the gradients: Wih (T, H, D), Whh (T, H, H), bh (T, H).
 
-        They are the terms of the sums (5) to (7) in `bptt`; summed over t they are the gradients.
+        These are the terms of the sums (5) to (7) in `bptt`; their sum over t is the gradient.
         """
         grad_a = self.grad_a.transpose(0, 1).mT  # (T, H, B)
         with exactly(self.x):
@@ -58,10 +58,10 @@ class Trace:
             }
 
     def gradients(self, bptt_steps: int | None = None) -> dict[str, Tensor]:
-        """Gradients of Wih (H, D), Whh (H, H) and bh (H), as a `SinRNN` with `bptt_steps` has them.
+        """Return the gradients of Wih (H, D), Whh (H, H) and bh (H), truncated to `bptt_steps`.
 
         Args:
-            bptt_steps: Steps, counted from the last, whose shares are summed; None is all.
+            bptt_steps: Number of last steps whose shares are summed; None is all.
 
         Returns:
             The gradients by name.
@@ -81,39 +81,39 @@ class Trace:
             }
 
     def cosine(self, bptt_steps: int) -> float:
-        """Cosine between the gradient truncated to `bptt_steps` steps and the full one.
+        """Return the cosine between the gradient truncated to `bptt_steps` and the full one.
 
-        It is taken over Wih and Whh together; truncation leaves the readout's gradient as it is.
+        It is taken over Wih and Whh together. Truncation does not change the readout's gradient.
 
         Args:
-            bptt_steps: Steps that the truncated gradient reaches back.
+            bptt_steps: Number of steps that the truncated gradient reaches back.
 
         Returns:
-            1 where truncation changes no direction; nan where either gradient is zero.
+            1 if truncation does not change the direction; nan if either gradient is zero.
 
         Raises:
             ValueError: bptt_steps is below 1.
         """
-        ours, full = (
+        truncated, full = (
             torch.cat([found[name].flatten() for name in ("Wih", "Whh")]).double()
             for found in (self.gradients(bptt_steps), self.gradients())
         )
-        # The largest first made 1: squares of small gradients would underflow, and 0/0 is nan.
-        ours, full = ours / ours.abs().max(), full / full.abs().max()
-        return cosine_similarity(ours, full, dim=0).item()
+        # Scaled to a largest entry of 1, since squares of small gradients underflow; 0/0 is nan.
+        truncated, full = truncated / truncated.abs().max(), full / full.abs().max()
+        return cosine_similarity(truncated, full, dim=0).item()
 
 
 @torch.no_grad()
 def trace(net: SinRNN, x: Tensor, target: Tensor, h0: Tensor | None = None) -> Trace:
-    """Take the gradient of half_mse on one batch apart, step by step.
+    """Compute the gradient of half_mse on one batch and keep every step of it.
 
-    It is the full gradient, whatever the network's bptt_steps; `Trace.gradients` truncates it. This
-    is the recursion of `bptt` written plainly, (3) and (4), with nothing kept back.
+    This is the full gradient, whatever the network's bptt_steps; `Trace.gradients` truncates it.
+    The code is the recursion (3), (4) of `bptt`, written plainly.
 
     Args:
         net: The network.
         x: Windows (B, T, D).
-        target: (B, O) for the last output alone, or (B, T, O) for those of every step.
+        target: (B, O) for the last output, or (B, T, O) for the outputs of every step.
         h0: State before the first input (B, H); None is zeros.
 
     Returns:
@@ -121,16 +121,16 @@ def trace(net: SinRNN, x: Tensor, target: Tensor, h0: Tensor | None = None) -> T
 
     Raises:
         TypeError: An argument is not a tensor of floating-point numbers.
-        ValueError: Shapes or dtypes do not fit; x is no batch; or target has another shape than
+        ValueError: Shapes or dtypes do not fit, x is no batch, or target does not have the shape of
             the outputs.
 
     Example:
         >>> _ = torch.manual_seed(0)
         >>> net, x = SinRNN(hidden_size=8), torch.linspace(0, 1, 5).view(1, 5, 1)
         >>> seen = trace(net, x, torch.ones(1, 1))
-        >>> seen.flow  # how much gradient reaches each of the 5 steps
+        >>> seen.flow  # the gradient that reaches each of the 5 steps
         tensor([0.6195, 0.6210, 0.6258, 0.6544, 0.7405], dtype=torch.float64)
-        >>> round(seen.cosine(bptt_steps=2), 3)  # truncated to 2 steps it points elsewhere
+        >>> round(seen.cosine(bptt_steps=2), 3)  # truncated to 2 steps it changes direction
         0.935
     """
     if _reference.autocast(x):
@@ -142,8 +142,8 @@ def trace(net: SinRNN, x: Tensor, target: Tensor, h0: Tensor | None = None) -> T
     x, target = x.detach(), target.to(y)
     loss = half_mse(y, target)
     grad_out = torch.zeros_like(states)
-    read = grad_out if target.dim() == 3 else grad_out[:, -1]
-    read.copy_((y - target) / target.numel() @ net.Who)
+    direct = grad_out if target.dim() == 3 else grad_out[:, -1]
+    direct.copy_((y - target) / target.numel() @ net.Who)
 
     grad_h, grad_a = torch.empty_like(states), torch.empty_like(states)
     after = torch.zeros_like(states[:, 0])

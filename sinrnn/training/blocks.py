@@ -1,7 +1,7 @@
-"""Several steps of training in one of Lightning's, which takes longer than a step of a small net.
+"""Blocks of training steps within one step of Lightning, whose overhead exceeds a small step.
 
-The steps of a block are the same as one by one, and counted as such. A block ends where somebody
-looks: at the end of the epoch, at a validation, at a row of the log, at the last step.
+The steps of a block give the same weights, bit by bit, and the same step counts as single steps. A
+block ends at the end of the epoch, before a validation, at a log step and at the last step.
 """
 
 import time
@@ -19,12 +19,12 @@ from sinrnn.data.datamodule import WindowDataModule, windows_of
 from sinrnn.nn.bptt import half_mse_gradient
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.training import options
-from sinrnn.training.loss import check_finite, exploded
+from sinrnn.training.loss import check_finite, nonfinite_error
 from sinrnn.training.online import descend
 
-SECONDS = 0.1  # signals, checkpoints and the progress bar wait for the end of a block
+SECONDS = 0.1  # longest block: signals, checkpoints and the progress bar wait for its end
 
-# What a callback may look at within a block; those of this package see what they need.
+# A callback with one of these hooks must see each step, unless it is one of this package's.
 HOOKS = (
     "on_train_batch_start",
     "on_before_backward",
@@ -35,32 +35,32 @@ HOOKS = (
 )
 
 
-def learn_all_but_last(model: Any, batch: Any, batch_idx: int) -> tuple[Any, int]:
-    """Make the steps of a block but its last, which is left to Lightning.
+def take_extra_steps(model: Any, batch: Any, batch_idx: int) -> tuple[Any, int]:
+    """Make all steps of a block but the last, which Lightning makes.
 
     Args:
         model: The `Forecaster`, within a training step.
-        batch: The step's batch.
-        batch_idx: Its index.
+        batch: The first batch of the block.
+        batch_idx: The index of that batch.
 
     Returns:
         The last batch of the block, and its index.
     """
-    last, until = batch_idx + model.ahead, time.perf_counter() + SECONDS
-    by_hand = _is_by_hand(model)
-    while batch_idx < last and time.perf_counter() < until:
-        _step(model, batch, batch_idx, by_hand)
+    last, deadline = batch_idx + model.extra_steps, time.perf_counter() + SECONDS
+    without_autograd = _can_skip_autograd(model)
+    while batch_idx < last and time.perf_counter() < deadline:
+        _step(model, batch, batch_idx, without_autograd)
         batch, batch_idx = next_batch(model.trainer), batch_idx + 1
-        model.batch_loss.before = model.batch_loss.after
+        model.batch_loss.initial_state = model.batch_loss.final_state
     return batch, batch_idx
 
 
-def _step(model: Any, batch: Any, batch_idx: int, by_hand: bool) -> None:
-    """A step as Lightning makes it, with the hooks that somebody listens to."""
+def _step(model: Any, batch: Any, batch_idx: int, without_autograd: bool) -> None:
+    """Make one optimizer step as Lightning does, with the hooks that are in use."""
     trainer, optimizer = model.trainer, model.trainer.optimizers[0]
-    if by_hand:
-        weights, (_, y, read) = model.net._weights(), model._prepared(batch, batch_idx)
-        loss, gradients = half_mse_gradient(read, y, weights, model.net.bptt_steps)
+    if without_autograd:
+        weights, (_, y, inputs) = model.net._weights(), model._prepare(batch, batch_idx)
+        loss, gradients = half_mse_gradient(inputs, y, weights, model.net.bptt_steps)
         check_finite("loss", loss.item(), model.global_step)
         for weight, gradient in zip(weights, gradients, strict=True):
             if weight is not None:
@@ -78,26 +78,26 @@ def _step(model: Any, batch: Any, batch_idx: int, by_hand: bool) -> None:
     optimizer.step()
 
 
-def learn_each_but_last(model: Any, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Make a step for each window (N, T, D) but the last, which is left to Lightning.
+def take_window_steps(model: Any, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Make one step for each window (N, T, D) but the last, whose step Lightning makes.
 
     Returns:
-        That window and its target.
+        The last window and its target.
 
     Raises:
-        FloatingPointError: Weights are not finite then; they are as they were.
+        FloatingPointError: A step makes weights infinite or NaN. The weights are left as they were.
     """
     if len(x) == 1:
         return x, y
     lr = model.trainer.optimizers[0].param_groups[0]["lr"]
     if not descend(model.net, x[:-1], y[:-1], lr, options.clip(model.trainer)):
-        raise exploded("weights", nan, model.global_step)
-    add_steps(model.trainer, len(x) - 1)  # Lightning counts one step a batch
+        raise nonfinite_error("weights", nan, model.global_step)
+    add_steps(model.trainer, len(x) - 1)  # Lightning counts one step per batch
     return x[-1:], y[-1:]
 
 
-def _is_by_hand(model: Any) -> bool:
-    """Whether the loss is half_mse of last outputs, and nobody sees how its gradient is made."""
+def _can_skip_autograd(model: Any) -> bool:
+    """Return whether `half_mse_gradient` gives the gradient and no hook observes autograd."""
     net, loss, weights = model.net, model.batch_loss, model.net._weights()
     own = {id(weight) for weight in weights if weight is not None}
     return (
@@ -105,23 +105,23 @@ def _is_by_hand(model: Any) -> bool:
         and loss.outputs == "last"
         and not loss.stateful
         and model.trainer.datamodule.steps == 1
-        and own == {id(weight) for weight in net.parameters()}  # none is computed from others
-        and len(own) == len(weights) - weights.count(None)  # or tied to another
+        and own == {id(weight) for weight in net.parameters()}  # no parametrization
+        and len(own) == len(weights) - weights.count(None)  # no tied weights
         and is_plain(net)
     )
 
 
-def steps_ahead(model: Any, batch_idx: int) -> int:
-    """How many steps may be made before the one at which Lightning must be asked what follows.
+def count_extra_steps(model: Any, batch_idx: int) -> int:
+    """Return how many steps to make before the step that Lightning makes; 0 disables the block.
 
     Args:
-        model: The `Forecaster`, as a batch begins.
-        batch_idx: The batch's index.
+        model: The `Forecaster`, at the start of a batch.
+        batch_idx: The index of the batch.
     """
     trainer = model.trainer
     possible = (
-        _is_ours(model)
-        and "training_step" not in vars(model)  # as torch.compile, and whoever watches, sets it
+        _is_own(model)
+        and "training_step" not in vars(model)  # replaced, for example by torch.compile
         and model.updates == "batch"
         and type(windows_of(trainer)) is WindowDataModule
         and type(trainer.strategy) is SingleDeviceStrategy
@@ -130,13 +130,13 @@ def steps_ahead(model: Any, batch_idx: int) -> int:
         and not trainer.should_stop
         and _takes_no_closure(trainer.optimizers[0])
         and all(config.interval == "epoch" for config in trainer.lr_scheduler_configs)
-        and not any(map(_looks_at_batches, trainer.callbacks))
+        and not any(map(_has_batch_hook, trainer.callbacks))
     )
-    return _steps(trainer, batch_idx) - 1 if possible else 0
+    return _block_length(trainer, batch_idx) - 1 if possible else 0
 
 
-def _is_ours(part: Any) -> bool:
-    """Others may have hooks of their own."""
+def _is_own(part: Any) -> bool:
+    """Return whether the class is defined in sinrnn; a subclass elsewhere may add hooks."""
     return type(part).__module__.startswith("sinrnn.")
 
 
@@ -145,20 +145,20 @@ def _takes_no_closure(optimizer: Optimizer) -> bool:
     return kind is not LBFGS and kind.__module__.startswith("torch.optim.")
 
 
-def _looks_at_batches(callback: pl.Callback) -> bool:
+def _has_batch_hook(callback: pl.Callback) -> bool:
     hooks = ((getattr(callback, name), getattr(pl.Callback, name)) for name in HOOKS)
-    looks = any(getattr(own, "__func__", own) is not none for own, none in hooks)
-    return looks and not _is_ours(callback)
+    overrides = any(getattr(own, "__func__", own) is not default for own, default in hooks)
+    return overrides and not _is_own(callback)
 
 
-def _steps(trainer: Any, batch_idx: int) -> int:
-    """Steps to the next at which Lightning must be asked what follows."""
+def _block_length(trainer: Any, batch_idx: int) -> int:
+    """Return the number of steps up to the next epoch end, validation, log step or last step."""
     left: list[int] = [trainer.num_training_batches - batch_idx]
     if trainer.max_steps >= 0:
         left.append(trainer.max_steps - trainer.global_step)
-    over_epochs = trainer.check_val_every_n_epoch is None
-    validated = trainer.fit_loop.total_batch_idx if over_epochs else batch_idx
-    rows = (trainer.log_every_n_steps, batch_idx), (trainer.val_check_batch, validated)
-    # No number is a validation by time, or none within an endless epoch.
-    left += [every - n % every for every, n in rows if isinstance(every, int) and every > 0]
+    across_epochs = trainer.check_val_every_n_epoch is None
+    since_validation = trainer.fit_loop.total_batch_idx if across_epochs else batch_idx
+    stops = (trainer.log_every_n_steps, batch_idx), (trainer.val_check_batch, since_validation)
+    # val_check_batch is None if validation runs by time, and inf in an endless epoch.
+    left += [every - n % every for every, n in stops if isinstance(every, int) and every > 0]
     return min(left)

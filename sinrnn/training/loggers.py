@@ -1,48 +1,98 @@
-"""The loggers of a run: metrics.csv and TensorBoard's events, without gap or doubled point."""
+"""The loggers of a run: metrics.csv and TensorBoard, without lost or repeated points on resume."""
 
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
+from math import log10
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
+from torch import Tensor
 
-from sinrnn.training.table import Table
+from sinrnn.training.csv_logger import ResumableCSVLogger
 
 EVENTS = "events.out.tfevents.*"
+# TensorBoard sorts curves by name and opens the first two groups.
+RENAMED = {"learning_rate": "optimizer/learning_rate"}
+RENAMED |= {
+    f"gradient/{name}": f"optimizer/gradient_{name}"
+    for name in ("norm", "norm_max", "clipped", "clipped_steps")
+}
 
 
-def loggers(
+def make_loggers(
     folder: Path, step: int | None = None, logged: dict[str, Any] | None = None
 ) -> list[Logger]:
-    """What a run logs to.
+    """Return the loggers of a run.
 
     Args:
-        folder: The run's.
-        step: Where it goes on from; what was logged beyond is forgotten. None forgets everything.
-        logged: What the checkpoint there says of the rows of metrics.csv.
+        folder: The run's folder.
+        step: The step to resume from. Later points are removed. None removes all points.
+        logged: The state of metrics.csv that the checkpoint of that step holds.
 
     Raises:
         ValueError: Rows of metrics.csv are missing or changed.
     """
     purged = 0 if step is None else step + 1
-    events = TensorBoardLogger(
+    events = Events(
         folder.parent.parent,
         folder.parent.name,
         folder.name,
         default_hp_metric=False,
         purge_step=purged if any(folder.glob(EVENTS)) else None,
     )
-    return [events, Table(folder, step, logged)]
+    return [events, ResumableCSVLogger(folder, step, logged)]
 
 
-def begin(logger: TensorBoardLogger) -> None:
-    """Open the file of events: the last that TensorBoard reads, and one that may fail.
+class Events(TensorBoardLogger):
+    """TensorBoardLogger that adds losses on a log scale, and baselines and skills to compare with.
 
-    TensorBoard reads files in the order of their names. A name holds the second in which the file
-    was made, and clocks may be set back: a second after all others' takes its place.
+    Attributes:
+        baselines: half_mse of each baseline on the validation split, by the name of its curve.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.baselines: dict[str, float] = {}
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Write all curves of a row as one event, which is five times as fast as one each."""
+        row = {name: v.item() if isinstance(v, Tensor) else v for name, v in metrics.items()}
+        curves = {RENAMED.get(name, name): v for name, v in row.items() if name != "epoch"}
+        curves |= derived_curves(row, self.baselines)
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in curves.items()]
+        writer: Any = self.experiment.file_writer
+        writer.add_summary(Summary(value=values), step)
+
+
+def derived_curves(row: Mapping[str, float], baselines: Mapping[str, float]) -> dict[str, float]:
+    """Return the log10 of a row's losses and of the baselines, and the skill over each baseline.
+
+    Args:
+        row: Numbers by the name of their column in metrics.csv.
+        baselines: half_mse of each baseline on the validation split.
+    """
+    losses = {name: row[name] for name in ("half_mse/train", "half_mse/val") if name in row}
+    skills = {}
+    if "half_mse/val" in losses:
+        losses |= {f"half_mse/val_{name}": loss for name, loss in baselines.items()}
+        if "epoch" in row:  # the skill before training would compress the scale of all others
+            val = row["half_mse/val"]
+            skills = {f"skill/{name}": 1 - val / loss for name, loss in baselines.items()}
+    return skills | {f"log10_{name}": log10(loss) for name, loss in losses.items() if loss > 0}
+
+
+def open_events(logger: TensorBoardLogger) -> None:
+    """Open the logger's event file as an `EventFile` that TensorBoard reads after all others.
+
+    TensorBoard reads event files in the order of their names, which hold the second of creation.
+    A clock may have been set back, so the new file gets a second later than those of all others.
     """
     folder = Path(logger.log_dir)
     others = set(folder.glob(EVENTS))
@@ -57,19 +107,19 @@ def begin(logger: TensorBoardLogger) -> None:
 
 
 class EventFile:
-    """TensorBoard's EventFileWriter, but what it is given is in the file at once.
+    """An unbuffered replacement of TensorBoard's EventFileWriter.
 
-    Where the file cannot be written, it warns once, and training goes on without it.
+    If the file cannot be written, it warns once and drops all further events.
 
     Args:
-        path: A file of events to go on with.
+        path: The event file to append to.
     """
 
     def __init__(self, path: Path) -> None:
         self.folder, self.records = path.parent, RecordWriter(path.open("ab"))
 
     def get_logdir(self) -> str:
-        """The file's folder."""
+        """Return the folder of the file."""
         return str(self.folder)
 
     def add_event(self, event: Event) -> None:
@@ -80,16 +130,16 @@ class EventFile:
             self.records.write(event.SerializeToString())
             self.records.flush()
         except OSError as error:
-            with suppress(OSError):  # it tries again to write what it holds
+            with suppress(OSError):  # closing tries to write the buffer again
                 self.close()
             warnings.warn(
                 f"TensorBoard's events cannot be written ({error.strerror or error}); "
-                "training goes on without them",
+                "training continues without them",
                 stacklevel=2,
             )
 
     def flush(self) -> None:
-        """Nothing: all is written."""
+        """Do nothing: every event is written at once."""
 
     def close(self) -> None:
         """Close the file."""

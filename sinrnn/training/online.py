@@ -1,7 +1,7 @@
 """Window-by-window learning: plain gradient descent with one update per window, in order.
 
-This is how the notebook trains. One window is too little work for an autograd node, and for a call
-of torch: the equations of `bptt.py` stand here once more, for one window at a time, in NumPy.
+This is how the notebook trains. For a single window the overhead of torch exceeds the arithmetic,
+so this module repeats the equations of `bptt.py` in NumPy, for one window at a time.
 """
 
 from itertools import pairwise
@@ -18,63 +18,63 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @torch.no_grad()
 def descend(net: SinRNN, x: Tensor, y: Tensor, lr: float, clip: float | None = None) -> bool:
-    """Let a network without biases take windows one after another, with one step after each.
+    """Train a network without biases with one gradient-descent step per window, in order.
 
-    The loss of one window is its half_mse, the mean of (y[T] - target)² / 2 over O outputs. Half
-    precision learns in float32, and is rounded at the end.
+    The loss of a window is half_mse, the mean of (y[T] - target)² / 2 over the O outputs. Weights
+    in half precision are trained in float32 and rounded at the end.
 
     Args:
-        net: The network.
+        net: The network, changed in place.
         x: Windows (N, T, D).
         y: Targets (N, O).
-        lr: Learning rate, the factor of the gradient in each step.
-        clip: Entries of the gradient are cut to [-clip, clip]; None leaves them.
+        lr: Learning rate.
+        clip: Clip the entries of the gradient to [-clip, clip]. None does not clip.
 
     Returns:
-        Whether its weights stayed finite; where not, they are left as they were.
+        True if all weights are finite. If not, the network keeps the weights it had.
     """
     weights = (net.Wih, net.Whh, net.Who)
     dtype = torch.promote_types(net.Wih.dtype, torch.float32)
-    # All weights in one row, so that one operation updates them all; arrays share its memory.
+    # All weights in one vector, so that one operation updates them; the NumPy arrays are views.
     flat = torch.cat([weight.flatten() for weight in weights]).to("cpu", dtype)
-    windows, targets = (given.to("cpu", dtype).numpy() for given in (x, y))
-    with np.errstate(all="ignore"):  # what explodes is told by the weights
-        _learn(flat, net, windows, targets, lr, clip)
+    windows, targets = (tensor.to("cpu", dtype).numpy() for tensor in (x, y))
+    with np.errstate(all="ignore"):  # an overflow shows in the weights
+        _train(flat, net, windows, targets, lr, clip)
     if not flat.isfinite().all():
         return False
-    for weight, learnt in zip(weights, _parts(flat, net), strict=True):
-        weight.copy_(learnt)
+    for weight, trained in zip(weights, _split(flat, net), strict=True):
+        weight.copy_(trained)
     return True
 
 
-def _parts(flat: Tensor, net: SinRNN) -> list[Tensor]:
-    """Views of Wih, Whh and Who in a row of all weights, or of all gradients."""
+def _split(flat: Tensor, net: SinRNN) -> list[Tensor]:
+    """Return views of Wih, Whh and Who, or their gradients, in a vector that holds all of them."""
     weights = (net.Wih, net.Whh, net.Who)
     parts = flat.split([weight.numel() for weight in weights])
     return [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]
 
 
-def _learn(weights: Tensor, net: SinRNN, x: Array, y: Array, lr: float, clip: float | None) -> None:
-    """Let all weights, in a row, learn; in place, on views that are made once, before the loop."""
+def _train(weights: Tensor, net: SinRNN, x: Array, y: Array, lr: float, clip: float | None) -> None:
+    """Train the vector of all weights in place, on views that are made once, before the loop."""
     gradients = torch.empty_like(weights)
-    Wih, Whh, Who = (part.numpy() for part in _parts(weights, net))
-    grad_Wih, grad_Whh, grad_Who = (part.numpy() for part in _parts(gradients, net))
+    Wih, Whh, Who = (part.numpy() for part in _split(weights, net))
+    grad_Wih, grad_Whh, grad_Who = (part.numpy() for part in _split(gradients, net))
     flat, gradient, T = weights.numpy(), gradients.numpy(), x.shape[1]
     cut = 0 if net.bptt_steps is None else max(T - net.bptt_steps, 0)
 
-    # h[t] and dLoss/da[t] in the rows of a matrix (T, H), and views of them.
+    # Rows t of two matrices (T, H) hold h[t] and dLoss/da[t]; the rest are views of them.
     h, grad_a = np.empty((2, T, len(Whh)), flat.dtype)
     states, grads = list(h), list(grad_a)
-    room, grad_y = np.empty_like(states[0]), np.empty(len(Who), flat.dtype)
+    buffer, grad_y = np.empty_like(states[0]), np.empty(len(Who), flat.dtype)
     Wih_t, column, h_T = Wih.T, grad_y[:, None], states[-1]
-    later, earlier = list(pairwise(states)), list(pairwise(grads[cut:][::-1]))
-    late, early = grad_a[max(cut, 1) :].T, h[max(cut, 1) - 1 : -1]
-    reached, ends = grad_a[cut:].T, x[:, cut:]
-    for window, end, target in zip(x, ends, y, strict=True):
-        np.dot(window, Wih_t, out=h)  # (1), what the inputs add
+    forward, backward = list(pairwise(states)), list(pairwise(grads[cut:][::-1]))
+    grad_a_next, h_previous = grad_a[max(cut, 1) :].T, h[max(cut, 1) - 1 : -1]
+    grad_a_cut, x_cut = grad_a[cut:].T, x[:, cut:]
+    for window, window_cut, target in zip(x, x_cut, y, strict=True):
+        np.dot(window, Wih_t, out=h)  # (1), the term of the inputs
         np.tanh(states[0], out=states[0])
-        for before, state in later:
-            state += np.dot(Whh, before, out=room)  # (1)
+        for previous, state in forward:
+            state += np.dot(Whh, previous, out=buffer)  # (1)
             np.tanh(state, out=state)  # (2)
         np.dot(Who, h_T, out=grad_y)
         grad_y -= target
@@ -83,11 +83,11 @@ def _learn(weights: Tensor, net: SinRNN, x: Array, y: Array, lr: float, clip: fl
         np.multiply(column, h_T, out=grad_Who)
         np.multiply(h, h, out=grad_a)
         np.subtract(1, grad_a, out=grad_a)  # 1 - h²
-        np.multiply(grads[-1], np.dot(grad_y, Who, out=room), out=grads[-1])
-        for after, step in earlier:
-            step *= np.dot(after, Whh, out=room)  # (3), (4)
-        np.dot(late, early, out=grad_Whh)  # (5)
-        np.dot(reached, end, out=grad_Wih)  # (6)
+        np.multiply(grads[-1], np.dot(grad_y, Who, out=buffer), out=grads[-1])
+        for after, grad in backward:
+            grad *= np.dot(after, Whh, out=buffer)  # (3), (4)
+        np.dot(grad_a_next, h_previous, out=grad_Whh)  # (5)
+        np.dot(grad_a_cut, window_cut, out=grad_Wih)  # (6)
 
         if clip is not None:
             np.minimum(gradient, clip, out=gradient)

@@ -1,4 +1,4 @@
-"""Options of training that make no sense, alone or together, and the sentence for each."""
+"""Checks of the training options: each by itself, and together with the data and the trainer."""
 
 import copy
 import math
@@ -17,20 +17,20 @@ from sinrnn.forecasting.predictor import Predictor
 from sinrnn.forecasting.units import LARGEST
 
 LAST = (
-    "updates: window learns the last output alone: data.steps must be 1, data.num_streams 0, "
-    "model.loss last and model.input_noise 0"
+    "updates: window trains on the last output of each window only: data.steps must be 1, "
+    "data.num_streams 0, model.loss last and model.input_noise 0"
 )
 PLAIN = SGD([torch.zeros(1)], lr=1.0).defaults
 
 
 def check_alone(model: Mapping[str, Any]) -> None:
-    """Refuse what a model cannot be.
+    """Check the options of the model.
 
     Args:
         model: The arguments of `Forecaster`, by name.
 
     Raises:
-        ValueError: An option is out of its range, or contradicts another of the model.
+        ValueError: An option is out of range, or contradicts another option of the model.
     """
     noise, epoch, rcond = (model[n] for n in ("input_noise", "readout_epoch", "readout_rcond"))
     loss, updates, units = model["loss"], model["updates"], model["units"]
@@ -42,12 +42,12 @@ def check_alone(model: Mapping[str, Any]) -> None:
         (updates not in ("batch", "window"), f"updates must be batch or window, got {updates!r}"),
         (
             loss == "every" and model["input_size"] != model["output_size"],
-            "loss: every compares outputs with the inputs that follow them: output_size must be "
-            f"{model['input_size']} as input_size, got {model['output_size']}",
+            "loss: every compares each output with the next input: output_size must equal "
+            f"input_size {model['input_size']}, got {model['output_size']}",
         ),
         ((epoch or 0) < 0, f"readout_epoch must be at least 0 or None, got {epoch}"),
         (not 0 <= rcond < 1, f"readout_rcond must be at least 0 and below 1, got {rcond}"),
-        (bias, "updates: window is for networks without biases, got bias true"),
+        (bias, "updates: window needs a network without biases: set model.bias to false"),
         (updates == "window" and more, LAST),
         (units not in ("given", "auto"), f"units must be given or auto, got {units!r}"),
         (
@@ -56,7 +56,7 @@ def check_alone(model: Mapping[str, Any]) -> None:
         ),
         (
             loss == "every" and model["linear"],
-            "linear is added to the last output: model.loss must be last",
+            "linear is added to the last output only: model.loss must be last, got every",
         ),
     )
 
@@ -64,16 +64,16 @@ def check_alone(model: Mapping[str, Any]) -> None:
 def check_together(
     trainer: pl.Trainer, data: WindowDataModule | None, model: Mapping[str, Any], stage: str
 ) -> None:
-    """Refuse a trainer, data and a model that do not go together.
+    """Check that the trainer, the data and the model fit together.
 
     Args:
         trainer: The trainer.
-        data: Its data module, where it is one of ours.
+        data: The data, or None if the loaders are not those of a `WindowDataModule`.
         model: The arguments of `Forecaster`, by name.
-        stage: As Lightning's `setup` is given it.
+        stage: The argument of Lightning's `setup` hook.
 
     Raises:
-        ValueError: Options contradict each other, or values are too large to learn.
+        ValueError: Options contradict each other, or values of the series are too large.
     """
     if model["updates"] == "window":
         check_trainer(trainer)
@@ -84,30 +84,30 @@ def check_together(
 
 
 def check_fitted(predictor: Predictor) -> None:
-    """Refuse to train in units that nothing was fitted for, which would be the series' own.
+    """Check that units and linear part are fitted if there is no `WindowDataModule` to fit them to.
 
     Args:
-        predictor: What is trained with loaders that are not a `WindowDataModule`'s.
+        predictor: The predictor that is trained.
 
     Raises:
-        ValueError: Its units or linear part need a training split, and have seen none.
+        ValueError: They are not fitted.
     """
-    wanted = [name for name in ("standardise", "linear") if getattr(predictor, name)]
-    if wanted and not predictor.calibrated:
+    needed = [name for name in ("standardise", "linear") if getattr(predictor, name)]
+    if needed and not predictor.calibrated:
         raise ValueError(
-            f"{wanted[0]} is fitted to the training split of a WindowDataModule: train with one, "
+            f"{needed[0]} is fitted to the training split of a WindowDataModule: train with one, "
             "or call model.predictor.calibrate(windows) first"
         )
 
 
 def check_epoch(model: Any) -> None:
-    """Refuse what the start would have refused, where a callback has changed it since.
+    """Check the options again at the start of an epoch, since callbacks may have changed them.
 
     Args:
-        model: A `Forecaster` that is trained.
+        model: The `Forecaster`.
 
     Raises:
-        ValueError: As `check_alone` and `check_together`.
+        ValueError: See `check_alone` and `check_together`.
     """
     options = {name: vars(model).get(name, value) for name, value in model.hparams.items()}
     options["loss"] = model.batch_loss.outputs
@@ -116,15 +116,15 @@ def check_epoch(model: Any) -> None:
 
 
 def check_step(trainer: pl.Trainer, optimizer: Optimizer, updates: str) -> None:
-    """Refuse a step that cannot be made; callbacks may change trainer and optimizer at any time.
+    """Check the options before a step, since callbacks may have changed trainer and optimizer.
 
     Args:
         trainer: The trainer.
-        optimizer: What makes the step.
+        optimizer: The optimizer.
         updates: "batch" or "window"; see `Forecaster`.
 
     Raises:
-        ValueError: The options contradict each other, or a learning rate is not finite.
+        ValueError: Options contradict each other, or a learning rate is not finite.
     """
     if updates == "window":
         check_trainer(trainer)
@@ -132,18 +132,18 @@ def check_step(trainer: pl.Trainer, optimizer: Optimizer, updates: str) -> None:
     _check_rates(optimizer, "model.optimizer or model.scheduler: the learning rate becomes")
     batches = accumulated(trainer)
     several = isinstance(optimizer, LBFGS) and batches != 1
-    once = "torch.optim.LBFGS takes several gradients a step, which would add up:"
-    _refuse((several, f"{once} trainer.accumulate_grad_batches must be 1, got {batches}"))
+    reason = "torch.optim.LBFGS computes several gradients per step and cannot accumulate batches:"
+    _refuse((several, f"{reason} trainer.accumulate_grad_batches must be 1, got {batches}"))
 
 
-def _check_rates(optimizer: Optimizer, sentence: str) -> None:
+def _check_rates(optimizer: Optimizer, message: str) -> None:
     for group in optimizer.param_groups:
         if not math.isfinite(group["lr"]):
-            raise ValueError(f"{sentence} {group['lr']}")
+            raise ValueError(f"{message} {group['lr']}")
 
 
 def accumulated(trainer: pl.Trainer) -> int:
-    """The most batches that a step is made of, now or as a callback plans it."""
+    """Return the largest number of batches per step, now or in a callback's schedule."""
     plans = (
         callback.scheduling.values()
         for callback in trainer.callbacks  # type: ignore[attr-defined]
@@ -153,31 +153,31 @@ def accumulated(trainer: pl.Trainer) -> int:
 
 
 def check_trainer(trainer: pl.Trainer) -> None:
-    """Refuse a trainer that cannot make one update for each window.
+    """Check that the trainer can make one update per window.
 
     Raises:
-        ValueError: It clips by norm, shares batches among processes, or accumulates gradients.
+        ValueError: It clips gradients by norm, has several processes, or accumulates batches.
     """
     by_norm = clip(trainer) is not None and trainer.gradient_clip_algorithm != "value"
     processes, batches = trainer.world_size, accumulated(trainer)
-    wants = "updates: window clips gradients by value: set trainer.gradient_clip_algorithm to value"
-    each = "updates: window makes a step for each window:"
+    value = "updates: window clips gradients by value: set trainer.gradient_clip_algorithm to value"
+    step = "updates: window updates the weights after each window:"
     _refuse(
-        (by_norm, wants),
-        (processes != 1, f"{each} it needs one process, got {processes}"),
-        (batches != 1, f"{each} trainer.accumulate_grad_batches must be 1, got {batches}"),
+        (by_norm, value),
+        (processes != 1, f"{step} it needs a single process, got {processes}"),
+        (batches != 1, f"{step} trainer.accumulate_grad_batches must be 1, got {batches}"),
     )
 
 
 def check_data(data: WindowDataModule, model: Mapping[str, Any]) -> None:
-    """Refuse data and a model that do not go together.
+    """Check that the data and the model fit together.
 
     Args:
         data: The data.
         model: The arguments of `Forecaster`, by name.
 
     Raises:
-        ValueError: Options of the two contradict each other, or the model is not of one series.
+        ValueError: Options contradict each other, or the model has several inputs or outputs.
     """
     for size in ("input_size", "output_size"):
         if model[size] != 1:
@@ -191,22 +191,23 @@ def check_data(data: WindowDataModule, model: Mapping[str, Any]) -> None:
         ),
         (
             carry != (num_streams > 0),
-            f"model.stateful and data.num_streams need each other, got {carry} and {num_streams}",
+            "model.stateful and data.num_streams must be set together, got "
+            f"{carry} and {num_streams}",
         ),
         (
             (model["relative"] or model["linear"]) and ahead,
-            "relative and linear are of windows that are read afresh: data.steps must be 1, got "
-            f"{data.steps}",
+            "model.relative and model.linear cannot train in closed loop: data.steps must be 1, "
+            f"got {data.steps}",
         ),
         (model["updates"] == "window" and (ahead or num_streams > 0), LAST),
     )
 
 
 def check_size(data: WindowDataModule, standardise: bool) -> None:
-    """Refuse values whose loss no float32 can hold.
+    """Check that the loss cannot overflow float32.
 
     Raises:
-        ValueError: A split has such.
+        ValueError: A split has values that are too large.
     """
     most = LARGEST**2 if standardise else LARGEST
     for name, windows in data.windows.items():
@@ -220,45 +221,45 @@ def check_size(data: WindowDataModule, standardise: bool) -> None:
 
 
 def _refuse(*cases: tuple[bool, str]) -> None:
-    """Raise the sentence of the first case that holds."""
-    for holds, sentence in cases:
-        if holds:
-            raise ValueError(sentence)
+    """Raise a ValueError with the message of the first condition that is true."""
+    for condition, message in cases:
+        if condition:
+            raise ValueError(message)
 
 
 def check_plain(optimizer: Optimizer, updates: str) -> None:
-    """Refuse, for updates by window, all but plain gradient descent.
+    """Check that updates by window use plain gradient descent.
 
     Raises:
-        ValueError: It is another optimizer, or does more.
+        ValueError: The optimizer is not SGD, or has options other than lr.
     """
     if updates != "window":
         return
     groups = optimizer.param_groups
     plain = PLAIN | {"lr": groups[0]["lr"]}
-    # Schedulers and checkpoints change the groups alone.
+    # The groups, not optimizer.defaults: schedulers and checkpoints change only those.
     given = [{name: group[name] for name in PLAIN} for group in groups if type(optimizer) is SGD]
     if type(optimizer) is not SGD or any(options != plain for options in given):
         raise ValueError(
-            "updates: window makes steps of plain gradient descent, torch.optim.SGD with "
-            f"nothing but lr, got {type(optimizer).__name__}"
+            "updates: window needs plain gradient descent: use torch.optim.SGD and set only lr, "
+            f"got {type(optimizer).__name__}"
         )
 
 
 def clip(trainer: pl.Trainer) -> float | None:
-    """Where gradients are clipped; not at all, to Lightning, from a value of 0 on down."""
-    found = trainer.gradient_clip_val
-    return found if found and found > 0 else None
+    """Return gradient_clip_val, or None if it is not positive, when Lightning does not clip."""
+    value = trainer.gradient_clip_val
+    return value if value and value > 0 else None
 
 
 def dry_run_optimizer(model: pl.LightningModule) -> Optimizer:
-    """One step of optimizer and scheduler, on a copy of the model and a loss of its own.
+    """Make one step of the optimizer and the scheduler, with a simple loss on a copy of the model.
 
     Returns:
-        That optimizer, as it is after the step.
+        The optimizer after the step.
 
     Raises:
-        ValueError: Something that is found out only then.
+        ValueError: The step fails, or the learning rate is not finite.
     """
     model = copy.deepcopy(model)
     parameters = list(model.parameters())
@@ -280,7 +281,7 @@ def dry_run_optimizer(model: pl.LightningModule) -> Optimizer:
             _check_rates(optimizer, "the learning rate becomes")
     except ValueError as error:
         raise ValueError(f"model.optimizer or model.scheduler: {error}") from error
-    except Exception as error:  # each raises what its arithmetic leads to
+    except Exception as error:  # optimizers raise many types
         raise ValueError(
             "model.optimizer or model.scheduler cannot make a step with these arguments: "
             f"{type(error).__name__}: {error}"

@@ -1,28 +1,26 @@
-"""What Lightning says that no user can act on."""
+"""Silence messages of Lightning that no user can act on."""
 
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from contextlib import contextmanager
 
 import torch
-from lightning.pytorch.profilers import PassThroughProfiler
 
 LOGGERS = ("lightning.pytorch", "lightning.fabric")
 NOISE = [
     ".*IProgress not found.*",  # in a notebook without widgets the progress bar is text
-    ".*does not have many workers.*",  # windows are gathered faster than a worker could send them
-    ".*log_every_n_steps.*",  # nothing is logged by step
-    ".*Experiment logs directory .* exists and is not empty.*",  # it is this run's own
+    ".*does not have many workers.*",  # gathering windows is faster than sending them
+    ".*log_every_n_steps.*",  # losses are logged at validations, not at steps
+    ".*Experiment logs directory .* exists and is not empty.*",  # the run's own folder
     ".*GPU available but not used.*",  # the config chose the CPU
-    ".*your dataloader is not resumable.*",  # its order is
+    ".*your dataloader is not resumable.*",  # the order of its batches is
     ".*isinstance.treespec, LeafSpec.*",  # Lightning 2.6.6 with torch 2.13
 ]
 
 
 def quiet() -> None:
-    """Silence what Lightning says that no user can act on."""
+    """Silence these messages for the rest of the process."""
     for name in LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in NOISE:
@@ -31,7 +29,7 @@ def quiet() -> None:
 
 @contextmanager
 def quietly(threads: int | None) -> Iterator[None]:
-    """While entered, silence Lightning and give torch these threads; None leaves them alone."""
+    """Silence these messages and set torch's number of threads in a context; None keeps it."""
     before, levels = torch.get_num_threads(), [logging.getLogger(name).level for name in LOGGERS]
     torch.set_num_threads(before if threads is None else threads)
     try:
@@ -42,13 +40,3 @@ def quietly(threads: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
         for name, level in zip(LOGGERS, levels, strict=True):
             logging.getLogger(name).setLevel(level)
-
-
-class NoProfiler(PassThroughProfiler):
-    """Lightning's own enters a generator at each call of a hook, some 50 times a step."""
-
-    nothing: AbstractContextManager[None] = nullcontext()
-
-    def profile(self, action_name: str) -> Any:
-        """A context that does nothing, always the same."""
-        return self.nothing

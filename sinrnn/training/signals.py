@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: stop after the current step, or at once when asked twice."""
+"""Ctrl-C and SIGTERM: stop after the current step. A second Ctrl-C stops at once."""
 
 import os
 import signal
@@ -10,14 +10,14 @@ import lightning.pytorch as pl
 
 from sinrnn.filesystem import shown
 
-ASKED = (signal.SIGINT, signal.SIGTERM)
+HANDLED = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(Exception):
-    """Training has stopped because of a signal, and everything is saved.
+    """Training has stopped because of a signal, after saving a checkpoint.
 
     Args:
-        number: The signal's; a process that it ends has the exit status 128 + number.
+        number: The number of the signal. The exit status of the process is 128 + number.
     """
 
     def __init__(self, number: int) -> None:
@@ -26,18 +26,21 @@ class Interrupted(Exception):
 
 
 class Signals:
-    """While entered, notes the first SIGINT or SIGTERM; a second SIGINT ends the process at once.
+    """Context that records the first SIGINT or SIGTERM. A second SIGINT ends the process at once.
 
     Args:
-        again: What to say then, on standard error.
+        again: The text that a second SIGINT prints on standard error.
+
+    Attributes:
+        number: The number of the recorded signal, or 0.
     """
 
     def __init__(self, again: str = "") -> None:
         self.again, self.number = again, 0
-        self.before: dict[int, Any] = {}
+        self.previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        self.before = {number: signal.getsignal(number) for number in ASKED}
+        self.previous = {number: signal.getsignal(number) for number in HANDLED}
         self.arm()
         return self
 
@@ -47,25 +50,25 @@ class Signals:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for number, handler in self.before.items():
+        for number, handler in self.previous.items():
             signal.signal(number, handler)
 
     def arm(self) -> None:
-        """Take the signals (again: Lightning takes SIGTERM for itself, and then exits with 0)."""
-        for number in ASKED:
-            signal.signal(number, self._note)
+        """Install the handlers. Call it again after Lightning has installed its own for SIGTERM."""
+        for number in HANDLED:
+            signal.signal(number, self._record)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _record(self, number: int, frame: FrameType | None) -> None:
         if self.number and number == signal.SIGINT:
-            # Not an exception, which would unwind through half a step: files are whole as they are.
+            # An exception would unwind through half a step. Every file is complete at any time.
             os.write(sys.stderr.fileno(), shown(f"\n{self.again}\n").encode())
             os._exit(128 + number)
         self.number = self.number or number
 
     def stop(self, trainer: pl.Trainer) -> bool:
-        """Whether to stop; all processes of a run get the same answer."""
-        asked = self.number != 0
+        """Return whether any process of the run has received a signal."""
+        received = self.number != 0
         if trainer.world_size > 1:
-            asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
-            self.number = self.number or (signal.SIGTERM if asked else 0)
-        return asked
+            received = trainer.strategy.reduce_boolean_decision(received, all=False)
+            self.number = self.number or (signal.SIGTERM if received else 0)
+        return received

@@ -30,7 +30,7 @@ from sinrnn.training.checkpoint_io import (
     pack,
     read,
 )
-from sinrnn.training.table import Table
+from sinrnn.training.csv_logger import ResumableCSVLogger
 
 # The rate grows tenfold each epoch: the first two are the best so far, and no later one is.
 WORSE = """
@@ -151,7 +151,7 @@ def test_torn_and_changed_files_are_refused_at_every_byte(path):
         changed[place] ^= 1 << place % 8
         for spoilt in (full[:place], changed):
             path.write_bytes(spoilt)
-            with pytest.raises(CorruptCheckpointError, match="is not a whole sinrnn") as error:
+            with pytest.raises(CorruptCheckpointError, match="is not a complete sinrnn") as error:
                 read(path)
             assert one_sentence(error, path), place
 
@@ -162,7 +162,7 @@ def saved(thing):
     return file.getvalue()
 
 
-MISSING = "a whole sinrnn checkpoint: its checksum is missing"
+MISSING = "a complete sinrnn checkpoint: its checksum is missing"
 NO = "a sinrnn checkpoint: "
 
 
@@ -170,7 +170,7 @@ NO = "a sinrnn checkpoint: "
     ("spoil", "reason"),
     [
         (lambda full: full + b"\0", MISSING),
-        (lambda full: full + full, "a whole sinrnn checkpoint: its checksum does not fit"),
+        (lambda full: full + full, "a complete sinrnn checkpoint: its checksum does not match"),
         (lambda full: saved(content()), MISSING),
         (lambda full: whole(b""), NO),
         (lambda full: whole(b"PK and something else"), NO),
@@ -262,7 +262,7 @@ def outcome(folder):
 
 def scalars(folder):
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-    tags = ("half_mse/train", "half_mse/val", "gradient/norm", "learning_rate")
+    tags = ("half_mse/train", "half_mse/val", "optimizer/gradient_norm", "optimizer/learning_rate")
     return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags}
 
 
@@ -329,8 +329,8 @@ def test_more_epochs_end_in_the_bits_of_a_run_that_had_them_from_the_start(train
 
 def test_curve_is_on_the_disk_before_the_checkpoint_that_counts_it(train, monkeypatch):
     order = []
-    sync, kept = Table.sync, checkpoint.write
-    monkeypatch.setattr(Table, "sync", lambda self: order.append("rows") or sync(self))
+    sync, kept = ResumableCSVLogger.sync, checkpoint.write
+    monkeypatch.setattr(ResumableCSVLogger, "sync", lambda self: order.append("rows") or sync(self))
     monkeypatch.setattr(
         checkpoint, "write", lambda path, *args: order.append(path.stem) or kept(path, *args)
     )
@@ -345,7 +345,7 @@ def test_spoilt_checkpoint_is_refused_and_left(main, train, capsys):
     table = last.parents[1] / "metrics.csv"
     before = table.read_bytes()
     assert main(["--resume", str(last.parents[1])]) == 2
-    said = f"error: {last} is not a whole sinrnn checkpoint: its checksum is missing\n"
+    said = f"error: {last} is not a complete sinrnn checkpoint: its checksum is missing\n"
     assert capsys.readouterr().err == said
     assert table.read_bytes() == before
 

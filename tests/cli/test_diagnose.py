@@ -4,10 +4,9 @@ import contextlib
 import io
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+import programs
 import pytest
 from strangers import contents, work_in
 
@@ -27,7 +26,7 @@ def sentences(text):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Finished runs of two configs: folder, and what is said of it, of one by the script."""
+    """Finished runs of two configs: folder, and what is said of it."""
     home, found = tmp_path_factory.mktemp("runs"), {}
     with pytest.MonkeyPatch.context() as patch:
         work_in(home, patch)
@@ -36,15 +35,10 @@ def runs(tmp_path_factory):
             assert main(["--config", config, "--trainer.max_epochs", epochs]) == 0
             folder = home / "runs" / name / "version_0"
             before, given = contents(folder), str(folder.relative_to(home))
-            if name == "notebook":
-                command = [sys.executable, str(ROOT / "scripts" / "diagnose.py"), given]
-                done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-                status, said, err = done.returncode, done.stdout, done.stderr
-            else:
-                out, errors = io.StringIO(), io.StringIO()
-                with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
-                    status = diagnose([given])
-                said, err = out.getvalue(), errors.getvalue()
+            out, errors = io.StringIO(), io.StringIO()
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+                status = diagnose([given])
+            said, err = out.getvalue(), errors.getvalue()
             assert (status, err) == (0, "")
             assert contents(folder) == before, "diagnosing has changed the run's folder"
             found[name] = folder, said
@@ -57,6 +51,17 @@ def test_diagnose_names_every_check_and_says_what_the_report_says(runs, name):
     assert [line[2:].split("  ")[0] for line in said.splitlines()[: len(CHECKS)]] == CHECKS
     assert sentences(said) == sentences((folder / "report.md").read_text())
     assert bool(sentences(said)) is (name == "notebook")
+
+
+@pytest.mark.process
+def test_script_says_the_same(runs):
+    folder, said = runs["notebook"]
+    done = programs.run(
+        ROOT / "scripts" / "diagnose.py",
+        folder.relative_to(folder.parents[2]),
+        cwd=folder.parents[2],
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
 
 
 def test_notebook_is_told_what_was_found_in_it(runs):
@@ -101,7 +106,7 @@ def test_run_whose_windows_differ_is_refused(refused, copied):
         net.save(copied / "model.safetensors")
         assert refused() == (
             f"copy: model.safetensors has window {net.window} and horizon {net.horizon}, "
-            "config.yaml 4 and 1"
+            "and config.yaml has window 4 and horizon 1"
         )
 
 

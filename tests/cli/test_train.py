@@ -13,6 +13,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import programs
 import pytest
 import torch
 import yaml
@@ -57,12 +58,6 @@ trainer:
 """
 
 
-def python(folder, *args):
-    """A script that ends, in a process of its own."""
-    command = [sys.executable, *args]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
-
-
 def validated(folder):
     """The rows of metrics.csv that hold a validation loss."""
     with (folder / "metrics.csv").open() as file:
@@ -78,11 +73,13 @@ def run(tmp_path_factory):
     """A finished run of the small config, in a process of its own."""
     folder = tmp_path_factory.mktemp("somewhere")
     (folder / "small.yaml").write_text(SMALL)
-    done = python(folder, SCRIPT, "--config", "small.yaml")
+    command = [sys.executable, SCRIPT, "--config", "small.yaml"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return folder / "runs" / "small" / "version_0", done
 
 
+@pytest.mark.process
 def test_run_leaves_the_folder_it_promises(run):
     folder, _ = run
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
@@ -98,6 +95,7 @@ def test_run_leaves_the_folder_it_promises(run):
     }
 
 
+@pytest.mark.process
 def test_run_says_nothing_but_its_progress_and_its_report(run):
     folder, done = run
     assert done.stderr == ""
@@ -111,6 +109,7 @@ def test_run_says_nothing_but_its_progress_and_its_report(run):
     assert "tensorboard --logdir runs/small" in printed
 
 
+@pytest.mark.process
 def test_model_file_predicts_what_the_report_says(run):
     folder, _ = run
     net = Predictor.load(folder / "model.safetensors")
@@ -124,6 +123,7 @@ def test_model_file_predicts_what_the_report_says(run):
     torch.testing.assert_close(loss.item(), float(said[1]), rtol=5e-3, atol=0)
 
 
+@pytest.mark.process
 def test_curves_start_before_training_and_fall_and_tensorboard_has_them_and_the_pictures(run):
     folder, _ = run
     rows = validated(folder)
@@ -137,10 +137,11 @@ def test_curves_start_before_training_and_fall_and_tensorboard_has_them_and_the_
     assert [event.step for event in curve] == [0, 5, 10, 15, 20]  # 4 epochs of 5 steps
     last = float(rows[-1]["half_mse/val"])
     torch.testing.assert_close(curve[-1].value, last, rtol=1e-6, atol=0)
-    pictures = {f"figures/{path.stem}" for path in (folder / "figures").iterdir()}
+    pictures = {f"pictures/{path.stem}" for path in (folder / "figures").iterdir()}
     assert set(events.Tags()["images"]) == pictures
 
 
+@pytest.mark.process
 @pytest.mark.usefixtures("no_pictures")
 def test_saved_config_trains_the_same_run_to_the_same_bits(run, train, monkeypatch):
     """In another process than the first."""
@@ -222,6 +223,7 @@ def test_one_callback_in_python_needs_no_list(given):
     assert set(rates("runs/run/version_0")) == {0.25}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", sorted(path.name for path in CONFIGS.glob("*.yaml")))
 def test_every_config_trains(train, tmp_path, config):
     short = ["--config", f"configs/{config}", "--trainer.max_epochs", "2"]
@@ -233,6 +235,7 @@ def test_every_config_trains(train, tmp_path, config):
     assert "in closed loop" in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -281,7 +284,7 @@ def test_changed_option_is_refused_where_a_run_goes_on(refused, theirs, change):
     name = re.sub(r"(optimizer|series)\.", r"\1.init_args.", option)
     assert refused("--resume", "theirs", *change.split()) == (
         f"{name} is {CHANGES[change]} in theirs/checkpoints/last.ckpt and cannot become {value} "
-        "where a run goes on: leave it, or start a new run"
+        "when a run is resumed: leave it, or start a new run"
     )
 
 
@@ -318,9 +321,7 @@ def test_second_process_in_a_folder_is_refused(refused, train, theirs):
 
 def started(folder, command):
     """A process that trains, once it has its first losses."""
-    process = subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = programs.Program(command, folder)
     patience = time.monotonic() + 60
     while not list(folder.glob("runs/*/version_0/metrics.csv")):
         assert process.poll() is None, process.communicate()
@@ -329,12 +330,13 @@ def started(folder, command):
     return process
 
 
+@pytest.mark.process
 @pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_stops_with_the_command_that_goes_on(train, tmp_path, number):
     (tmp_path / "small.yaml").write_text(SMALL.replace("patience: 3", "patience: 9999"))
     args = ["--config", "small.yaml", "--trainer.max_epochs", "200", "--name", "a name"]
-    process = started(tmp_path, [sys.executable, SCRIPT, *args])
+    process = started(tmp_path, [SCRIPT, *args])
     status, _, err = train("--resume", "runs/a name/version_0")
     said = "error: runs/a name/version_0: another process is training there\n"
     assert (status, err) == (2, said)
@@ -379,11 +381,12 @@ raise SystemExit(main(callbacks=[Twice()]))
 """
 
 
+@pytest.mark.process
 @pytest.mark.usefixtures("no_pictures")
 def test_second_interrupt_ends_at_once_and_harms_nothing(train, tmp_path):
     (tmp_path / "small.yaml").write_text(SMALL)
     (tmp_path / "impatient.py").write_text(IMPATIENT)
-    done = python(tmp_path, "impatient.py", "--config", "small.yaml")
+    done = programs.run("impatient.py", "--config", "small.yaml", cwd=tmp_path)
     assert done.returncode == 128 + signal.SIGINT
     folder = Path("runs/small/version_0")
     command = f"{typed(sys.executable)} impatient.py --resume {folder}"
@@ -431,6 +434,7 @@ def test_keep_says_which_weights_are_saved_and_reported(train, tmp_path, keep, a
 
 
 # In float64 every seed is below linear extrapolation's 1.5e-12.
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize(("precision", "worst"), [("32-true", 1e-10), ("64-true", 1.5e-12)])
 def test_best_config_holds_what_it_promises(precision, worst):
@@ -451,9 +455,10 @@ def test_best_config_holds_what_it_promises(precision, worst):
         assert sorted(found["val"])[2] <= 1e-18
 
 
+@pytest.mark.process
 def test_notebook_script_prints_its_table_and_writes_its_figure(tmp_path):
     quick = ["--starts", "3", "--epochs", "2", "--seeds", "1", "--figure", "F.png"]
-    done = python(tmp_path, NOTEBOOK, *quick)
+    done = programs.run(NOTEBOOK, *quick, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
     value = r"\d\.\d\de[-+]\d\d"

@@ -8,7 +8,7 @@ from sinrnn import SinRNN, Windows
 from sinrnn.data import synthetic
 from sinrnn.data.samplers import StreamBatchSampler, WindowBatchSampler
 from sinrnn.data.series import FileSeries
-from sinrnn.training.loss import noisy
+from sinrnn.training.loss import add_noise
 
 GENERATED = ("Chirp", "Damped", "MackeyGlass", "Sine", "Square", "SumOfSines")
 ORDERS = {
@@ -63,7 +63,7 @@ def test_noise_and_copies_of_a_network_are_where_the_network_is(elsewhere):
     with torch.device("cpu"):
         net, x = SinRNN(hidden_size=5, bias=True), torch.randn(9, 4, 1)
         y = torch.randn(9, 1)
-    on_the_cpu(lambda: noisy(x, 0.1, (1, 2)))
+    on_the_cpu(lambda: add_noise(x, 0.1, (1, 2)))
     on_the_cpu(lambda: dict(net.to_torch()[0].named_parameters()))
     with torch.device("cpu"):
         rnn, head = net.to_torch()

@@ -3,11 +3,11 @@
 import gzip
 import io
 import re
-import subprocess
 import sys
 
 import numpy as np
 import pandas as pd
+import programs
 import pytest
 import torch
 from cases import BITS, refuses
@@ -635,10 +635,10 @@ except ValueError as error:
 """
 
 
+@pytest.mark.process
 def test_npy_that_is_cut_while_it_is_read_is_refused(tmp_path):
     """A map of it would end the process without a word."""
     given(tmp_path, "a.npy", npy(np.zeros(50_000)))
-    command = [sys.executable, "-c", CUT]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = programs.run("-c", CUT, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("a.npy cannot be read as .npy, write it again: ")

@@ -242,6 +242,7 @@ def test_file_is_read_once_and_not_before_it_is_needed(tmp_path):
     assert series.continued(9).tolist() == series.noise_free(9).tolist() == [5, 6, 8]
 
 
+@pytest.mark.process
 def test_series_of_a_file_needs_pandas_for_text_alone(tmp_path):
     (tmp_path / "wave.csv").write_text("5\n6\n")
     np.save(tmp_path / "wave.npy", [5.0, 6.0])

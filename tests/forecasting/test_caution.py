@@ -63,8 +63,8 @@ def test_farthest_value_may_lie_below():
 
 @pytest.mark.parametrize(("ours", "lost"), [(1.04, False), (1.06, True)])
 def test_network_that_lost_to_a_baseline_says_so(ours, lost):
-    said = "persistence was better on the test split: half_mse 1.00e+00 against 1.06e+00 of the "
-    assert told(beside(ours, 1.0), 5.0, 5.0, 5.0, 5.0) == [f"{said}network"] * lost
+    said = "persistence was better on the test split: half_mse 1.00e+00, the network's 1.06e+00"
+    assert told(beside(ours, 1.0), 5.0, 5.0, 5.0, 5.0) == [said] * lost
 
 
 @pytest.mark.parametrize(
@@ -95,8 +95,8 @@ def test_series_is_another_where_it_lies_far_from_all_that_the_run_had(seen, val
         assert len(found.forecast(values, 2).prediction) == 2
         return
     message = (
-        "the network has learnt from values around 50 with deviation 2, the last 4 of this series "
-        f"lie around {value}: another series or unit?"
+        "the network was trained on values around 50 with standard deviation 2, the last 4 values "
+        f"lie around {value}: check the series and its unit"
     )
     with refuses(ValueError, message):
         found.forecast(values, 2)

@@ -56,7 +56,7 @@ def test_what_grows_with_its_seasons_is_read_in_logarithms(seed):
     assert found.units.log
     assert found.error < 0.9 * found.plain
     assert str(found).startswith("log")
-    assert f"{found.error / found.plain:.2f} times that of plain values" in str(found)
+    assert f"{found.error / found.plain:.2f} of that on plain values" in str(found)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -72,7 +72,7 @@ def test_window_is_a_period_and_one_where_there_is_one(period):
     torch.manual_seed(2)
     found = chosen(seasonal(period, 240))
     assert (found.period, found.window) == (period, period + 1)
-    assert f"window {period + 1}, a period of {period} and one: " in str(found)
+    assert f"window {period + 1} (period {period} + 1): " in str(found)
 
 
 def test_persistence_and_seasonal_naive_are_starts():
@@ -83,7 +83,7 @@ def test_persistence_and_seasonal_naive_are_starts():
     assert not found.units.coefficients.any()
     found = chosen(seasons)
     assert (found.linear, found.error) == ("seasonal naive", pytest.approx(rmse(seasons, 12)))
-    assert "a period of 12 and one, start seasonal naive: " in str(found)
+    assert "(period 12 + 1), starting as seasonal naive: " in str(found)
 
 
 def test_repeating_values_must_clearly_win(monkeypatch):

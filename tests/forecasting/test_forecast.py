@@ -5,12 +5,11 @@ import csv
 import math
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import programs
 import pytest
 import torch
 from cases import BITS, TOLERANCE, assert_close, predictor, refuses
@@ -114,8 +113,8 @@ def test_intervals_end_where_they_are_not_known(radius, steps, found):
 
 
 FAR = (
-    "the network has learnt from values around 50 with deviation 2, the last 4 of this series lie "
-    "around {}: another series or unit?"
+    "the network was trained on values around 50 with standard deviation 2, the last 4 values lie "
+    "around {}: check the series and its unit"
 )
 
 
@@ -127,7 +126,7 @@ FAR = (
             {"output_size": 3},
             VALUES,
             5,
-            "a rollout feeds outputs back as inputs: output_size must be 1 as input_size, got 3",
+            "a rollout feeds outputs back as inputs: output_size must equal input_size, 1, got 3",
         ),
         ({}, VALUES[:3], 5, "the network reads 4 points, the series has 3"),
         ({"horizon": 3}, VALUES, 5, "a rollout needs a network of horizon 1, got 3"),
@@ -266,10 +265,10 @@ def table(path, column=None):
     return [torch.tensor([float(row[name] or NAN) for row in rows]) for name in names]
 
 
+@pytest.mark.process
 def test_process_goes_on_where_the_series_ends(place):
     before = files(place)
-    command = [sys.executable, str(ROOT / "scripts" / "forecast.py"), "run", "--steps", "50"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = programs.run(ROOT / "scripts" / "forecast.py", "run", "--steps", "50")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
         "forecast   50 steps from sample 309 on, after reading the last 11\n"
@@ -278,8 +277,8 @@ def test_process_goes_on_where_the_series_ends(place):
         "autoregression AR(11)\n"
         "table      run/forecast.csv\n"
         "picture    run/forecast.png\n"
-        "warning    autoregression AR(11) was better on the test split: half_mse 1.54e+02 against "
-        "1.25e+03 of the network\n"
+        "warning    autoregression AR(11) was better on the test split: half_mse 1.54e+02, the "
+        "network's 1.25e+03\n"
     )
     after = files(place)
     assert set(after) - set(before) == {"run/forecast.csv", "run/forecast.png"}
@@ -309,7 +308,7 @@ def test_another_model_in_a_runs_folder_is_held_to_its_config(call):
     Path("run/model.safetensors").rename("run/other.safetensors")
     assert call("run/other.safetensors --steps 5")[0] == 0
     Predictor(model.net, window=7).save("run/other.safetensors")
-    assert "has window 7 and horizon 1, config.yaml 11 and 1" in refused(
+    assert "has window 7 and horizon 1, and config.yaml has window 11" in refused(
         call("run/other.safetensors --steps 5")
     )
 
@@ -396,7 +395,7 @@ BAD = {
     "download it first",
     "run --steps 5 --input sunspots.csv --column spots": "sunspots.csv has no column 'spots': "
     "choose one with --column: 0 (t), 1 (value)",
-    "run --steps 5 --input sunspots.csv --column t": "the network has learnt from values around ",
+    "run --steps 5 --input sunspots.csv --column t": "the network was trained on values around ",
 }
 
 
@@ -432,7 +431,8 @@ def test_corrupt_model_is_refused(call, place, length):
         (
             "window: 11",
             "window: 12",
-            "run: model.safetensors has window 11 and horizon 1, config.yaml 12 and 1\n",
+            "run: model.safetensors has window 11 and horizon 1, and config.yaml has window 12 and "
+            "horizon 1\n",
         ),
         ("window: 11", "window: many", "run/config.yaml: data.window cannot be many: expected int"),
         ("window: 11", "widow: 11", "run/config.yaml: "),

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import programs
 import pytest
 import torch
 from cases import BITS, B, D, H, O, T, predictor, refuses
@@ -81,9 +82,9 @@ def test_graph_tells_names_shapes_and_units():
     }
     assert told == {
         "x": (["batch", "time", D], "Samples, in the series' own units, (batch, time, 2)"),
-        "h0": (["batch", H], "State before the first sample; zeros to begin with, (batch, 5)"),
+        "h0": (["batch", H], "State before the first sample; zeros at the start, (batch, 5)"),
         "y": (["batch", O], "Output after the last sample, in the series' own units, (batch, 3)"),
-        "h_n": (["batch", H], "State after the last sample: h0 of what comes next, (batch, 5)"),
+        "h_n": (["batch", H], "State after the last sample: the h0 of the next call, (batch, 5)"),
     }
     assert {value.type.tensor_type.elem_type for value in made.graph.input} == {1}  # float32
 
@@ -172,7 +173,7 @@ def test_scaling_is_in_the_weights():
 def test_units_that_a_graph_has_not_are_refused_by_name(units, standardise):
     options = dict.fromkeys(units.split(), True)
     made = Predictor(SinRNN(), window=T, standardise=standardise, **options)
-    message = f"an ONNX file cannot hold {' and '.join(options)}: train without"
+    message = f"ONNX export does not support {' and '.join(options)}: train without"
     with refuses(ValueError, message):
         onnx.model(made)
 
@@ -253,8 +254,7 @@ def place(tmp_path, monkeypatch):
 
 
 def test_process_writes_what_the_model_computes(place):
-    command = [sys.executable, str(ROOT / "scripts" / "export.py"), "run"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = programs.run(ROOT / "scripts" / "export.py", "run")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("h0 (batch, 50), gives y (batch, 1) and h_n (batch, 50)\n")
     model = onnx.model(SinRNN.load("run/model.safetensors"))

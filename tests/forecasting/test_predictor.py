@@ -199,7 +199,9 @@ def test_bad_values_are_refused():
         Predictor(SinRNN(), window=0)
     with refuses(TypeError, "net must be a SinRNN, got Linear"):
         Predictor(torch.nn.Linear(1, 1), window=4)
-    with pytest.raises(ValueError, match="linear is for windows that are read afresh"):
+    with pytest.raises(
+        ValueError, match="linear needs windows, which a stateful predictor does not read"
+    ):
         Predictor(SinRNN(), window=4, linear=True, stateful=True)
     with pytest.raises(ValueError, match="input_size and output_size must be 1, got 2 and 1"):
         Predictor(SinRNN(2), window=4, standardise=True)
@@ -261,18 +263,22 @@ def test_cell_reads_a_file_in_its_own_units_and_refuses_another(tmp_path):
     found = SinRNN.load(tmp_path / "plain.safetensors")
     torch.testing.assert_close(found.state_dict(), plain.net.state_dict(), **BITS)
     other.save(tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match=r"standardise, log\): Predictor\.load reads it"):
+    with pytest.raises(ValueError, match=r"standardise, log\): use Predictor\.load"):
         SinRNN.load(tmp_path / "other.safetensors")
 
 
 @pytest.mark.parametrize(
     ("name", "bad", "message"),
     [
-        ("scale", torch.tensor(0.0), "its scale and radius must be above 0"),
-        ("radius", torch.tensor([-1.0]), "its scale and radius must be above 0"),
-        ("coefficients", torch.ones(T - 1), "its coefficients are not as many as its window"),
+        ("scale", torch.tensor(0.0), "its scale must be above 0, its radius at least 0"),
+        ("radius", torch.tensor([-1.0]), "its scale must be above 0, its radius at least 0"),
+        (
+            "coefficients",
+            torch.ones(T - 1),
+            f"its coefficients must be {T}, one for each sample",
+        ),
         ("coverage", torch.tensor([0.9, 1.1, 0.5]), "its coverage must be from 0 to 1"),
-        ("coverage", torch.ones(2), "its coverage is not of as many steps as its radius"),
+        ("coverage", torch.ones(2), "its coverage must have the 3 steps of its radius, got 2"),
         ("seen", torch.ones(3), "its seen must be two numbers, or none"),
     ],
 )
@@ -345,7 +351,7 @@ def test_testing_on_other_data_changes_nothing(tmp_path):
 def test_data_of_another_kind_is_refused_with_both_numbers(tmp_path, options):
     model, _ = trained(tmp_path)
     data = WindowDataModule(Wave(), **options)
-    with pytest.raises(ValueError, match=f"reads windows of {T} and predicts 1 ahead, the data "):
+    with pytest.raises(ValueError, match=f"the model has window {T} and horizon 1, the data has "):
         trainer().test(model, data, verbose=False)
 
 

@@ -147,7 +147,7 @@ def test_load_notices_one_bit_of_one_weight(tmp_path, name):
     SinRNN.load(path)
     weights[name].view(torch.int64).view(-1)[-1] ^= 1
     save_file(weights, path, metadata={"sinrnn": about})
-    assert refused(path) == "its checksum does not fit"
+    assert refused(path) == "its checksum does not match"
 
 
 @pytest.mark.parametrize("change", [{"bptt_steps": 3}, {"units": "log"}, {"more": 1}])
@@ -155,7 +155,7 @@ def test_load_notices_changed_metadata(tmp_path, change):
     path, weights = tmp_path / "net.safetensors", SinRNN(D, H, O).state_dict()
     about = json.loads(sealed(weights, ABOUT)) | change
     save_file(weights, path, metadata={"sinrnn": json.dumps(about)})
-    assert refused(path) == "its checksum does not fit"
+    assert refused(path) == "its checksum does not match"
 
 
 def test_load_without_a_checksum_is_refused(tmp_path):

@@ -301,6 +301,7 @@ def test_autocast_casts_no_other_number(device, call):
         CALLS[call](net, x.double(), h0)
 
 
+@pytest.mark.slow
 @SIZED
 def test_compiled_whole_it_is_equal_at_every_batch_size(device, call):
     net, x, h0 = given(call, device)
@@ -315,6 +316,7 @@ def test_compiled_whole_it_is_equal_at_every_batch_size(device, call):
         assert_close(list(ours), list(theirs))
 
 
+@pytest.mark.slow
 @JIT
 def test_compiled_to_machine_code_it_is_equal(device):
     if device == "cpu" and shutil.which("g++") is None:
@@ -328,6 +330,7 @@ def test_compiled_to_machine_code_it_is_equal(device):
     )
 
 
+@pytest.mark.slow
 @SIZED
 def test_exported_with_a_free_batch_it_is_equal(device, call):
     net, x, h0 = given(call, device)

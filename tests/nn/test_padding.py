@@ -160,6 +160,7 @@ def test_any_integers_are_lengths(dtype):
     assert_close(net(x, h0, lengths=LENGTHS.to(dtype)), net(x, h0, lengths=LENGTHS))
 
 
+@pytest.mark.slow
 @BIAS
 def test_func_and_compile_see_the_same(bias):
     net, x, h0 = net_and_inputs(bptt_steps=K)

@@ -212,7 +212,7 @@ def test_call_refuses_by_name(call, error, message):
         (
             O,
             None,
-            "a rollout feeds outputs back as inputs: output_size must be 2 as input_size, got 3",
+            "a rollout feeds outputs back as inputs: output_size must equal input_size, 2, got 3",
         ),
         (D, 0, "window must be at least 1, got 0"),
         (D, T + 1, "x must have at least 8 steps, got 7"),
@@ -396,6 +396,7 @@ def test_fit_readout_gives_no_weight_below_the_cutoff(bias):
 # The package
 
 
+@pytest.mark.process
 def test_import_of_the_package_brings_torch_and_nothing_heavier(tmp_path):
     code = """
 import sys, torch, sinrnn

@@ -248,8 +248,8 @@ def states(model, monkeypatch):
     seen, step = [], model.training_step
 
     def watched(batch, batch_idx):
-        before, loss = model.batch_loss.before, step(batch, batch_idx)
-        seen.append((batch_idx, before, model.batch_loss.after))
+        before, loss = model.batch_loss.initial_state, step(batch, batch_idx)
+        seen.append((batch_idx, before, model.batch_loss.final_state))
         return loss
 
     monkeypatch.setattr(model, "training_step", watched)

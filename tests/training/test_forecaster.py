@@ -287,7 +287,7 @@ def test_readout_is_solved_down_to_its_cutoff(rcond, directions):
 
 def test_readout_is_not_solved_without_a_data_module_of_ours():
     data = wave()
-    message = "readout_epoch needs a WindowDataModule to take the windows from"
+    message = "readout_epoch needs a WindowDataModule: train with one"
     with refuses(TypeError, message):
         trainer().fit(small(readout_epoch=0), data.train_dataloader(), data.val_dataloader())
 
@@ -410,7 +410,9 @@ def test_load_from_checkpoint_takes_each_of_lightnings_options(tmp_path):
     content = torch.load(path, weights_only=True)
     del content["state_dict"]["predictor.net.bh"]
     torch.save(content, path)
-    with pytest.raises(CorruptCheckpointError, match=r"is not a Named's: .*Missing key.*net\.bh"):
+    with pytest.raises(
+        CorruptCheckpointError, match=r"is not a checkpoint of Named: .*Missing key.*net\.bh"
+    ):
         Named.load_from_checkpoint(path)
     assert Named.load_from_checkpoint(path, strict=False).net.Whh.shape == (5, 5)
 
@@ -419,7 +421,7 @@ def test_load_from_checkpoint_refuses_arguments_that_there_are_not(tmp_path):
     path = saved_by(Named(5), tmp_path / "last.ckpt")
     with refuses(TypeError, "Named has no argument 'hidden_size'"):
         Named.load_from_checkpoint(path, hidden_size=5)
-    message = f"{path} is not a Forecaster's: it has no argument note, size"
+    message = f"{path} is not a checkpoint of Forecaster: it has no argument note, size"
     with refuses(CorruptCheckpointError, message):
         Forecaster.load_from_checkpoint(path)
 

@@ -16,7 +16,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from sinrnn import SinRNN
 from sinrnn.cli import train as cli
-from sinrnn.training import loggers, table
+from sinrnn.training import csv_logger, loggers
 
 THREE = "a,epoch,step\r\n0.5,,0\r\n,0,7\r\n0.25,1,14\r\n"
 TABLE = f"{THREE}0.125,2,1423\r\n"
@@ -32,7 +32,7 @@ def path(tmp_path):
 
 
 def test_table_is_cut_at_the_step_and_goes_on_there(path):
-    made = loggers.loggers(path.parent, 7)[1]
+    made = loggers.make_loggers(path.parent, 7)[1]
     assert path.read_bytes().decode() == "a,epoch,step\r\n0.5,,0\r\n,0,7\r\n"
     made.log_metrics({"a": 0.75, "epoch": 1}, 14)
     made.save()
@@ -61,8 +61,8 @@ def test_curves_of_restarts_are_read_in_order_whatever_the_clock_says(tmp_path, 
         monkeypatch.setattr(os, "getpid", lambda process=process: process)
         monkeypatch.setattr(time, "time", lambda now=CLOCKS[clock][start]: now)
         monkeypatch.setattr(time, "sleep", None)  # nobody waits for a clock
-        events, _ = loggers.loggers(folder, 10 * start or None)
-        loggers.begin(events)
+        events, _ = loggers.make_loggers(folder, 10 * start or None)
+        loggers.open_events(events)
         first = 10 * start + 1 if start else 0  # the last four are forgotten, and made again
         for step in range(first, 10 * start + 15):
             events.experiment.add_scalar("loss", 100 * start + step, step)
@@ -77,20 +77,20 @@ def test_curves_of_restarts_are_read_in_order_whatever_the_clock_says(tmp_path, 
 
 
 def test_table_of_a_run_that_starts_again_is_empty(path):
-    loggers.loggers(path.parent)
+    loggers.make_loggers(path.parent)
     assert not path.exists()
 
 
 @pytest.mark.parametrize("lost", range(2, 15))
 def test_table_forgets_a_row_that_a_crash_has_cut(path, lost):
     path.write_bytes(TABLE.encode()[:-lost])
-    loggers.loggers(path.parent, 2000)
+    loggers.make_loggers(path.parent, 2000)
     assert path.read_bytes().decode() == THREE
 
 
 def logged(rows):
     """What a checkpoint says of a table with these rows."""
-    made = table.Table(Path("unused"))
+    made = csv_logger.ResumableCSVLogger(Path("unused"))
     for row in rows:
         made.log_metrics(*row)
     return made.state()
@@ -109,14 +109,14 @@ def known(tmp_path, monkeypatch):
 @pytest.mark.parametrize("step", [7, 14])  # rows that a checkpoint counts stay whatever theirs
 def test_table_that_holds_what_was_logged_is_cut_after_it(path, known, step):
     assert known["rows"] == 3
-    made = loggers.loggers(path.parent, step, known)[1]
+    made = loggers.make_loggers(path.parent, step, known)[1]
     assert path.read_bytes().decode() == THREE
     assert made.state() == known
     made.log_metrics({"a": 0.125, "b": 2.0, "epoch": 2}, 21)
     made.save()
     assert made.state() == logged([*ROWS, ({"a": 0.125, "b": 2.0, "epoch": 2}, 21)])
     # Another column of another run's is no change of these rows.
-    assert loggers.loggers(path.parent, 14, known)[1].state() == known
+    assert loggers.make_loggers(path.parent, 14, known)[1].state() == known
 
 
 DIFFER = "its first 3 rows differ"
@@ -126,10 +126,10 @@ DAMAGED = {
     "another step": (lambda text: text.replace(",14", ",13"), DIFFER),
     "a column": (lambda text: text.replace("a,", "b,"), DIFFER),
     "a cell more": (lambda text: text.replace(",14", ",14,1"), DIFFER),
-    "last rows gone": (lambda text: text[: text.index("0.25")], "it has 2 rows and had 3"),
-    "cut within": (lambda text: text[: text.index("14")], "it has 2 rows and had 3"),
-    "empty": (lambda text: "", "it has 0 rows and had 3"),
-    "no table": (lambda text: '"' * 200_000 + "\n", "it has 0 rows and had 3"),
+    "last rows gone": (lambda text: text[: text.index("0.25")], "it has 2 rows instead of 3"),
+    "cut within": (lambda text: text[: text.index("14")], "it has 2 rows instead of 3"),
+    "empty": (lambda text: "", "it has 0 rows instead of 3"),
+    "no table": (lambda text: '"' * 200_000 + "\n", "it has 0 rows instead of 3"),
 }
 
 
@@ -139,17 +139,17 @@ def test_table_without_what_was_logged_is_refused_and_left(path, known, damage):
     path.write_bytes(damaged(TABLE).encode())
     before = path.read_bytes()
     with pytest.raises(ValueError, match=r"metrics\.csv") as error:
-        loggers.loggers(path.parent, 14, known)
+        loggers.make_loggers(path.parent, 14, known)
     assert str(error.value) == (
-        f"{path} is not as the checkpoint left it: {reason}: restore it, or remove it to go on "
-        "without the earlier curve"
+        f"{path} has changed since the checkpoint was saved: {reason}: restore it, or remove it to "
+        "resume without the earlier rows"
     )
     assert path.read_bytes() == before
 
 
 def test_table_that_was_removed_starts_again(path, known):
     path.unlink()
-    made = loggers.loggers(path.parent, 14, known)[1]
+    made = loggers.make_loggers(path.parent, 14, known)[1]
     made.log_metrics({"a": 0.125, "epoch": 2}, 21)
     assert made.state() == logged([({"a": 0.125, "epoch": 2}, 21)])
 
@@ -157,7 +157,7 @@ def test_table_that_was_removed_starts_again(path, known):
 def test_rows_and_their_file_are_on_the_disk_after_sync(path, known, monkeypatch):
     synced = []
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_ino))
-    made = loggers.loggers(path.parent, 14, known)[1]
+    made = loggers.make_loggers(path.parent, 14, known)[1]
     synced.clear()
     made.sync()
     assert synced == [path.stat().st_ino, path.parent.stat().st_ino]
@@ -167,9 +167,9 @@ def test_table_is_never_gone(path, monkeypatch):
     def fail(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(table, "write", fail)
+    monkeypatch.setattr(csv_logger, "write", fail)
     with pytest.raises(OSError, match="No space left"):
-        loggers.loggers(path.parent, 7)
+        loggers.make_loggers(path.parent, 7)
     assert path.read_bytes().decode() == TABLE
 
 
@@ -196,7 +196,7 @@ def test_training_ends_with_the_same_weights_where_events_cannot_be_written(
     said = [str(warning.message) for warning in seen if "events" in str(warning.message)]
     assert said == [
         "TensorBoard's events cannot be written (No space left on device); "
-        "training goes on without them"
+        "training continues without them"
     ]
     assert "error" not in capsys.readouterr().err
     runs = [tmp_path / "runs" / "sine" / f"version_{i}" for i in range(2)]

@@ -88,8 +88,8 @@ TARGETS = "targets must be (8, {}) to fit output_size {}, got {}"
             partial(small, input_size=2, loss="every"),
             2,
             (1,),
-            "loss: every compares outputs with the inputs that follow them: output_size must be 2 "
-            "as input_size, got 1",
+            "loss: every compares each output with the next input: output_size must equal "
+            "input_size 2, got 1",
         ),
     ],
 )

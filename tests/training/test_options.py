@@ -19,19 +19,16 @@ from sinrnn.training.options import check_trainer
 pytestmark = EXPECTED
 NOISE = "input_noise must be at least 0 and finite, got"
 HORIZON = "loss: every, stateful and data.steps need data.horizon 1, got 2"
-STREAMS = "model.stateful and data.num_streams need each other, got"
+STREAMS = "model.stateful and data.num_streams must be set together, got"
 EACH = {"updates": "window"}
 LAST = (
-    "updates: window learns the last output alone: data.steps must be 1, data.num_streams 0, "
-    "model.loss last and model.input_noise 0"
+    "updates: window trains on the last output of each window only: data.steps must be 1, "
+    "data.num_streams 0, model.loss last and model.input_noise 0"
 )
-STEP = "updates: window makes a step for each window:"
+STEP = "updates: window updates the weights after each window:"
 BY_VALUE = "updates: window clips gradients by value: set trainer.gradient_clip_algorithm to value"
-NO_BIAS = "updates: window is for networks without biases, got bias true"
-PLAIN = (
-    "updates: window makes steps of plain gradient descent, torch.optim.SGD with nothing but "
-    "lr, got"
-)
+NO_BIAS = "updates: window needs a network without biases: set model.bias to false"
+PLAIN = "updates: window needs plain gradient descent: use torch.optim.SGD and set only lr, got"
 SMALL = {"hidden_size": 5, "optimizer": partial(SGD, lr=LR)}
 CLIP = {"gradient_clip_val": 1.0}
 
@@ -78,7 +75,7 @@ def test_updates_by_window_refuse_several_processes():
     several = SimpleNamespace(
         gradient_clip_val=None, accumulate_grad_batches=1, world_size=3, callbacks=[]
     )
-    with refuses(ValueError, f"{STEP} it needs one process, got 3"):
+    with refuses(ValueError, f"{STEP} it needs a single process, got 3"):
         check_trainer(several)
 
 
@@ -104,7 +101,7 @@ def test_updates_by_window_refuse_all_but_plain_gradient_descent(optimizer, name
 
 # What comes in later: an epoch may be planned so, or a callback may change anything.
 
-ONCE = "torch.optim.LBFGS takes several gradients a step, which would add up:"
+ONCE = "torch.optim.LBFGS computes several gradients per step and cannot accumulate batches:"
 TWO = "trainer.accumulate_grad_batches must be 1, got 2"
 LBFGS = partial(torch.optim.LBFGS, max_iter=3)
 

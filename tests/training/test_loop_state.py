@@ -122,6 +122,7 @@ def assert_leads_there(path, case, whole):
     assert found[1:] == (steps, events[len(events) - len(found[2]) :])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_every_checkpoint_leads_to_the_bits_of_the_undisturbed_run(case, tmp_path):
     whole = fit(tmp_path, *case)

@@ -1,4 +1,4 @@
-"""The config of a model and data that were built in Python."""
+"""Dump the config of a model and data that were built in Python."""
 
 import inspect
 from collections.abc import Callable
@@ -21,11 +21,11 @@ from sinrnn.data.series import FileSeries, Series
 from sinrnn.run_folder import SERIES
 from sinrnn.training.forecaster import Forecaster
 
-# What a Trainer gets unless something else is asked for.
-TRAINER = {"enable_model_summary": False, "num_sanity_val_steps": 0}
+# Defaults of the Trainer's arguments that differ from Lightning's.
+TRAINER_DEFAULTS = {"enable_model_summary": False, "num_sanity_val_steps": 0}
 
 
-def describe(
+def dump_config(
     model: Forecaster,
     data: WindowDataModule,
     monitor: Monitor,
@@ -33,21 +33,21 @@ def describe(
     folder: Path,
     **options: Any,
 ) -> str:
-    """What a run does, as `scripts/train.py --config` reads it.
+    """Return the config of a run, as `scripts/train.py --config` reads it.
 
-    Objects other than sinrnn's own and torch's optimizers and schedulers are code: a note stands
-    in their place, which a parser refuses.
+    A config can hold sinrnn's classes and torch's optimizers and schedulers. Any other object is
+    replaced by a note, which the parser refuses.
 
     Args:
-        model: What is trained.
-        data: What it learns from.
-        monitor: What shows training in TensorBoard.
+        model: The model.
+        data: The data.
+        monitor: The monitor.
         trainer: Arguments of Lightning's Trainer, by name.
-        folder: The run's, where an `ArraySeries` is stored.
+        folder: The run's folder, in which an `ArraySeries` is stored.
         **options: The other options of `scripts/train.py`, by name.
 
     Returns:
-        YAML, with every default written out.
+        YAML text that contains all defaults.
     """
     config = _plain(options) | {
         "trainer": {n: _plain(value) for n, value in (_defaults(Trainer) | trainer).items()},
@@ -62,34 +62,34 @@ def describe(
 def _model(model: Forecaster) -> dict[str, Any]:
     if type(model) is not Forecaster:
         return {"class": _not_stored(model)}
-    found = {name: _plain(value) for name, value in model.hparams.items()}
-    for name, home in {"optimizer": torch.optim, "scheduler": lr_scheduler}.items():
-        found[name] = _built(getattr(model, name), home)
-    return {name: found[name] for name in inspect.signature(Forecaster).parameters}
+    section = {name: _plain(value) for name, value in model.hparams.items()}
+    for name, module in {"optimizer": torch.optim, "scheduler": lr_scheduler}.items():
+        section[name] = _class_and_arguments(getattr(model, name), module)
+    return {name: section[name] for name in inspect.signature(Forecaster).parameters}
 
 
 def _data(data: WindowDataModule, folder: Path) -> dict[str, Any]:
     if type(data) is not WindowDataModule:
         return {"class": _not_stored(data)}
     given = data.splits | {"window": data.given_window}
-    found = _attributes(data, given) | {"series": _series(data.series, folder)}
-    found.pop("seed")  # it is seed_everything
-    return found
+    section = _attributes(data, given) | {"series": _series(data.series, folder)}
+    section.pop("seed")  # set by seed_everything
+    return section
 
 
-def _defaults(of: Callable[..., Any]) -> dict[str, Any]:
-    """The arguments that have a default, by name."""
+def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the default values of the arguments by name."""
     return {
         name: parameter.default
-        for name, parameter in inspect.signature(of).parameters.items()
+        for name, parameter in inspect.signature(function).parameters.items()
         if parameter.default is not parameter.empty
     }
 
 
-def _attributes(of: object, more: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The arguments that an object of ours was made with, which are attributes of it."""
-    known = vars(of) | (more or {})
-    bases = [base for base in type(of).__mro__ if base.__module__.startswith("sinrnn.")]
+def _attributes(instance: object, more: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the constructor arguments of a sinrnn object, which stores them as attributes."""
+    known = vars(instance) | (more or {})
+    bases = [base for base in type(instance).__mro__ if base.__module__.startswith("sinrnn.")]
     names = [name for base in bases for name in inspect.signature(base).parameters]
     return {name: _plain(known[name]) for name in names if name in known}
 
@@ -103,21 +103,21 @@ def _series(series: Series, folder: Path) -> Any:
     return {"class_path": f"sinrnn.{name}", "init_args": _attributes(series)}
 
 
-def _built(made: Callable[..., Any] | None, home: Any) -> Any:
-    """A class of torch's, or a partial of one with keyword arguments."""
-    if made is None:
+def _class_and_arguments(factory: Callable[..., Any] | None, module: Any) -> Any:
+    """Return the class_path and init_args of a class of the module, or of a partial of one."""
+    if factory is None:
         return None
-    made = made if isinstance(made, partial) else partial(made)
-    cls = made.func
+    factory = factory if isinstance(factory, partial) else partial(factory)
+    cls = factory.func
     name = getattr(cls, "__name__", "")
-    if getattr(home, name, None) is not cls or made.args:
+    if getattr(module, name, None) is not cls or factory.args:
         return _not_stored(cls)
-    found = {name: _plain(value) for name, value in (_defaults(cls) | made.keywords).items()}
-    return {"class_path": f"{home.__name__}.{name}", "init_args": found}
+    arguments = {n: _plain(value) for n, value in (_defaults(cls) | factory.keywords).items()}
+    return {"class_path": f"{module.__name__}.{name}", "init_args": arguments}
 
 
 def _plain(value: Any) -> Any:
-    """A value as YAML has it."""
+    """Return a value that YAML can hold, or a note if there is none."""
     value = plain(value)
     if value is None or isinstance(value, bool | int | float | str):
         return value

@@ -1,4 +1,4 @@
-"""metrics.csv, which a crash never leaves half rewritten, and of which no row gets lost."""
+"""The logger of metrics.csv, which survives crashes and resumes without lost or repeated rows."""
 
 import csv
 import hashlib
@@ -16,16 +16,16 @@ from sinrnn.filesystem import sync_folder, write
 from sinrnn.run_folder import METRICS
 
 
-class Table(Logger):
+class ResumableCSVLogger(Logger):
     """Logs to metrics.csv in a run's folder.
 
     Args:
-        folder: The run's.
-        step: Where it goes on from; what was logged beyond is forgotten. None forgets everything.
-        logged: What the checkpoint there says of the rows, as `state` gave it.
+        folder: The run's folder.
+        step: The step to resume from. Later rows are removed. None removes all rows.
+        logged: The `state` of this logger that the checkpoint of that step holds.
 
     Raises:
-        ValueError: Rows are missing or changed.
+        ValueError: Rows that the checkpoint counts are missing or changed.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Table(Logger):
         if step is None:
             self.path.unlink(missing_ok=True)
         elif self.path.exists():
-            self._go_on(step, logged or self.state())
+            self._resume(step, logged or self.state())
 
     @property
     def name(self) -> str:
@@ -57,28 +57,28 @@ class Table(Logger):
         """The run's folder."""
         return str(self.folder)
 
-    def _go_on(self, step: int, logged: dict[str, Any]) -> None:
+    def _resume(self, step: int, logged: dict[str, Any]) -> None:
         text = self.path.read_text(errors="replace")
-        whole = text[: text.rfind("\n") + 1]  # without a row that a crash has cut
+        complete = text[: text.rfind("\n") + 1]  # a crash may have cut the last row
         try:
-            rows = list(csv.DictReader(whole.splitlines()))
-        except csv.Error:  # a cell without end
+            rows = list(csv.DictReader(complete.splitlines()))
+        except csv.Error:  # an unterminated cell
             rows = []
-        told = logged.get("rows") if isinstance(logged, dict) else None
-        count = told if isinstance(told, int) and told >= 0 else 0
+        stored = logged.get("rows") if isinstance(logged, dict) else None
+        count = stored if isinstance(stored, int) and stored >= 0 else 0
         for row in rows[:count]:
-            self._note(row)
+            self._count(row)
         if self.state() != logged:
-            differs = f"it has {len(rows)} rows and had {count}"
+            differs = f"it has {len(rows)} rows instead of {count}"
             if len(rows) >= count:
                 differs = f"its first {count} rows differ"
             raise ValueError(
-                f"{self.path} is not as the checkpoint left it: {differs}: restore it, or remove "
-                "it to go on without the earlier curve"
+                f"{self.path} has changed since the checkpoint was saved: {differs}: restore it, "
+                "or remove it to resume without the earlier rows"
             )
         more = [row for row in rows[count:] if _is_within(row, step)]
         for row in more:
-            self._note(row)
+            self._count(row)
         if self.rows:
             self.columns = list(rows[0])
             self._replace(rows[:count] + more)
@@ -86,50 +86,50 @@ class Table(Logger):
             self.path.unlink()
 
     def state(self) -> dict[str, Any]:
-        """How many rows were logged, and a SHA-256 of them."""
+        """Return the number of logged rows and their SHA-256."""
         return {"rows": self.rows, "sha256": self.digest.hexdigest()}
 
-    def _note(self, row: dict[str, Any]) -> None:
-        """Count a row, logged or read: its cells, whatever other columns the table has."""
+    def _count(self, row: dict[str, Any]) -> None:
+        """Count a row and add it to the digest, which ignores empty cells and column order."""
         cells = sorted(f"{name}={value}" for name, value in row.items() if value not in (None, ""))
         self.digest.update(f"{cells}".encode())
         self.rows += 1
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Take a row."""
+        """Add a row, which `save` writes."""
         row = {name: v.item() if isinstance(v, Tensor) else v for name, v in metrics.items()}
         row["step"] = len(self.unsaved) if step is None else step
         self.unsaved.append(row)
-        self._note(row)
+        self._count(row)
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: TensorBoard's logger writes them."""
+        """Do nothing: TensorBoard's logger writes the hyperparameters."""
 
     @rank_zero_only
     def save(self) -> None:
-        """Write the rows taken, and all others again where there is a new column."""
+        """Append the new rows. If they have a new column, rewrite the file."""
         if not self.unsaved:
             return
         new = set().union(*self.unsaved) - set(self.columns)
         self.columns = sorted([*self.columns, *new])
-        there = self.path.is_file()
-        if new and there:
+        exists = self.path.is_file()
+        if new and exists:
             with self.path.open(newline="") as file:
                 rows = list(csv.DictReader(file))
             self._replace(rows)
         with self.path.open("a", newline="") as file:
             writer = csv.DictWriter(file, self.columns)
-            if not there:
+            if not exists:
                 writer.writeheader()
             writer.writerows(self.unsaved)
         self.unsaved = []
 
     def sync(self) -> None:
-        """Wait until what was saved is on the disk.
+        """Flush the file to disk.
 
         Raises:
-            OSError: It cannot be written there.
+            OSError: The disk is full or fails.
         """
         if not self.path.exists():
             return
@@ -150,13 +150,14 @@ class Table(Logger):
         write(self.path, text.getvalue().encode())
 
 
-def table_of(trainer: Trainer) -> Table | None:
-    """The table that a run logs to, in the process that does."""
-    return next((logger for logger in trainer.loggers if isinstance(logger, Table)), None)
+def find_csv_logger(trainer: Trainer) -> ResumableCSVLogger | None:
+    """Return the trainer's `ResumableCSVLogger`, or None in processes of other ranks."""
+    found = (logger for logger in trainer.loggers if isinstance(logger, ResumableCSVLogger))
+    return next(found, None)
 
 
 def _is_within(row: dict[str, str], step: int) -> bool:
-    """Whether a row is of these steps; one that is no row of ours is of none."""
+    """Return whether a row has a step number, and one up to `step`."""
     try:
         return None not in row and int(row["step"]) <= step
     except (KeyError, TypeError, ValueError):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sinrnn.config.asked import needs, unused
+from sinrnn.config.ineffective import needs, unused
 from sinrnn.evaluation.results import Need
 
 

@@ -1,4 +1,4 @@
-"""The data that a run was trained on, made from its config."""
+"""Restore the data and the settings of a run from its config."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser
 
 from sinrnn._private import kept_parser_settings
-from sinrnn.config import allowed, asked, files
-from sinrnn.config.asked import at
+from sinrnn.config import allowlist, files, ineffective
+from sinrnn.config.ineffective import get_nested
 from sinrnn.config.messages import one_line
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.evaluation.results import Settings
@@ -16,49 +16,49 @@ from sinrnn.forecasting.predictor import Predictor
 from sinrnn.run_folder import CONFIG, MODEL, SERIES
 
 
-def data(
+def restore_data(
     folder: Path, content: dict[str, Any], predictor: Predictor, trusted: Sequence[str] = ()
 ) -> WindowDataModule:
-    """The data that a run was trained on; nothing that its config names is made but the series.
+    """Return the data that a run was trained on. The model and the trainer are not created.
 
     Args:
-        folder: The run's.
-        content: Its config.
-        predictor: What it trained.
-        trusted: Modules of the user's own that the series may be of.
+        folder: The run's folder.
+        content: The run's config.
+        predictor: The run's predictor.
+        trusted: Additional modules that the class of the series may be from.
 
     Raises:
-        ValueError: The data cannot be as the config says, or is not the predictor's.
+        ValueError: The config is not valid, or window or horizon differ from the predictor's.
     """
     section = content.get("data", {})
     for code in (section.get("series"), section.get("class")):
         if isinstance(code, str) and code.startswith(files.NOT_STORED):
             raise ValueError(
-                f"{folder / CONFIG} cannot hold the data, which are code "
+                f"{folder / CONFIG} does not hold the data, which are code "
                 f"({code.removeprefix(files.NOT_STORED)}): give a series"
             )
-    section = section | {"series": _found(folder, section.get("series"))}
+    section = section | {"series": _series(folder, section.get("series"))}
     if section.get("window", 0) is None:
         section["window"] = predictor.window
     with kept_parser_settings():
-        allowed.restrict(trusted)
+        allowlist.restrict_imports(trusted)
         parser = ArgumentParser(exit_on_error=False)
         parser.add_class_arguments(WindowDataModule, "data", fail_untyped=False, sub_configs=False)
         try:
             parsed = parser.parse_object({"data": section})
-            found: WindowDataModule = parser.instantiate(parsed).data
+            data: WindowDataModule = parser.instantiate(parsed).data
         except ArgumentError as error:
             raise ValueError(f"{folder / CONFIG}: {one_line(str(error))}") from error
-    if (predictor.window, predictor.horizon) != (found.window, found.horizon):
+    if (predictor.window, predictor.horizon) != (data.window, data.horizon):
         raise ValueError(
-            f"{folder}: {MODEL} has window {predictor.window} and horizon "
-            f"{predictor.horizon}, {CONFIG} {found.window} and {found.horizon}"
+            f"{folder}: {MODEL} has window {predictor.window} and horizon {predictor.horizon}, and "
+            f"{CONFIG} has window {data.window} and horizon {data.horizon}"
         )
-    return found
+    return data
 
 
-def _found(folder: Path, series: Any) -> Any:
-    """A series as the config has it; the run's own file is that of the folder, wherever it lies."""
+def _series(folder: Path, series: Any) -> Any:
+    """Return the config's series. A series stored in the run's folder is read from there."""
     arguments = series.get("init_args") if isinstance(series, dict) else None
     own = folder / SERIES
     if isinstance(arguments, dict) and own.is_file():
@@ -68,24 +68,24 @@ def _found(folder: Path, series: Any) -> Any:
     return series
 
 
-def settings(folder: Path, content: dict[str, Any]) -> Settings:
-    """What a run was set to, as far as its predictor and its data do not know it.
+def restore_settings(folder: Path, content: dict[str, Any]) -> Settings:
+    """Return the settings of a run that neither its predictor nor its data hold.
 
     Raises:
-        ValueError: The config has no number where one belongs, or no name.
+        ValueError: A setting in the config is not of the expected type.
     """
     found = {
-        "lr": at(content, "model", "optimizer", "init_args", "lr"),
-        "epochs": at(content, "trainer", "max_epochs"),
-        "clip": at(content, "trainer", "gradient_clip_val"),
+        "lr": get_nested(content, "model", "optimizer", "init_args", "lr"),
+        "epochs": get_nested(content, "trainer", "max_epochs"),
+        "clip": get_nested(content, "trainer", "gradient_clip_val"),
         "keep": content.get("keep"),
     }
     names = ("updates", "loss", "input_noise")
-    found |= {name: at(content, "model", name) for name in names}
+    found |= {name: get_nested(content, "model", name) for name in names}
     for name, value in found.items():
         kind = str if name in ("keep", "updates", "loss") else int | float
         if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
             wanted = "a name" if kind is str else "a number"
             raise ValueError(f"{folder / CONFIG}: {name} must be {wanted}, got {value!r}")
     known = {name: value for name, value in found.items() if value is not None}
-    return Settings(**known, needs=asked.needs(content), unused=asked.unused(content))
+    return Settings(**known, needs=ineffective.needs(content), unused=ineffective.unused(content))

@@ -1,4 +1,4 @@
-"""When a learning-rate scheduler makes its steps."""
+"""When learning-rate schedulers step: each epoch, or after a validation for ReduceLROnPlateau."""
 
 import sys
 from typing import Any
@@ -9,19 +9,19 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 MONITOR = "half_mse/val"
 
 
-def schedule(scheduler: Any) -> dict[str, Any]:
-    """What Lightning is told of a scheduler: a step at each epoch's end, or none for a plateau's.
+def scheduler_config(scheduler: Any) -> dict[str, Any]:
+    """Return Lightning's configuration of a scheduler, which steps it at the end of each epoch.
 
-    Lightning would step a plateau's after checkpoints are saved, which then lack the step, and
-    without a validation, too.
+    Lightning never steps a ReduceLROnPlateau: it would do so after the checkpoint is saved, and in
+    epochs without a validation. `step_plateau_schedulers` steps it instead.
     """
     if isinstance(scheduler, ReduceLROnPlateau):
         return {"scheduler": scheduler, "monitor": MONITOR, "frequency": sys.maxsize}
     return {"scheduler": scheduler}
 
 
-def step_plateaus(trainer: pl.Trainer) -> None:
-    """Step what looks at the validation loss, after a validation in training."""
+def step_plateau_schedulers(trainer: pl.Trainer) -> None:
+    """Step every ReduceLROnPlateau with the validation loss, after a validation during training."""
     if trainer.state.fn != "fit" or trainer.sanity_checking:
         return
     for config in trainer.lr_scheduler_configs:

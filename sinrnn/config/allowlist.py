@@ -1,7 +1,7 @@
-"""What a config may name: these classes, each where its kind belongs, and nothing else.
+"""The allowlist: the classes that a config may name.
 
-A config file may come from a stranger. So it names classes and no functions, and only classes
-that call nothing they are given and write nowhere but into the run's own folder.
+A config may come from an untrusted source. It can therefore name classes but no functions, and only
+classes that do not call their arguments and write only into the run's folder.
 """
 
 import inspect
@@ -20,8 +20,8 @@ from torch.optim import Optimizer, lr_scheduler
 from sinrnn.data import series, synthetic
 from sinrnn.data.series import Series
 
-# Not here: what takes functions (LambdaCallback), writes or reads where it is told
-# (OnExceptionCheckpoint, DeepSpeedStrategy), or saves checkpoints in its own way (CheckpointIO).
+# Not allowed: classes that take functions (LambdaCallback), read or write at a given path
+# (OnExceptionCheckpoint, DeepSpeedStrategy), or replace how checkpoints are saved (CheckpointIO).
 LIGHTNING: tuple[type, ...] = (
     accelerators.CPUAccelerator,
     accelerators.CUDAAccelerator,
@@ -51,19 +51,19 @@ LIGHTNING: tuple[type, ...] = (
     strategies.FSDPStrategy,
     strategies.SingleDeviceStrategy,
 )
-CALLING = (lr_scheduler.LambdaLR, lr_scheduler.MultiplicativeLR)  # what they are given
+CALL_ARGUMENTS = (lr_scheduler.LambdaLR, lr_scheduler.MultiplicativeLR)
 
-_trusted: set[str] = set()  # jsonargparse never forgets what was allowed
+_trusted: set[str] = set()  # modules trusted so far: jsonargparse keeps them until they are denied
 
 
-def named() -> dict[str, type]:
-    """All classes that a config may name, by import path: where they are public, and defined."""
+def allowed_classes() -> dict[str, type]:
+    """Return all classes that a config may name by import path, both public and of definition."""
     found = {f"{module}.{cls.__name__}": cls for module, cls in _classes()}
     return found | {f"{cls.__module__}.{cls.__qualname__}": cls for cls in found.values()}
 
 
 def _classes() -> Iterator[tuple[str, type]]:
-    """Each class, and the module that a config names it in."""
+    """Yield each class with the public module that it is in."""
     homes: list[tuple[str, ModuleType, type]] = [
         ("sinrnn", series, Series),
         ("sinrnn", synthetic, Series),
@@ -72,30 +72,30 @@ def _classes() -> Iterator[tuple[str, type]]:
     ]
     for home, module, kind in homes:
         for name, cls in inspect.getmembers(module, inspect.isclass):
-            if issubclass(cls, kind) and cls not in CALLING and not name.startswith("_"):
+            if issubclass(cls, kind) and cls not in CALL_ARGUMENTS and not name.startswith("_"):
                 yield home, cls
     for cls in LIGHTNING:
         yield ".".join(cls.__module__.split(".")[:3]), cls  # as in lightning.pytorch.callbacks
 
 
-def restrict(trusted: Sequence[str] = ()) -> None:
-    """Let jsonargparse import these classes, by exactly these paths, and what is trusted.
+def restrict_imports(trusted: Sequence[str] = ()) -> None:
+    """Restrict the imports of jsonargparse to the allowed classes and the trusted modules.
 
-    An entry of its lists stands for all that lies below it, too: what a class holds, its methods
-    among it, is denied by name.
+    An entry of jsonargparse's lists also covers everything below it, so the attributes and methods
+    of each allowed class are denied by name.
 
     Args:
-        trusted: Modules of the user's own.
+        trusted: Names of additional modules.
 
     Raises:
-        ValueError: One of them cannot be.
+        ValueError: A name is not valid.
     """
-    if trusted:  # which may lie in the folder one is in, as for python -m
+    if trusted:  # they may be in the current folder, as for python -m
         sys.path.append(str(Path.cwd()))
-    allowed = named()
-    held = [f"{path}.{name}" for path, cls in allowed.items() for name in {*dir(cls), *dir(type)}]
+    allowed = allowed_classes()
+    below = [f"{path}.{name}" for path, cls in allowed.items() for name in {*dir(cls), *dir(type)}]
     set_parsing_settings(
-        import_path_denylist=["*", *held, *_trusted],
+        import_path_denylist=["*", *below, *_trusted],
         import_path_allowlist=[*allowed, *trusted],
         instantiate_subclass_spec_in_any=False,
         config_read_mode_urls_enabled=False,
@@ -105,14 +105,14 @@ def restrict(trusted: Sequence[str] = ()) -> None:
 
 
 def check_paths(value: Any, key: str) -> None:
-    """Refuse what would be written elsewhere than in the run's own folder, or over its own files.
+    """Check that the trainer's callbacks write into the run's folder and replace none of its files.
 
     Args:
-        value: The trainer's part of a config, as dicts and lists.
-        key: Its name.
+        value: A part of the trainer's section of a config.
+        key: The dotted name of that part.
 
     Raises:
-        ValueError: An argument names a folder, or a file that is not one of its own.
+        ValueError: An argument names a folder, or a checkpoint that the run itself writes.
     """
     if isinstance(value, list):
         for each in value:
@@ -122,13 +122,13 @@ def check_paths(value: Any, key: str) -> None:
     for name, inner in value.items():
         where = key if name in ("init_args", "dict_kwargs") else f"{key}.{name}"
         if name in ("dirpath", "default_root_dir") and inner is not None:
-            raise ValueError(f"{where} must be left out: a run writes into its own folder alone")
+            raise ValueError(f"{where} must be left out: a run writes only into its own folder")
         in_folder = isinstance(inner, str) and (PurePath(inner).name != inner or "\\" in inner)
         if name == "filename" and in_folder:
             raise ValueError(f"{where} must be the name of a file, without a folder, got {inner!r}")
         if (name == "filename" and inner in ("best", "last")) or (name == "save_last" and inner):
             raise ValueError(
-                f"{where} {inner!r} would replace checkpoints/{{best,last}}.ckpt, which a run "
-                "keeps by itself: leave it out"
+                f"{where} {inner!r} would replace checkpoints/{{best,last}}.ckpt, which the run "
+                "itself writes: leave it out"
             )
         check_paths(inner, where)

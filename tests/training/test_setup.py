@@ -3,11 +3,10 @@
 import copy
 import pickle
 import re
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
+import programs
 import pytest
 import torch
 import yaml
@@ -21,7 +20,7 @@ from sinrnn import Forecaster, Predictor, Run, WindowDataModule
 from sinrnn.evaluation.evaluate import predictions
 from sinrnn.evaluation.gain import kept
 from sinrnn.forecasting.choice import choose_units
-from sinrnn.training import adopt
+from sinrnn.training import setup
 
 pytestmark = EXPECTED
 ADAM = partial(Adam, lr=0.01)
@@ -127,7 +126,7 @@ def test_window_that_is_given_is_kept():
 
 
 def test_contradictions_are_refused_in_one_sentence(refused):
-    message = "data.window is not given: give it, or train with model.units auto"
+    message = "data.window is missing: set it, or train with model.units auto"
     with refuses(ValueError, message):
         fit(Forecaster(hidden_size=5), module(growing()))
     assert refused("--data.window", "null") == message
@@ -181,16 +180,16 @@ def said(run, name, place=0):
     return re.findall(rf"(?m)^{name} +(.*)$", run.report)[place]
 
 
+@pytest.mark.process
 def test_run_that_is_killed_and_resumed_has_the_same_bits(train, monkeypatch):
     given, whole = run(train, growing(), "--data.batch_size=16")
     whole, resume = whole(), given
     killed = whole.folder.with_name("version_1")
     for step in (1, 9):  # before anything is saved, and later
-        command = [sys.executable, "-c", KILLED, str(step), *resume]
-        assert subprocess.run(command, capture_output=True, timeout=120).returncode == -9
+        assert programs.run("-c", KILLED, step, *resume).returncode == -9
         assert (killed / "checkpoints" / "last.ckpt").exists() == (step > 1)
         resume = ["--resume", str(killed)]
-    monkeypatch.setattr(adopt, "choose_units", None)  # nothing is chosen again
+    monkeypatch.setattr(setup, "choose_units", None)  # nothing is chosen again
     assert train(*resume)[0] == 0
     assert (killed / "metrics.csv").read_bytes() == (whole.folder / "metrics.csv").read_bytes()
     one, two = (each.predictor for each in (whole, Run(killed)))
@@ -221,7 +220,7 @@ def test_run_made_in_python_opens_and_resumes_to_the_same_bits(tmp_path, monkeyp
     one, two = (each.forecast(5) for each in (part, opened))
     for name in ("prediction", "lower", "upper"):
         torch.testing.assert_close(getattr(two, name), getattr(one, name), **BITS)
-    monkeypatch.setattr(adopt, "choose_units", None)  # nothing is chosen again
+    monkeypatch.setattr(setup, "choose_units", None)  # nothing is chosen again
     opened.resume(max_epochs=4)
     one, two = (dict(each.predictor.named_buffers()) for each in (whole, opened))
     torch.testing.assert_close(two, one, **BITS)

@@ -1,4 +1,4 @@
-"""How a model and its data agree on units and window when fitting starts."""
+"""The setup before training: check the options, choose units and window, calibrate."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,20 +11,20 @@ from sinrnn.training import options
 EXTRA_STATE = "predictor._extra_state"
 
 
-def settle(model: Any, data: WindowDataModule | None, stage: str) -> None:
-    """Check that a model and its data go together, and fit the units where fitting starts.
+def set_up(model: Any, data: WindowDataModule | None, stage: str) -> None:
+    """Check that a model and its data fit together. If training starts, fit the units.
 
     Args:
         model: A `Forecaster` with a trainer.
-        data: Set up; None where the loaders are not a `WindowDataModule`'s.
-        stage: As Lightning's `setup` is given it.
+        data: The data, set up; None if the loaders are not those of a `WindowDataModule`.
+        stage: The argument of Lightning's `setup` hook.
 
     Raises:
         ValueError: Options of the model, the data and the trainer contradict each other.
     """
     predictor, choice = model.predictor, None
     if data is not None:
-        choice = choose(predictor, data, model.hparams["units"], stage)
+        choice = _choose_window(predictor, data, model.hparams["units"], stage)
     options.check_together(model.trainer, data, model.hparams, stage)
     if data is not None:
         predictor.adopt(data.window, data.horizon, model.stateful or data.steps > 1)
@@ -35,22 +35,16 @@ def settle(model: Any, data: WindowDataModule | None, stage: str) -> None:
     model.choice = f"{choice or model.choice}"
 
 
-def choose(
+def _choose_window(
     predictor: Predictor, data: WindowDataModule, units: str, stage: str
 ) -> UnitsChoice | None:
-    """Choose units and window where that is asked for, or give the data the predictor's window.
-
-    Args:
-        predictor: What is trained.
-        data: Set up.
-        units: "auto" chooses, before the predictor is calibrated.
-        stage: As Lightning's `setup` is given it.
+    """Set the window of the data: the given one, the predictor's, or with units "auto" a choice.
 
     Returns:
-        The choice, where one was made.
+        The choice of units and window, or None if none was made.
 
     Raises:
-        ValueError: Neither the data nor the predictor have a window; or a split is too short.
+        ValueError: Neither the data nor the predictor has a window, or a split is too short.
     """
     if units == "auto" and stage == "fit" and not predictor.calibrated:
         edges = {name: data.edges(name) for name in data.splits}
@@ -59,22 +53,22 @@ def choose(
         return choice
     if not data.window:
         if predictor.window is None:
-            raise ValueError("data.window is not given: give it, or train with model.units auto")
+            raise ValueError("data.window is missing: set it, or train with model.units auto")
         data.use_window(predictor.window)
     return None
 
 
-def restore_choice(predictor: Predictor, content: Mapping[str, Any]) -> None:
+def restore_units(predictor: Predictor, content: Mapping[str, Any]) -> None:
     """Take units and window from a checkpoint, so that they are not chosen again.
 
     Args:
-        predictor: What is to be trained on.
-        content: The checkpoint's.
+        predictor: The predictor of the resumed run.
+        content: The content of the checkpoint.
 
     Raises:
-        ValueError: It holds values that no predictor has.
+        ValueError: The checkpoint holds invalid values for a predictor.
     """
-    state = content.get("state_dict")
-    found = state.get(EXTRA_STATE) if isinstance(state, dict) else None
-    if isinstance(found, dict):  # else loading the state_dict says what is wrong
-        predictor.set_extra_state(found)
+    weights = content.get("state_dict")
+    state = weights.get(EXTRA_STATE) if isinstance(weights, dict) else None
+    if isinstance(state, dict):  # if not, loading the state_dict raises the error
+        predictor.set_extra_state(state)
