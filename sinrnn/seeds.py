@@ -20,7 +20,7 @@ from sinrnn.config.files import NOT_STORED, flatten
 from sinrnn.data.series import Series
 from sinrnn.evaluation import columns
 from sinrnn.evaluation.summary import Summary, together
-from sinrnn.filesystem import PACKAGE, escaped, shown, write
+from sinrnn.filesystem import PACKAGE, escaped, filled, shown, write
 from sinrnn.run import Run
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Seeds:
         stopped = [run for run in self.runs if run not in self.finished]
         lines = [f"seed {seed} failed: {said}" for seed, said in self.failed.items()]
         lines += [f"stopped, and saved: {run.folder}: resume it by itself" for run in stopped]
-        return [escaped(line) for line in (["", *lines] if lines else [])]
+        return [filled(escaped(line)) for line in (["", *lines] if lines else [])]
 
     def __repr__(self) -> str:
         return self.table
@@ -140,7 +140,7 @@ def train_seeds(
         )
     _refuse_code(config(parent, first))
     for note in series.notes:  # what the processes say is not shown
-        print(shown(f"note: {note}"))  # noqa: T201
+        print(filled(shown(f"note: {note}")))  # noqa: T201
     folders = {}
     for seed in range(first, first + count):
         folders[seed] = folder = run_folder.claim_folder(parent)

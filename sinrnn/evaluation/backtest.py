@@ -1,14 +1,13 @@
 """Forecasts from many origins: how far they hold, and how wide their intervals must be."""
 
 import math
-import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from sinrnn.evaluation.metrics import conformal, phase_drift
+from sinrnn.evaluation.metrics import conformal
 from sinrnn.forecasting.intervals import recent_error, typical_error
 from sinrnn.forecasting.predictor import Predictor
 
@@ -64,17 +63,6 @@ class Backtest:
         ours, theirs = (v[:, half:].std(1, correction=0) for v in (self.prediction, self.truth))
         known = theirs > 0
         return (ours[known] / theirs[known]).quantile(0.5).item() if known.any() else math.nan
-
-    @property
-    def drift(self) -> float | None:
-        """Periods that a forecast runs ahead in each period: the median of the sizes.
-
-        None where the forecasts show too little of a wave.
-        """
-        found = [phase_drift(*pair) for pair in zip(self.prediction, self.truth, strict=True)]
-        sizes = [abs(turns / periods) for turns, periods in (f for f in found if f)]
-        sizes = [size for size in sizes if math.isfinite(size)]
-        return statistics.median(sizes) if sizes else None
 
     def diverged(self, spread: float) -> float:
         """Share of forecasts that are somewhere over 10 of the series' deviations away."""

@@ -188,6 +188,7 @@ class Results:
         backtest_report: Forecasts from many origins, or None.
         seconds: Of training.
         epochs: Of training, those of before a resume among them; None where it is not known.
+        ended: Why training ended before its last epoch, if it did.
         where: What else the closing lists, by name: the run's folder, the TensorBoard command.
     """
 
@@ -207,6 +208,7 @@ class Results:
     backtest_report: BacktestReport | None = None
     seconds: float = 0.0
     epochs: int | None = None
+    ended: str = ""
     where: dict[str, str] = field(default_factory=dict)
 
     def exact(self, name: str, split: str) -> bool:

@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any, Self
 
 from sinrnn.evaluation.metrics import skill
+from sinrnn.evaluation.report import shown_skill
 from sinrnn.evaluation.results import Results
 from sinrnn.filesystem import local
 
@@ -111,7 +112,7 @@ def together(head: str, found: Sequence[Summary]) -> list[list[str]]:
             by_name.setdefault(name, []).append(value)
     rows = [[head, "median", "least", "largest"]]
     for name, values in by_name.items():
-        count = "" if len(values) == len(found) else f" ({len(values)} of {len(found)} runs)"
+        count = "" if len(values) == len(found) else f" ({len(values)}/{len(found)})"
         three = (median(values), min(values), max(values))
         rows.append([f"{name}{count}", *(_shown(name, value) for value in three)])
     return rows
@@ -122,7 +123,5 @@ def _shown(name: str, value: float) -> str:
     if name.startswith("coverage"):
         return f"{value:.1%}"
     if name.startswith("skill"):
-        if 0.999 < value < 1:  # says less than how far it is from 1
-            return f"1 - {1 - value:.0e}"
-        return f"{value:.3f}" if abs(value) < 1000 else f"{value:.1e}"
+        return shown_skill(value)
     return f"{value:.1f}" if name == "seconds" else f"{value:.2e}"
