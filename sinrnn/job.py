@@ -23,7 +23,7 @@ from sinrnn.config.resume_checks import refuse_changes, refuse_other_series
 from sinrnn.data.arrays import ArraySeries
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.series import Series, digest
-from sinrnn.filesystem import refuse_links, shown, write
+from sinrnn.filesystem import filled, refuse_links, shown, write
 from sinrnn.training.checkpoint_io import AtomicCheckpointIO, Content, read
 from sinrnn.training.forecaster import Forecaster
 from sinrnn.training.loggers import make_loggers, open_events
@@ -123,7 +123,7 @@ class Job:
         """
         if self.trainer.is_global_zero:
             for note in self.notes:
-                print(shown(note))  # noqa: T201
+                print(filled(shown(note)))  # noqa: T201
         try:
             self.train()
         except Interrupted as stopped:

@@ -10,6 +10,8 @@ import lightning.pytorch as pl
 import torch
 
 from sinrnn import run_folder
+from sinrnn._status import status
+from sinrnn.callbacks.ending import why_ended
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.evaluation import report
@@ -68,6 +70,7 @@ class FinalReport(pl.Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not trainer.is_global_zero or not isinstance(pl_module, Forecaster):
             return
+        status("measuring")
         for logger in trainer.loggers:
             logger.save()
         predictor, found, left_out = self._saved(pl_module, data)
@@ -78,6 +81,7 @@ class FinalReport(pl.Callback):
             backtest_report=found,
             seconds=seconds,
             epochs=None if trainer.fast_dev_run else trainer.current_epoch,  # type: ignore[attr-defined]
+            ended=why_ended(trainer),
             where={
                 **({"units": pl_module.choice} if pl_module.choice else {}),
                 **({"network": left_out} if left_out else {}),
@@ -99,12 +103,14 @@ class FinalReport(pl.Callback):
             self.show(self.text)
         files = {}
         if self.figures:
+            status("drawing")
             folder = self.folder / run_folder.FIGURES
             folder.mkdir(exist_ok=True)
             for name, draw in pictures(data, predicted, results, pl_module.readout_epoch).items():
                 files[name] = png(draw())
                 write(folder / f"{name}.png", files[name])
         self.monitor.finish(trainer, predictor, results, files, self.text)
+        status()
 
     def _saved(
         self, model: Forecaster, data: WindowDataModule

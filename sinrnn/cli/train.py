@@ -24,7 +24,7 @@ from sinrnn.cli.arguments import (
 )
 from sinrnn.cli.messages import program, refuse, say
 from sinrnn.config import files, parser
-from sinrnn.filesystem import CONFIGS, refuse_url
+from sinrnn.filesystem import CONFIGS, filled, refuse_url
 from sinrnn.job import Job, prepare_parsed
 from sinrnn.run_folder import LAST, folder_name
 from sinrnn.seeds import train_seeds
@@ -149,7 +149,7 @@ def _train(job: Job) -> int:
     """Train, and say how it ended; returns the exit status."""
     if job.loggers:
         for note in job.notes:
-            say(note)
+            say(filled(note))
         say(f"TensorBoard: {job.final_report.tensorboard}")
     try:
         job.train(lambda text: say(f"\n{text}"))
