@@ -119,7 +119,7 @@ def fit(
     monitor = monitor or Monitor()
     trainer, threads, seed, seeds = plain((TRAINER_DEFAULTS | trainer, threads, seed, seeds))
     if seeds is not None and resumed is not None:
-        raise ValueError("seeds are for new runs: resume each run separately")
+        raise ValueError("seeds and resume exclude each other: resume each run separately")
     parent = Path(folder) / run_folder.folder_name(name)
     with quietly(threads):
         threads = torch.get_num_threads()
