@@ -171,7 +171,7 @@ def test_code_and_what_cannot_be_is_refused():
         fit(*small(scheduler=partial(LambdaLR, lr_lambda=float)), seeds=2)
     with pytest.raises(ValueError, match="seeds must be at least 1"):
         fit(*small(), seeds=0)
-    with pytest.raises(ValueError, match="seeds are for new runs"):
+    with pytest.raises(ValueError, match="seeds and resume exclude each other"):
         fit(*small(), seeds=2, resume="runs/run/version_0")
     assert not Path("runs").exists()
 
