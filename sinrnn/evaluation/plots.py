@@ -124,7 +124,10 @@ def residuals(errors: Mapping[str, Tensor]) -> Figure:
         errors: Prediction - target in time order, (N,), by split.
     """
     figure, (left, right) = blank(1, 2, 3.6)
-    finite = {name: values[values.isfinite()].numpy() for name, values in errors.items()}
+    finite = {
+        name: (values if values.isfinite().all() else values[values.isfinite()]).numpy()
+        for name, values in errors.items()
+    }
     ends = np.array([e for some in finite.values() if len(some) for e in (some.min(), some.max())])
     # Residuals that differ by rounding alone leave no room for bins between them.
     narrow = np.ptp(ends) < 1e-12 * max(abs(ends).max(), 1e-290) if len(ends) else True
@@ -141,9 +144,8 @@ def residuals(errors: Mapping[str, Tensor]) -> Figure:
     band = 1.96 / min(len(values) for values in errors.values()) ** 0.5
     right.axhspan(-band, band, color=GREY, alpha=0.3, lw=0, label="white noise, 95 %")
     right.set_ylim(-1.05, 1.05)
-    title = ", ".join(
-        f"{name} {values.square().mean().sqrt():.1e}" for name, values in errors.items()
-    )
+    sizes = {name: values.norm().item() / len(values) ** 0.5 for name, values in errors.items()}
+    title = ", ".join(f"{name} {size:.1e}" for name, size in sizes.items())
     caption(left, "prediction - target", "windows in the bin, %", f"RMSE: {title}")
     caption(right, "lag, samples", "autocorrelation", "what leaves the band could be learnt")
     return figure
