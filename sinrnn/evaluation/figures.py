@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from sinrnn.data.splits import Splits
-from sinrnn.evaluation import loss_plots, plots
+from sinrnn.evaluation import loss_plots, plots, residual_plots
 from sinrnn.evaluation.results import ROUNDING, Results
 from sinrnn.nn.functional import half_mse
 
@@ -45,8 +45,7 @@ def pictures(
     readout_epoch: int | None = None,
 ) -> dict[str, Callable[[], Figure]]:
     """All pictures of a network and, where there is a history, of its run: what draws each."""
-    column = getattr(data.series, "column", None)
-    quantity = column if isinstance(column, str) else "value"
+    quantity = data.series.names[0]
     found: dict[str, Callable[[], Figure]] = {
         "windows": partial(plots.sample_windows, _samples(data, predicted), data.horizon, quantity)
     }
@@ -79,7 +78,9 @@ def _predictions(name: str, data: Splits, predicted: Tensor, quantity: str) -> F
 
 def _residuals(data: Splits, predicted: dict[str, Tensor]) -> Figure:
     splits = ("train", "val")
-    return plots.residuals({name: predicted[name] - data.windows[name].targets for name in splits})
+    return residual_plots.residuals(
+        {name: predicted[name] - data.windows[name].targets for name in splits}
+    )
 
 
 def _noise(data: Splits) -> dict[str, float]:
