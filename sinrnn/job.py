@@ -23,7 +23,7 @@ from sinrnn.config.resume_checks import refuse_changes, refuse_other_series
 from sinrnn.data.arrays import ArraySeries
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.series import Series, digest
-from sinrnn.filesystem import refuse_links, shown, write
+from sinrnn.filesystem import filled, refuse_links, shown, write
 from sinrnn.training.checkpoint_io import AtomicCheckpointIO, Content, read
 from sinrnn.training.forecaster import Forecaster
 from sinrnn.training.loggers import make_loggers, open_events
@@ -86,12 +86,16 @@ class Job:
             )
         self.trainer.loggers = self.loggers
 
-    def train(self) -> str:
-        """Train, and return the report.
+    def train(self, show: Callable[[str], None] | None = None) -> str:
+        """Train, and return the closing text.
+
+        Args:
+            show: Called with that text before the pictures are drawn.
 
         Raises:
             Interrupted: After Ctrl-C or SIGTERM; the checkpoint is saved.
         """
+        self.final_report.show = show
         for logger in self.loggers:
             if isinstance(logger, TensorBoardLogger):
                 open_events(logger)
@@ -119,7 +123,7 @@ class Job:
         """
         if self.trainer.is_global_zero:
             for note in self.notes:
-                print(shown(note))  # noqa: T201
+                print(filled(shown(note)))  # noqa: T201
         try:
             self.train()
         except Interrupted as stopped:

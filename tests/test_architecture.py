@@ -36,7 +36,7 @@ LAYERS = [
     ["nn", "data"],
     ["run_folder.py"],
     ["filesystem.py"],
-    ["_suggest.py", "_version.py", "_private.py", "_numbers.py"],
+    ["_suggest.py", "_status.py", "_version.py", "_private.py", "_numbers.py"],
 ]
 HEIGHT = {part: -i for i, layer in enumerate(LAYERS) for part in layer}
 

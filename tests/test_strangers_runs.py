@@ -151,7 +151,7 @@ UNTOLD = (
     "RANK is not set in the environment and the trainer's rank is 1: start the processes with "
     "torchrun"
 )
-SLURM = "the trainer cannot be made: {}; or unset SLURM_NTASKS where SLURM does not start this run"
+SLURM = "the trainer cannot be made: {}; or unset SLURM_NTASKS if SLURM does not start this run"
 TASKS = SLURM.format("You set `--ntasks=2` in your SLURM bash script, [^\n]+")
 NODE = SLURM.format("SLURM_NODEID is not set in the environment")
 

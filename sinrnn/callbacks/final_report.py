@@ -1,6 +1,7 @@
 """The end of a run: its weights become a model file, pictures and a report."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
@@ -9,6 +10,8 @@ import lightning.pytorch as pl
 import torch
 
 from sinrnn import run_folder
+from sinrnn._status import status
+from sinrnn.callbacks.ending import why_ended
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.evaluation import report
@@ -36,7 +39,12 @@ class FinalReport(pl.Callback):
         figures: Whether pictures are drawn.
         command_line: Whether advice names options of scripts/train.py, or else Python's arguments.
         settings: What the run was set to.
+
+    Attributes:
+        show: Called with the closing text before pictures are drawn, as those take a second.
     """
+
+    show: Callable[[str], None] | None = None
 
     def __init__(
         self,
@@ -62,6 +70,7 @@ class FinalReport(pl.Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not trainer.is_global_zero or not isinstance(pl_module, Forecaster):
             return
+        status("measuring")
         for logger in trainer.loggers:
             logger.save()
         predictor, found, left_out = self._saved(pl_module, data)
@@ -72,6 +81,7 @@ class FinalReport(pl.Callback):
             backtest_report=found,
             seconds=seconds,
             epochs=None if trainer.fast_dev_run else trainer.current_epoch,  # type: ignore[attr-defined]
+            ended=why_ended(trainer),
             where={
                 **({"units": pl_module.choice} if pl_module.choice else {}),
                 **({"network": left_out} if left_out else {}),
@@ -89,14 +99,18 @@ class FinalReport(pl.Callback):
         write(self.folder / run_folder.RESULTS, Summary.of(results).content())
         about = f"# {escaped(f'{self.folder}')}\n\n```text\n{self.text}\n```\n"
         write(self.folder / run_folder.REPORT, about.encode())
+        if self.show is not None:
+            self.show(self.text)
         files = {}
         if self.figures:
+            status("drawing")
             folder = self.folder / run_folder.FIGURES
             folder.mkdir(exist_ok=True)
             for name, draw in pictures(data, predicted, results, pl_module.readout_epoch).items():
                 files[name] = png(draw())
                 write(folder / f"{name}.png", files[name])
         self.monitor.finish(trainer, predictor, results, files, self.text)
+        status()
 
     def _saved(
         self, model: Forecaster, data: WindowDataModule

@@ -24,7 +24,7 @@ from sinrnn.cli.arguments import (
 )
 from sinrnn.cli.messages import program, refuse, say
 from sinrnn.config import files, parser
-from sinrnn.filesystem import CONFIGS, refuse_url
+from sinrnn.filesystem import CONFIGS, filled, refuse_url
 from sinrnn.job import Job, prepare_parsed
 from sinrnn.run_folder import LAST, folder_name
 from sinrnn.seeds import train_seeds
@@ -149,10 +149,10 @@ def _train(job: Job) -> int:
     """Train, and say how it ended; returns the exit status."""
     if job.loggers:
         for note in job.notes:
-            say(note)
+            say(filled(note))
         say(f"TensorBoard: {job.final_report.tensorboard}")
     try:
-        text = job.train()
+        job.train(lambda text: say(f"\n{text}"))
     except Interrupted as stopped:
         if job.trainer.is_global_zero:
             say(f"\n{stopped}, and saved; resume with: {job.resume}", sys.stderr)
@@ -169,6 +169,4 @@ def _train(job: Job) -> int:
         return refuse(error)
     finally:
         job.leave()
-    if text:
-        say(f"\n{text}")
     return 0

@@ -7,6 +7,7 @@
 - `sinrnn.data.time_index`: the times of samples;
 - `sinrnn.data.period`: the strongest period of a series;
 - `sinrnn.data.windows.Windows`: sliding windows;
+- `sinrnn.data.splits.Splits`: windows of the training, validation and test splits;
 - `sinrnn.data.datamodule.WindowDataModule`: the data module for Lightning;
 - `sinrnn.data.samplers`: the order of windows.
 """

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from sinrnn.evaluation._layout import Margins
 from sinrnn.evaluation.picture import Picture
 
 # Apart in lightness, so that they differ in grey print and for those who see no red or no green.
@@ -21,7 +22,7 @@ MARKS = 20  # of a curve, or at the edge: those of more points would merge
 
 def blank(rows: int, columns: int, height: float, **kwargs: Any) -> tuple[Picture, Any]:
     """A figure and its axes, row by row."""
-    figure = Picture(figsize=(9, height), dpi=150, layout="constrained")
+    figure = Picture(figsize=(9, height), dpi=150, layout=Margins())
     axes = figure.subplots(rows, columns, squeeze=False, **kwargs).ravel()
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
@@ -42,7 +43,7 @@ def thinned(values: np.ndarray) -> np.ndarray:
 def caption(axis: Axes, x: str, y: str, title: str = "", **legend: Any) -> None:
     """What stands around and beside the curves; a legend "outside ..." is the figure's."""
     axis.set(xlabel=x, ylabel=y)
-    axis.set_title(title, fontsize=11)
+    axis.set_title(title, fontsize=11, y=1.0)  # with y, as else its place would be looked for
     outside = str(legend.get("loc", "")).startswith("outside")
     of = axis.get_figure() if outside else axis
     assert of is not None  # axes of `blank`

@@ -29,8 +29,8 @@ def residuals(errors: Mapping[str, Tensor]) -> Figure:
         left.stairs(share, bins, color=color, label=name, **look)
         lags = np.arange(1, min(41, len(values)))
         around = (values - values.mean()).numpy()
-        power = (around**2).sum() or 1.0
-        shared = [(around[lag:] * around[: len(around) - lag]).sum() / power for lag in lags]
+        power = np.dot(around, around) or 1.0
+        shared = [np.dot(around[lag:], around[: len(around) - lag]) / power for lag in lags]
         right.plot(lags, shared, style, marker=".", color=color, label=name)
     band = 1.96 / min(len(values) for values in errors.values()) ** 0.5
     right.axhspan(-band, band, color=GREY, alpha=0.3, lw=0, label="white noise, 95 %")
