@@ -154,6 +154,8 @@ def _train(job: Job) -> int:
         for note in job.notes:
             say(filled(note))
         say(f"TensorBoard: {job.final_report.tensorboard}")
+    if job.finished:
+        say("note: the run has ended; it goes on with more epochs: --trainer.max_epochs N")
     try:
         text = job.train()
     except Interrupted as stopped:
