@@ -54,7 +54,7 @@ HEAVY = {
     "torchmetrics": ("training/",),
     "matplotlib": tuple(
         f"evaluation/{name}.py"
-        for name in ("_drawing", "plots", "loss_plots", "figures", "picture")
+        for name in ("_drawing", "_layout", "plots", "loss_plots", "figures", "picture")
     ),
     "pandas": ("data/", "forecasting/forecast.py", "evaluation/results.py", "listing.py"),
     "pyarrow": ("data/_parquet.py",),
