@@ -1,12 +1,14 @@
 """Local files: shipped configs, checks of paths, atomic writes, and safe text for terminals."""
 
 import os
+import textwrap
 from contextlib import suppress
 from pathlib import Path
 
 from sinrnn import _suggest
 from sinrnn._suggest import closest, meant
 
+WIDTH = 79  # columns of what is printed
 PACKAGE = Path(__file__).parent
 # The configs are inside the package in a wheel, and next to it in a checkout.
 CONFIGS = next(p for p in (PACKAGE / "configs", PACKAGE.parent / "configs") if p.is_dir())
@@ -155,6 +157,26 @@ def sync_folder(folder: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
+
+
+def filled(text: str, hang: str = "  ", width: int = WIDTH) -> str:
+    """A line as lines that a terminal of 80 columns holds, broken between words.
+
+    Args:
+        text: The line.
+        hang: What stands before each line but the first.
+        width: The most columns of a line; a longer word stays whole.
+    """
+    return "\n".join(
+        textwrap.wrap(
+            text,
+            width,
+            subsequent_indent=hang,
+            break_long_words=False,
+            break_on_hyphens=False,
+            drop_whitespace=True,
+        )
+    )
 
 
 def escaped(text: str) -> str:

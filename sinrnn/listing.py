@@ -1,5 +1,6 @@
 """`runs`: the runs in a folder as a table."""
 
+import html
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from sinrnn.config.files import flatten
 from sinrnn.evaluation import columns
 from sinrnn.evaluation.results import History
 from sinrnn.evaluation.summary import Summary
-from sinrnn.filesystem import escaped, refuse_links
+from sinrnn.filesystem import WIDTH, escaped, filled, refuse_links
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -89,28 +90,38 @@ class RunTable:
         classes = {name: f"{name.partition('.init_args.')[0]}.class_path" for name in found}
         return [name for name in found if classes[name] not in found]
 
-    def _cells(self) -> list[list[str]]:
-        shown = self.differing()[:MOST]
-        rows = [["name", "version", "val", "test", "seconds", *map(_short, shown), ""]]
+    def _cells(self, most: int = MOST) -> list[list[str]]:
+        shown = self.differing()[:most]
+        rows = [["run", "val", "test", "seconds", *map(_short, shown)]]
         for row in self.rows:
             numbers = [_loss(row.val), _loss(row.test)]
-            numbers.append("" if row.seconds is None else f"{row.seconds:.1f}")
+            state = row.state.partition(":")[0]
+            numbers.append(state if row.seconds is None else f"{row.seconds:.1f}")
             settings = [_value(name, row.settings.get(name)) for name in shown]
-            state = "" if row.state == "finished" else row.state
-            rows.append([row.folder.parent.name, row.folder.name, *numbers, *settings, state])
+            rows.append([f"{row.folder.parent.name}/{row.folder.name}", *numbers, *settings])
         return [[escaped(cell) for cell in row] for row in rows]
 
-    def _more(self) -> str:
-        more = len(self.differing()) - MOST
-        return f"{more} more settings differ: see .to_pandas()" if more > 0 else ""
+    def _rest(self, most: int = MOST) -> list[str]:
+        """Return lines about what does not fit into the table."""
+        more = len(self.differing()) - most
+        differ = "setting differs" if more == 1 else "settings differ"
+        lines = [f"{more} more {differ}: see .to_pandas()"] * (more > 0)
+        broken = [row for row in self.rows if row.state.startswith("broken")]
+        return lines + [escaped(f"{row.folder} is {row.state}") for row in broken]
 
     def __repr__(self) -> str:
         if not self.rows:
             return "no runs"
-        return f"{columns.text(self._cells())}\n{self._more()}".rstrip()
+        for most in range(min(MOST, len(self.differing())), -1, -1):
+            text = columns.text(self._cells(most))
+            if max(map(len, text.split("\n"))) <= WIDTH:
+                break
+        return "\n".join([text, *map(filled, self._rest(most))])
 
     def _repr_html_(self) -> str:
-        return columns.as_html(self._cells()) + self._more() if self.rows else "no runs"
+        if not self.rows:
+            return "no runs"
+        return columns.as_html(self._cells()) + "<br>".join(map(html.escape, self._rest()))
 
 
 def runs(folder: str | Path = "runs") -> RunTable:

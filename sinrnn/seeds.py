@@ -20,7 +20,7 @@ from sinrnn.config.files import NOT_STORED, flatten
 from sinrnn.data.series import Series
 from sinrnn.evaluation import columns
 from sinrnn.evaluation.summary import Summary, statistics_table
-from sinrnn.filesystem import PACKAGE, escaped, shown, write
+from sinrnn.filesystem import PACKAGE, escaped, filled, shown, write
 from sinrnn.run import Run
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Seeds:
         stopped = [run for run in self.runs if run not in self.finished]
         lines = [f"seed {seed} failed: {error}" for seed, error in self.failed.items()]
         lines += [f"stopped and saved: {run.folder}: resume it separately" for run in stopped]
-        return [escaped(line) for line in (["", *lines] if lines else [])]
+        return [filled(escaped(line)) for line in (["", *lines] if lines else [])]
 
     def __repr__(self) -> str:
         return self.table
@@ -140,7 +140,7 @@ def train_seeds(
         )
     _refuse_code(config(parent, first))
     for note in series.notes:  # the output of the processes is not shown
-        print(shown(f"note: {note}"))  # noqa: T201
+        print(filled(shown(f"note: {note}")))  # noqa: T201
     folders = {}
     for seed in range(first, first + count):
         folders[seed] = folder = run_folder.claim_folder(parent)

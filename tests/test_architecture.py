@@ -36,7 +36,7 @@ LAYERS = [
     ["nn", "data"],
     ["run_folder.py"],
     ["filesystem.py"],
-    ["_suggest.py", "_version.py", "_private.py", "_numbers.py"],
+    ["_suggest.py", "_status.py", "_version.py", "_private.py", "_numbers.py"],
 ]
 HEIGHT = {part: -i for i, layer in enumerate(LAYERS) for part in layer}
 
@@ -54,7 +54,15 @@ HEAVY = {
     "torchmetrics": ("training/",),
     "matplotlib": tuple(
         f"evaluation/{name}.py"
-        for name in ("_drawing", "_layout", "plots", "loss_plots", "figures", "picture")
+        for name in (
+            "_drawing",
+            "_layout",
+            "plots",
+            "loss_plots",
+            "residual_plots",
+            "figures",
+            "picture",
+        )
     ),
     "pandas": ("data/", "forecasting/forecast.py", "evaluation/results.py", "listing.py"),
     "pyarrow": ("data/_parquet.py",),

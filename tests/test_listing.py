@@ -1,5 +1,6 @@
 """The table of the runs in a folder; and `sinrnn runs`, which prints it."""
 
+import re
 import sys
 from functools import partial
 from pathlib import Path
@@ -72,10 +73,18 @@ def test_unfinished_and_broken_runs_have_what_is_known(folder):
 def test_table_shows_itself(folder):
     found = runs(folder)
     head, _, *lines = repr(found).splitlines()
-    assert head.split() == [*PARTS[:2], *PARTS[3:], "hidden_size", "optimizer", "max_epochs"]
-    assert [line.split()[0] for line in lines] == list("abbbb")
-    assert lines[0].split()[5:] == ["5", "SGD", "1"]
-    assert lines[3].endswith("  unfinished")
+    assert head.split() == ["run", *PARTS[3:], "hidden_size", "optimizer"]
+    assert [line.split()[0] for line in lines[:5]] == [
+        *("a/version_0", "b/version_0", "b/version_1", "b/version_2", "b/version_10")
+    ]
+    assert lines[0].split()[4:] == ["5", "SGD"]
+    assert lines[3].split()[2] == "unfinished"
+    assert lines[4].split()[1] == "broken"
+    assert lines[5] == "1 more setting differs: see .to_pandas()"
+    assert " ".join(line.strip() for line in lines[6:]).startswith(
+        f"{folder}/b/version_10 is broken: {folder}/b/version_10"
+    )
+    assert max(map(len, [head, *lines[:6]])) <= 79
     assert "\x1b" not in repr(found)
     assert "<td>SGD</td>" in found._repr_html_()
     (folder / "nothing").mkdir(exist_ok=True)
@@ -87,7 +96,7 @@ def test_settings_beyond_those_that_have_room_are_counted(folder):
     found = runs(folder)
     for i, row in enumerate(found.rows[:-1]):  # the last is broken
         row.settings |= {f"trainer.z{j}": i for j in range(9)}
-    assert repr(found).endswith("\n4 more settings differ: see .to_pandas()")
+    assert re.search(r"\n1\d more settings differ: see \.to_pandas\(\)\n", repr(found))
     assert "z8" not in repr(found)
     assert "trainer.z8" in found.to_pandas()
 

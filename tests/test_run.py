@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -87,6 +88,7 @@ def series():
     return model, data, {"max_steps": 6000}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("built", "epochs"), [(sine, 13), (limit_cycle, 10), (series, 2)])
 def test_fit_has_the_files_and_bits_of_the_command_line(train, built, epochs):
     name = built.__name__
@@ -111,6 +113,7 @@ def test_fit_has_the_files_and_bits_of_the_command_line(train, built, epochs):
     assert without_names[0] == without_names[1]
 
 
+@pytest.mark.slow
 def test_run_opens_what_training_has_left():
     model, data = small()
     run = Run(fit(model, data, max_epochs=2, **QUIET | {"figures": True}).folder)
@@ -118,7 +121,7 @@ def test_run_opens_what_training_has_left():
     assert {path.stem for path in (run.folder / "figures").iterdir()} == set(run.figures)
     assert run.figures["rollout"] is run.figures["rollout"]
     assert run.figures["rollout"]._repr_png_().startswith(b"\x89PNG")  # as notebooks ask
-    assert f"{run.diagnose()}".startswith("  scale ")
+    assert "\n  scale " in f"{run.diagnose()}"
     assert "--" not in f"{run.diagnose()}{run.report.partition('What is wrong')[2]}"
     assert "--" in f"{run.diagnose(command_line=True)}"
     torch.testing.assert_close(
@@ -246,6 +249,13 @@ class Interrupting(Callback):
     def on_train_batch_end(self, trainer, *args):
         if trainer.global_step == 5:
             signal.raise_signal(signal.SIGINT)
+
+
+def test_fit_trains_outside_the_main_thread():
+    with ThreadPoolExecutor() as pool:
+        options = {"max_epochs": 1, "figures": False, "enable_progress_bar": False}
+        run = pool.submit(fit, Forecaster(hidden_size=4), WindowDataModule(), **options).result()
+    assert run.predictor.calibrated
 
 
 def test_interrupted_fit_leaves_a_run_that_can_be_resumed(capsys):

@@ -151,7 +151,7 @@ UNTOLD = (
     "RANK is not set in the environment and the trainer's rank is 1: start the processes with "
     "torchrun"
 )
-SLURM = "the trainer cannot be made: {}; or unset SLURM_NTASKS where SLURM does not start this run"
+SLURM = "the trainer cannot be made: {}; or unset SLURM_NTASKS if SLURM does not start this run"
 TASKS = SLURM.format("You set `--ntasks=2` in your SLURM bash script, [^\n]+")
 NODE = SLURM.format("SLURM_NODEID is not set in the environment")
 
@@ -347,7 +347,7 @@ def meanwhile(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("module", "when"), [(run_folder, "claim"), (job, "make_trainer"), (job, "loggers")]
+    ("module", "when"), [(run_folder, "claim"), (job, "make_trainer"), (job, "make_loggers")]
 )
 @pytest.mark.parametrize("what", [RUN, RUN.parent, RUN.parent.parent])
 def test_folder_that_vanishes_leaves_nothing_behind(train, home, meanwhile, module, when, what):
@@ -358,7 +358,7 @@ def test_folder_that_vanishes_leaves_nothing_behind(train, home, meanwhile, modu
 
 @pytest.mark.usefixtures("home")
 def test_folder_of_another_run_by_then_is_left_as_it_is(train, meanwhile):
-    meanwhile(job, "loggers", replace, RUN)
+    meanwhile(job, "make_loggers", replace, RUN)
     assert train("--config", "small.yaml") == (2, "", VANISHED.format(RUN))
     assert (RUN / "config.yaml").read_text() == "another's"
 

@@ -10,6 +10,8 @@ import lightning.pytorch as pl
 import torch
 
 from sinrnn import run_folder
+from sinrnn._status import status
+from sinrnn.callbacks.ending import why_ended
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.evaluation import report
@@ -68,6 +70,7 @@ class FinalReport(pl.Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not trainer.is_global_zero or not isinstance(pl_module, Forecaster):
             return
+        status("measuring")
         for logger in trainer.loggers:
             logger.save()
         predictor, found, left_out = self._saved(pl_module, data)
@@ -78,6 +81,7 @@ class FinalReport(pl.Callback):
             backtest_report=found,
             seconds=seconds,
             epochs=None if trainer.fast_dev_run else trainer.current_epoch,  # type: ignore[attr-defined]
+            ended=why_ended(trainer, self.settings.epochs if self.settings else None),
             where={
                 **({"units": pl_module.choice} if pl_module.choice else {}),
                 **({"network": left_out} if left_out else {}),
@@ -93,18 +97,23 @@ class FinalReport(pl.Callback):
         findings = checks.findings(checks.diagnose(results, self.command_line))
         self.text = report.closing(results, *findings)
         write(self.folder / run_folder.RESULTS, Summary.of(results).content())
+        made = (data, predicted, results, pl_module.readout_epoch)
+        draws = pictures(*made) if self.figures else {}
         about = f"# {escaped(f'{self.folder}')}\n\n```text\n{self.text}\n```\n"
+        about += "".join(f"\n![{name}]({run_folder.FIGURES}/{name}.png)\n" for name in draws)
         write(self.folder / run_folder.REPORT, about.encode())
         if self.show is not None:
             self.show(self.text)
         files = {}
         if self.figures:
+            status("drawing")
             folder = self.folder / run_folder.FIGURES
             folder.mkdir(exist_ok=True)
-            for name, draw in pictures(data, predicted, results, pl_module.readout_epoch).items():
+            for name, draw in draws.items():
                 files[name] = png(draw())
                 write(folder / f"{name}.png", files[name])
         self.monitor.finish(trainer, predictor, results, files, self.text)
+        status()
 
     def _saved(
         self, model: Forecaster, data: WindowDataModule

@@ -30,6 +30,7 @@ from sinrnn.training.loggers import Events
 FITTED = 20_000  # windows that baselines are fitted to and measured on: plenty for so few weights
 PICTURED = 2_000  # windows: more would be a black bar
 WATCHED = ("rollout", "predictions_val")  # while training goes on; few, so that each has a history
+WATCHED_DPI = 100  # 900 pixels: as many as TensorBoard has room for where a picture is clicked
 
 
 class Monitor(pl.Callback):
@@ -94,7 +95,7 @@ class Monitor(pl.Callback):
                 logger.experiment.add_custom_scalars(charts)
             config = Path(logger.log_dir) / CONFIG
             if self.texts and config.exists():
-                text = tensorboard.config_text(shown(config.read_text()))
+                text = tensorboard.config_text(shown(config.read_text("utf-8")))
                 logger.experiment.add_text("run_config", text, trainer.global_step)
 
     def on_before_optimizer_step(
@@ -201,7 +202,9 @@ class Monitor(pl.Callback):
         names = [name for name in WATCHED if name in found]
         name = names[self.drawn % len(names)]
         self.drawn += 1
-        tensorboard.add_picture(writer, name, png(found[name]()), step)
+        figure = found[name]()
+        figure.set_dpi(WATCHED_DPI)
+        tensorboard.add_picture(writer, name, png(figure), step)
 
     def finish(
         self,

@@ -9,6 +9,9 @@ from lightning.pytorch.callbacks import ProgressBar
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+# The bar takes the columns that are left; where there are none, what is cut off stands behind it.
+FORMAT = "{desc}{postfix} |{bar}| {elapsed}<{remaining}, {rate_fmt}"
+
 
 class Progress(ProgressBar):
     """One line for the whole of training: epoch, steps, time left, both losses."""
@@ -35,6 +38,7 @@ class Progress(ProgressBar):
             unit="step",
             disable=self.is_disabled,
             dynamic_ncols=True,
+            bar_format=FORMAT,
             file=sys.stdout,
             mininterval=0.1 if sys.stdout.isatty() else 10,  # seconds; a log keeps every line
         )
@@ -53,10 +57,12 @@ class Progress(ProgressBar):
                 if name.startswith("half_mse/")
             }
             epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            self.bar.set_description(epoch, refresh=False)
+            self.bar.set_description_str(epoch, refresh=False)
             self.bar.set_postfix(losses, refresh=False)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Close the bar."""
+        """Close the bar; what ended early is done, too."""
         if self.bar is not None:
+            self.bar.total = self.bar.n
+            self.bar.refresh()
             self.bar.close()

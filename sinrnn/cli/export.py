@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sinrnn.cli.messages import Parser, program, refuse, say
-from sinrnn.filesystem import check_other, check_target
+from sinrnn.filesystem import check_other, check_target, filled
 from sinrnn.forecasting import onnx
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.run_folder import model_file
@@ -39,7 +39,7 @@ def _written(args: argparse.Namespace) -> str:
     D, H, O = net.input_size, net.hidden_size, net.output_size  # noqa: E741
     kind = str(net.Wih.dtype).removeprefix("torch.")
     rounded = "" if kind == "float32" else f" (the {kind} weights are rounded to float32)"
-    return (
+    return filled(
         f"{path}: {path.stat().st_size / 1000:.1f} kB, reads x (batch, time, {D}) and "
         f"h0 (batch, {H}), gives y (batch, {O}) and h_n (batch, {H}){rounded}"
     )

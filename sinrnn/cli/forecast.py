@@ -11,7 +11,7 @@ from sinrnn.cli.messages import Parser, program, refuse, say
 from sinrnn.data.series import FileSeries, Series
 from sinrnn.evaluation.metrics import skill
 from sinrnn.evaluation.report import number
-from sinrnn.filesystem import check_other, check_target, refuse_links, write
+from sinrnn.filesystem import check_other, check_target, filled, refuse_links, write
 from sinrnn.forecasting.forecast import Forecast
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.run_folder import CONFIG, model_file
@@ -84,18 +84,20 @@ def _written(args: argparse.Namespace) -> str:
 
     before = values[-max(3 * len(made.read), args.steps) :].double()
     image = table.with_suffix(".png")
-    drawn = picture.png(plots.forecast(before, made))
+    drawn = picture.png(plots.forecast(before, made, series.names))
     made.to_csv(table)
     write(image, drawn)
-    lines = [
+    facts = [
         f"forecast   {args.steps:,} steps from sample {made.start} on, "
         f"after reading the last {len(made.read)}",
         f"intervals  {_intervals(made)}",
         f"tested     {_tested(predictor)}",
-        f"table      {table}\npicture    {image}",
     ]
-    notes = [f"note: {note}" for note in series.notes]
-    return "\n".join(notes + lines + [f"warning    {caution}" for caution in made.cautions])
+    notes = [filled(f"note: {note}") for note in series.notes]
+    files = [f"table      {table}", f"picture    {image}"]
+    cautions = [f"warning    {caution}" for caution in made.cautions]
+    facts, cautions = ([filled(line, " " * 11) for line in lines] for lines in (facts, cautions))
+    return "\n".join([*notes, *facts, *files, *cautions])
 
 
 def _intervals(made: Forecast) -> str:

@@ -7,13 +7,14 @@ import argparse
 import functools
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, ParamSpec, TextIO
 
 from sinrnn._suggest import closest, meant
 from sinrnn.config.messages import one_line
-from sinrnn.filesystem import shown
+from sinrnn.filesystem import WIDTH, filled, shown
 
 P = ParamSpec("P")
 
@@ -53,8 +54,9 @@ def _silence(stream: TextIO) -> None:
 
 
 def say(text: str, file: TextIO | None = None, end: str = "\n") -> None:
-    """Print, to standard output by default."""
-    print(shown(text), file=file, end=end)
+    """Print, to standard output by default; characters outside its encoding as escapes."""
+    encoding = (file or sys.stdout).encoding or "utf-8"
+    print(shown(text).encode(encoding, "backslashreplace").decode(encoding), file=file, end=end)
 
 
 class Printed(argparse.ArgumentParser):
@@ -98,7 +100,12 @@ class Parser(Printed):
     def error(self, message: str) -> NoReturn:
         """Say in one line what is wrong, and end the process."""
         message = re.sub(r"^argument (--\S+): expected one argument$", r"\1 needs a value", message)
-        self.exit(2, f"error: {message}\n")
+        sys.exit(refuse(ValueError(message)))
+
+
+def columns() -> int:
+    """Those that a line may take in this terminal."""
+    return min(WIDTH, shutil.get_terminal_size().columns - 1)
 
 
 def refuse(error: Exception) -> int:
@@ -109,5 +116,7 @@ def refuse(error: Exception) -> int:
     """
     if isinstance(error, BrokenPipeError):
         raise error
-    say(f"error: {one_line(str(error))}", sys.stderr)
+    line = f"error: {one_line(str(error))}"
+    # In a terminal it is broken between words; elsewhere programs may look for it.
+    say(filled(line, width=columns()) if sys.stderr.isatty() else line, sys.stderr)
     return 2

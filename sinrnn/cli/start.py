@@ -10,13 +10,17 @@ from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 
+from sinrnn._status import status
+
 
 def start(program: str) -> int:
     """Run a program of `sinrnn.cli` with the process's arguments; returns the exit status."""
     gc.disable()
+    status("loading")
     main: Callable[[], int] = import_module(f"sinrnn.cli.{program}").main
     if program == "main" and sys.argv[1:2] != ["runs"]:
         import_module("sinrnn.cli.train")  # which it imports when it runs
+    status()
     gc.freeze()
     gc.enable()
     try:

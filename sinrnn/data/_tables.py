@@ -7,12 +7,13 @@ from sinrnn.data._columns import OPTION, PARTS, Options, Table, Values, find, se
 from sinrnn.data._suspects import suspects
 from sinrnn.data.time_index import TimeIndex
 
-SeriesData = tuple[Values, TimeIndex | None, list[str]]  # values, their times, notes
+# Values, their times, notes, names of the columns of values and of times.
+SeriesData = tuple[Values, TimeIndex | None, list[str], tuple[str, str]]
 FORMATS = {8: "%Y%m%d", 6: "%Y%m"}  # of times like 20240131, by number of digits
 
 
 def series(table: Table, options: Options) -> SeriesData:
-    """Return the values of a table's series, their times, and notes.
+    """Return the values of a table's series, their times, notes, and names.
 
     Raises:
         ValueError: The table is not one number for each step, or is ambiguous.
@@ -20,6 +21,7 @@ def series(table: Table, options: Options) -> SeriesData:
     time = times_of(table, options)
     k = series_of(table, time, options.column)
     values = table.numeric(k)
+    names = _name(table, k), _name(table, time[0]) if time else ""
     rows = np.arange(len(values))
     if options.where is not None:
         rows = _where(table, options.where)
@@ -27,7 +29,7 @@ def series(table: Table, options: Options) -> SeriesData:
     notes += suspects(values[rows], lambda i: table.at(rows[i]).rpartition(", ")[2])
     if not time or not len(rows):
         found, filled = _order.fill(values[rows])
-        return found, None, table.notes + notes + filled
+        return found, None, table.notes + notes + filled, names
     times, zone = _times(table, time, rows)
     texts = _order.Rows(
         at=lambda i: table.at(rows[i]),
@@ -39,7 +41,13 @@ def series(table: Table, options: Options) -> SeriesData:
         found, index, done = _order.regularise(times, zone, values[rows], options.gaps, texts)
     except _order.TooManyError as error:
         raise ValueError(f"{table.path}: {error}") from error
-    return found, index, table.notes + notes + done
+    return found, index, table.notes + notes + done, names
+
+
+def _name(table: Table, column: int) -> str:
+    """A column's name; "" where it has none but its index."""
+    name = table.names[column].strip()
+    return "" if name == str(column) else name
 
 
 def _where(table: Table, where: str) -> Values:

@@ -32,11 +32,13 @@ class FileContent:
             float64.
         index: Their times; None without a column of times.
         notes: Sentences on what was done to the rows, and on suspicious values.
+        names: Of the columns of values and of times; "" for a column without a name.
     """
 
     values: Tensor
     index: TimeIndex | None = None
     notes: list[str] = field(default_factory=list)
+    names: tuple[str, str] = ("", "")
 
 
 def read(path: str | Path, column: Column = None, **options: Any) -> FileContent:
@@ -62,7 +64,7 @@ def read(path: str | Path, column: Column = None, **options: Any) -> FileContent
     for f in fields(Options):
         if f.name not in TAKEN.get(ending, f.name) and getattr(given, f.name) != f.default:
             raise ValueError(f"{f.name} is for text files, got {path}: leave it out")
-    values, index, notes = READERS[ending](path, given)
+    values, index, notes, names = READERS[ending](path, given)
     if len(values) < 2:
         raise ValueError(f"{path} must hold at least 2 points, got {len(values)}")
     for start in range(0, len(values), CHUNK):
@@ -72,7 +74,7 @@ def read(path: str | Path, column: Column = None, **options: Any) -> FileContent
             raise ValueError(
                 f"{path}, row {row} (counted from 0): must be finite, got {values[row]}"
             )
-    return FileContent(torch.from_numpy(values), index, notes)
+    return FileContent(torch.from_numpy(values), index, notes, names)
 
 
 def mapped(path: Path) -> bool:
@@ -104,7 +106,7 @@ def _npy(path: Path, options: Options) -> SeriesData:
         raise undecided(path, f"{len(names)} columns", names, "column")
     k = 0 if options.column is None else find(path, names, options.column)
     kept = table.dtype in (np.float32, np.float64)
-    return table[:, k] if kept else table[:, k].astype(np.float64), index, []
+    return table[:, k] if kept else table[:, k].astype(np.float64), index, [], ("", "")
 
 
 def _index(path: Path, times: Values, zone: str) -> TimeIndex:

@@ -32,10 +32,12 @@ class Series(ABC):
     Attributes:
         index: The samples' times; None if they are not known.
         notes: Sentences on how the samples were read.
+        names: Of the values and of the times, for the axes of pictures.
     """
 
     index: "TimeIndex | None" = None
     notes: Sequence[str] = ()
+    names: tuple[str, str] = ("value", "time")
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, plain(value))  # a config stores the arguments
@@ -156,6 +158,12 @@ class FileSeries(Series):
     def notes(self) -> Sequence[str]:  # type: ignore[override]
         """Sentences on what was done to the rows and on suspicious values; reads the file."""
         return self._read().notes
+
+    @property
+    def names(self) -> tuple[str, str]:  # type: ignore[override]
+        """The names of the file's columns, or "value" and "time" without; reads the file."""
+        value, time = self._read().names
+        return value or "value", time or "time"
 
     def _read(self) -> readers.FileContent:
         if self._content is None:

@@ -50,15 +50,21 @@ def caption(axis: Axes, x: str, y: str, title: str = "", **legend: Any) -> None:
     of.legend(*axis.get_legend_handles_labels(), fontsize=9, frameon=not outside, **legend)
 
 
-def draw_levels(axis: Axes, levels: Mapping[str, float], lowest: float = 0.0) -> None:
-    """A line for each level, and one mark at the edge for those that would squeeze the rest."""
+def draw_levels(
+    axis: Axes, levels: Mapping[str, float], lowest: float = 0.0, highest: float = np.inf
+) -> None:
+    """A line for each level, and a mark at the edges for those that would squeeze the rest."""
     said = {label: f"{label}: {value:.1e}" for label, value in levels.items()}
-    seen = [label for label, value in levels.items() if value >= lowest]
+    seen = [label for label, value in levels.items() if lowest <= value <= highest]
     for style, label in zip(cycle(STYLES), seen, strict=False):
         axis.axhline(levels[label], ls=style, color=TRUTH, lw=1, label=said[label])
-    if below := [said[label] for label in levels if label not in seen]:
-        label = "\n".join(["below the axis:", *below])
-        axis.plot([0.5], [0], "v", color=TRUTH, label=label, transform=axis.transAxes, **EDGE)
+    for mark, edge, where in (("^", 1, "above"), ("v", 0, "below")):
+        there = {label: (value > highest) == (edge == 1) for label, value in levels.items()}
+        if out := [said[label] for label in levels if label not in seen and there[label]]:
+            label = "\n".join([f"{where} the axis:", *out])
+            axis.plot(
+                [0.5], [edge], mark, color=TRUTH, label=label, transform=axis.transAxes, **EDGE
+            )
 
 
 def scale(axis: Axes, shown: np.ndarray, more: np.ndarray) -> None:
@@ -72,8 +78,8 @@ def scale(axis: Axes, shown: np.ndarray, more: np.ndarray) -> None:
     low, high = np.min(shown), np.max(shown)
     room = max(high - low, 1e-12, 1e-9 * abs(high))
     near = more[(more >= low - 2 * room) & (more <= high + 2 * room)]
-    ends = np.concatenate([near, [low, high]])
-    axis.set_ylim(ends.min() - 0.1 * room, ends.max() + 0.1 * room)
+    ends = [low, high, *([near.min(), near.max()] if len(near) else [])]
+    axis.set_ylim(min(ends) - 0.1 * room, max(ends) + 0.1 * room)
 
 
 def mark_off_scale(axis: Axes, line: Line2D) -> None:

@@ -1,14 +1,13 @@
 """Backtests: forecasts from many origins, their errors, and the intervals they call for."""
 
 import math
-import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from sinrnn.evaluation.metrics import conformal, phase_drift
+from sinrnn.evaluation.metrics import conformal
 from sinrnn.forecasting.intervals import recent_error, typical_error
 from sinrnn.forecasting.predictor import Predictor
 
@@ -67,17 +66,6 @@ class Backtest:
         ours, true = (v[:, half:].std(1, correction=0) for v in (self.prediction, self.truth))
         known = true > 0
         return (ours[known] / true[known]).quantile(0.5).item() if known.any() else math.nan
-
-    @property
-    def drift(self) -> float | None:
-        """Median of the absolute phase drift, in periods per period.
-
-        None if the forecasts are not periodic or too short.
-        """
-        drifts = [phase_drift(*pair) for pair in zip(self.prediction, self.truth, strict=True)]
-        sizes = [abs(turns / periods) for turns, periods in filter(None, drifts)]
-        sizes = [size for size in sizes if math.isfinite(size)]
-        return statistics.median(sizes) if sizes else None
 
     def diverged(self, spread: float) -> float:
         """Return the share of forecasts that leave the mean by more than 10 standard deviations."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sinrnn.data.windows import GATHERED
 
-FITTED = 2**19  # windows: plenty for so few weights
+FITTED = 2**19  # windows; more do not change the few coefficients
 
 Baseline = Callable[[Tensor], Tensor]
 

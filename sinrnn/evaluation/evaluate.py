@@ -105,10 +105,8 @@ def _rollout(predictor: Predictor, data: Splits, split: str) -> Rollout | None:
 
 def subsample(windows: Windows, predictor: Predictor, most: int = MAX_WINDOWS) -> Batch:
     """Return at most `most` windows and targets, spread over the split, in the network's units."""
-    net = predictor.net
-    most = min(most, max(MAX_STATES // (windows.window * net.hidden_size), 1))
-    z, target = predictor.encode(*windows.sample(most))
-    return z.to(net.Wih), target.to(net.Wih)
+    states = windows.window * predictor.net.hidden_size  # of one window
+    return predictor.encode(*windows.sample(min(most, max(MAX_STATES // states, 1))))
 
 
 def excerpt(data: Splits, most: int) -> Splits:

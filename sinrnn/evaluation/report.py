@@ -6,22 +6,25 @@ from sinrnn.evaluation import columns
 from sinrnn.evaluation.backtest import BacktestReport
 from sinrnn.evaluation.metrics import skill
 from sinrnn.evaluation.results import Results
-from sinrnn.filesystem import escaped
+from sinrnn.filesystem import escaped, filled
 from sinrnn.forecasting.caution import FAILS
+
+LEGEND = "half_mse: mean squared error / 2; skill: 1 - half_mse / the baseline's."
+WHOLE = ("run", "TensorBoard")  # to be copied
 
 
 def table(results: Results) -> str:
     """The closing table, as lines of text."""
     splits = list(results.variance)
     head = ["half_mse", *splits, "skill on test"]
-    rows = []
+    rows, ours = [], results.half_mse["network"]["test"]
     for name, row in results.half_mse.items():
         if name == "network":
             note = ""
         elif results.exact(name, "test"):
             note = "exact up to rounding"
         else:
-            note = _skill(results.half_mse["network"]["test"], row["test"])
+            note = shown_skill(skill(ours, row["test"]))
         rows.append([name, *(f"{row[split]:.2e}" for split in splits), note])
     return columns.text([head, *rows])
 
@@ -34,12 +37,11 @@ def backtest_facts(found: BacktestReport) -> dict[str, str]:
     rmse = ", ".join(f"{test.rmse[h - 1]:.2g} at {h}" for h in shown)
     skills = ", ".join(number(test.skill[h - 1].item()) for h in shown)
     away = test.diverged(found.spread)
-    drift = f"; phase drift {test.drift:.1e} a period" if test.drift is not None else ""
     return {
         "backtest": f"RMSE {rmse} step{'' if one else 's'} ahead, skill against persistence "
         f"{skills} (from {origins} place{'' if origins == 1 else 's'})",
         "holds for": f"{test.valid(found.tolerance):.0f} of {steps} steps within "
-        f"{found.tolerance:.2g} in the median; amplitude {test.amplitude:.2f}{drift}; "
+        f"{found.tolerance:.2g} in the median; amplitude {test.amplitude:.2f}; "
         + (f"{away:.0%} diverge" if away else "none diverges"),
         "intervals": _intervals(found),
     }
@@ -69,10 +71,12 @@ def in_steps(count: int) -> str:
     return f"{count:,} step{'' if count == 1 else 's'}"
 
 
-def _skill(mse: float, mse_baseline: float) -> str:
-    value = skill(mse, mse_baseline)
-    if 0 < mse < 1e-3 * mse_baseline:  # 0.9997 says less than how far it is from 1
-        return f"1 - {mse / mse_baseline:.0e}"
+def shown_skill(value: float) -> str:
+    """A skill as tables have it: three decimals, or four next to 1, which it may come close to."""
+    if value > 0.9999:
+        return "> 0.9999"
+    if value > 0.99:
+        return f"{value:.4f}"
     return f"{value:.3f}" if abs(value) < 1000 else number(value)
 
 
@@ -84,11 +88,14 @@ def closing(results: Results, problems: Sequence[str] = (), notes: Sequence[str]
         problems: What is wrong, a sentence each.
         notes: What was observed and is no fault, a sentence each.
     """
-    lines = [table(results), ""]
-    facts = {}
+    lines = [table(results), LEGEND, ""]
+    facts, ours = {}, results.half_mse["network"]["test"]
     if best := results.best_baseline("test"):
-        against = _skill(results.half_mse["network"]["test"], best[1])
-        facts["skill"] = f"{against} on the test split against the best baseline, {best[0]}"
+        against = shown_skill(skill(ours, best[1]))
+        facts["skill"] = f"{against} on test, against the best baseline: {best[0]}"
+    if results.variance["test"] > 0:
+        share = 2 * ours / results.variance["test"]
+        facts["error"] = f"mean squared error {share:.2g} times the variance of the test split"
     if results.rollout is None:
         facts["rollout"] = "not run: it needs horizon 1 and samples after the test split's start"
     else:
@@ -98,10 +105,13 @@ def closing(results: Results, problems: Sequence[str] = (), notes: Sequence[str]
         )
     if results.backtest_report is not None:
         facts |= backtest_facts(results.backtest_report)
-    facts["training"] = f"{results.seconds:.1f} s"
+    ended = f", {results.ended}" if results.ended else ""
+    facts["training"] = f"{results.seconds:.1f} s{ended}"
     facts |= {name: escaped(where) for name, where in results.where.items()}
     width = max(map(len, facts))
-    lines += [f"{name.ljust(width)}  {fact}" for name, fact in facts.items()]
+    for name, fact in facts.items():
+        line = f"{name.ljust(width)}  {fact}"
+        lines.append(line if name in WHOLE else filled(line, " " * (width + 2)))
     return "\n".join(lines + advice(problems, notes))
 
 
@@ -109,5 +119,5 @@ def advice(problems: Sequence[str], notes: Sequence[str] = ()) -> list[str]:
     """What is wrong and what to try, and what is no fault, as lines, if there is anything."""
     lines = []
     for head, found in (("What is wrong, and what to try:", problems), ("Observations:", notes)):
-        lines += ["", head, *(f"- {each}" for each in found)] if found else []
+        lines += ["", head, *(filled(f"- {each}") for each in found)] if found else []
     return lines

@@ -190,6 +190,7 @@ class Results:
         backtest_report: The backtest, or None.
         seconds: Duration of the training.
         epochs: Number of epochs, including those before a resume. None if it is not known.
+        ended: Why training ended before its last epoch, or "".
         where: Further lines of the report by name: the run's folder, the TensorBoard command.
     """
 
@@ -209,6 +210,7 @@ class Results:
     backtest_report: BacktestReport | None = None
     seconds: float = 0.0
     epochs: int | None = None
+    ended: str = ""
     where: dict[str, str] = field(default_factory=dict)
 
     def exact(self, name: str, split: str) -> bool:

@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any, Self
 
 from sinrnn.evaluation.metrics import skill
+from sinrnn.evaluation.report import shown_skill
 from sinrnn.evaluation.results import Results
 from sinrnn.filesystem import local
 
@@ -112,7 +113,7 @@ def statistics_table(head: str, summaries: Sequence[Summary]) -> list[list[str]]
     rows = [[head, "median", "least", "largest"]]
     for name, values in by_name.items():
         runs = len(summaries)
-        count = "" if len(values) == runs else f" ({len(values)} of {runs} runs)"
+        count = "" if len(values) == runs else f" ({len(values)}/{runs})"
         three = (median(values), min(values), max(values))
         rows.append([f"{name}{count}", *(_shown(name, value) for value in three)])
     return rows
@@ -123,7 +124,5 @@ def _shown(name: str, value: float) -> str:
     if name.startswith("coverage"):
         return f"{value:.1%}"
     if name.startswith("skill"):
-        if 0.999 < value < 1:  # the distance from 1 says more
-            return f"1 - {1 - value:.0e}"
-        return f"{value:.3f}" if abs(value) < 1000 else f"{value:.1e}"
+        return shown_skill(value)
     return f"{value:.1f}" if name == "seconds" else f"{value:.2e}"

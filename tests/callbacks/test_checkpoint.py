@@ -298,6 +298,7 @@ def crash(main, folder, given, kind, patch, *, within=False):
     assert done == BATCHES[kind] + 4 * within
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_disturbed_runs_end_in_the_bits_of_an_undisturbed_one(
     main, tmp_path, monkeypatch, capsys, kind

@@ -141,6 +141,9 @@ def test_curves_start_before_training_and_fall_and_tensorboard_has_them_and_the_
     torch.testing.assert_close(curve[-1].value, last, rtol=1e-6, atol=0)
     pictures = {f"pictures/{path.stem}" for path in (folder / "figures").iterdir()}
     assert set(events.Tags()["images"]) == pictures
+    shown = re.findall(r"^!\[(\w+)\]\((\S+)\)$", (folder / "report.md").read_text(), re.MULTILINE)
+    assert {name for name, _ in shown} == {path.stem for path in (folder / "figures").iterdir()}
+    assert all((folder / path).is_file() for _, path in shown)
 
 
 @pytest.mark.process
@@ -308,9 +311,30 @@ def test_resume_goes_on_in_the_same_folder_with_what_may_change(train, theirs):
 def test_finished_run_is_only_reported_again(train, theirs):
     names = ("metrics.csv", "checkpoints/best.ckpt", "model.safetensors")
     before = [(theirs / name).read_bytes() for name in names]
+    events = {path: path.read_bytes() for path in theirs.glob("events.*")}
     torch.set_default_dtype(torch.float32)  # as in a process of its own
     assert train("--resume", "theirs")[0] == 0
     assert [(theirs / name).read_bytes() for name in names] == before
+    assert {path: path.read_bytes() for path in theirs.glob("events.*")} == events
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_finished_run_that_stopped_early_is_only_reported_again(train):
+    args = "--trainer.callbacks EarlyStopping --trainer.callbacks.monitor half_mse/val "
+    args += "--trainer.callbacks.patience 2 --trainer.max_epochs 40 --data.series.points 120 "
+    args += "--model.optimizer Adam --model.optimizer.lr 0.5 --model.readout_epoch null"
+    assert train(*args.split())[0] == 0
+    folder = Path("runs/sine/version_0")
+    kept = [*folder.glob("events.*"), folder / "metrics.csv"]
+    before = [path.read_bytes() for path in kept]
+    status, out, _ = train("--resume", str(folder))
+    assert status == 0
+    assert "note: the run has ended; it goes on with more epochs" in out
+    assert re.search(r"stopped early after epoch \d+ of 40: half_mse/val has\s+not", out)
+    assert [path.read_bytes() for path in kept] == before
+    assert len([*folder.glob("events.*")]) == 1
+    assert train("--resume", str(folder), "--trainer.max_epochs", "41")[0] == 0
+    assert (folder / "metrics.csv").read_bytes() > before[-1]  # it goes on
 
 
 def test_second_process_in_a_folder_is_refused(refused, train, theirs):

@@ -385,3 +385,18 @@ def test_file_that_fits_is_copied_and_may_change(tmp_path):
     altered(tmp_path / "a.npy", "truncated")
     series.check_unchanged()
     assert series.values()[-1] == 999
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Month,Sales\n2024-01,5\n2024-02,6\n", ("Sales", "Month")),
+        ("Sales\n5\n6\n", ("Sales", "time")),
+        ("5\n6\n", ("value", "time")),
+    ],
+)
+def test_names_of_the_columns_are_those_of_the_file(tmp_path, text, names):
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    assert FileSeries(path).names == names
+    assert Sine().names == ("value", "time")

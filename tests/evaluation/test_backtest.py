@@ -180,17 +180,6 @@ def test_diverged_by_hand(ends, share):
     assert found.diverged(2.0) == share
 
 
-def test_drift_is_the_median_of_the_sizes_of_forecasts_that_are_long_enough():
-    def drift(made, truth):
-        return Backtest(torch.arange(len(made)), made, truth, truth[:, 0]).drift
-
-    made = torch.stack([sine(400, 20, error) for error in (0.05, -0.03, 0.01)])
-    assert drift(made, sine(400, 20).expand(3, -1)) == pytest.approx(0.03, rel=0.02)
-    both = torch.stack([sine(56, 40), sine(56, 10)])  # the first is too short
-    assert drift(both[:1], both[:1]) is None
-    assert drift(both, both) == pytest.approx(0, abs=1e-9)
-
-
 # On the test split, with intervals
 
 

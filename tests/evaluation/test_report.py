@@ -62,7 +62,7 @@ def test_table_word_for_word():
             "half_mse              train     val       test      skill on test",
             "------------------------------------------------------------------------",
             "network               1.00e-07  2.00e-07  3.00e-07",
-            "persistence           1.00e-02  2.00e-02  1.00e-02  1 - 3e-05",
+            "persistence           1.00e-02  2.00e-02  1.00e-02  > 0.9999",
             "linear extrapolation  1.00e-06  1.00e-06  4.00e-07  0.250",
             "autoregression AR(4)  1.00e-31  1.00e-31  1.00e-27  exact up to rounding",
         ]
@@ -72,11 +72,11 @@ def test_table_word_for_word():
 @pytest.mark.parametrize(
     ("ours", "persistence", "note"),
     [
-        (3e-13, 1e-2, "1 - 3e-11"),
-        (9e-6, 1e-2, "1 - 9e-04"),
-        (2e-5, 1e-2, "0.998"),
-        (0.0, 1e-2, "1.000"),
-        (1e-20, 1e-2, "1 - 1e-18"),  # nearer to 1 than a float can be
+        (9e-7, 1e-2, "> 0.9999"),
+        (2e-6, 1e-2, "0.9998"),
+        (9e-6, 1e-2, "0.9991"),
+        (2e-4, 1e-2, "0.980"),
+        (0.0, 1e-2, "> 0.9999"),
         (1e-2, 1e-2, "0.000"),
         (3e-2, 1e-2, "-2.000"),
         (5.00101, 1e-2, "-499.101"),
@@ -100,15 +100,18 @@ def test_table_calls_exact_what_is_small_beside_the_variance():
 
 
 LOOP = "RMSE 5.00e-01 over 4 steps in closed loop, from the test split on"
-SKILL = "0.250 on the test split against the best baseline, linear extrapolation"
+SKILL = "0.250 on test, against the best baseline: linear extrapolation"
+ERROR = "mean squared error 1.5e-06 times the variance of the test split"
+LEGEND = "half_mse: mean squared error / 2; skill: 1 - half_mse / the baseline's."
 NONE = "not run: it needs horizon 1 and samples after the test split's start"
 
 
 @pytest.mark.parametrize(("loop", "said"), [(healthy().rollout, LOOP), (None, NONE)])
 def test_closing_word_for_word(loop, said):
     results = healthy(rollout=loop)
-    facts = f"skill     {SKILL}\nrollout   {said}\ntraining  1.3 s\nrun       runs/sine/version_0"
-    assert closing(results) == f"{table(results)}\n\n{facts}"
+    facts = f"skill     {SKILL}\nerror     {ERROR}\nrollout   {said}\ntraining  1.3 s"
+    facts += "\nrun       runs/sine/version_0"
+    assert closing(results) == f"{table(results)}\n{LEGEND}\n\n{facts}"
     heading = "\n\nWhat is wrong, and what to try:\n- "
     ill = closing(results, ["It is too cold.", "It is too late."])
     assert ill == closing(results) + heading + "It is too cold.\n- It is too late."
@@ -145,7 +148,7 @@ def test_closing_has_no_skill_where_every_baseline_is_exact():
     assert "best baseline" not in closing(results)
 
 
-def test_backtest_facts_of_a_phase_that_drifts():
+def test_backtest_facts_of_more_than_a_hundred_steps():
     truth, ours = (torch.sin(2 * math.pi * f * torch.arange(100.0)) for f in (0.1, 0.102))
     found = backtest_report([ours.tolist()], truth=truth, tolerance=10.0)
     facts = backtest_facts(found)
@@ -155,8 +158,7 @@ def test_backtest_facts_of_a_phase_that_drifts():
         "skill against persistence nan, 0.97, -2.93 (from 1 place)"
     )
     assert facts["holds for"] == (
-        "100 of 100 steps within 10 in the median; amplitude 1.00; "
-        "phase drift 2.0e-02 a period; none diverges"
+        "100 of 100 steps within 10 in the median; amplitude 1.00; none diverges"
     )
 
 
@@ -185,7 +187,25 @@ def test_backtest_facts_of_too_few_windows():
 
 def test_closing_has_the_backtest_after_the_rollout():
     found = backtest_report([[2.0, 4.0, 2.0, 4.0], [3.0, 5.0, 3.0, 5.0]])
-    facts = {"skill": SKILL, "rollout": LOOP, **backtest_facts(found), "training": "1.3 s"}
-    facts["run"] = "runs/sine/version_0"
-    lines = [f"{name.ljust(9)}  {fact}" for name, fact in facts.items()]
-    assert closing(healthy(backtest_report=found)) == "\n".join([table(healthy()), "", *lines])
+    lines = closing(healthy(backtest_report=found)).split("\n")
+    names = [line.partition(" ")[0] for line in lines if line[:1] not in ("", " ")][7:]
+    assert names == [
+        *("skill", "error", "rollout", "backtest", "holds", "intervals", "training", "run")
+    ]
+
+
+def test_closing_says_why_training_ended_early():
+    said = closing(healthy(ended="stopped early after epoch 31 of 50: it rains"))
+    assert "training  1.3 s, stopped early after epoch 31 of 50: it rains" in said
+
+
+LONG = "runs/" + "a" * 90 + "/version_0"
+
+
+def test_no_line_of_the_closing_is_wider_than_a_terminal_but_a_path():
+    found = backtest_report([[2.0] * 100], coverage=[0.5] * 100, radius=[1.0] * 100)
+    where = {"units": "relative, window 25: a linear forecast's " + "word " * 40, "run": LONG}
+    said = closing(healthy(backtest_report=found, where=where), ["It is " * 50], ["Rain " * 50])
+    wide = [line for line in said.split("\n") if len(line) > 79]
+    assert wide == [f"run        {LONG}"]
+    assert [line[:11].strip() for line in said.split("\n") if line[11:15] == "word"] == ["", "", ""]

@@ -273,12 +273,12 @@ def test_process_goes_on_where_the_series_ends(place):
     assert done.stdout == (
         "forecast   50 steps from sample 309 on, after reading the last 11\n"
         "intervals  90% asked, 85% held on the test split, for the first 15\n"
-        "tested     half_mse 1.25e+03 on the test split, skill -7.09 against the best baseline, "
-        "autoregression AR(11)\n"
+        "tested     half_mse 1.25e+03 on the test split, skill -7.09 against the best\n"
+        "           baseline, autoregression AR(11)\n"
         "table      run/forecast.csv\n"
         "picture    run/forecast.png\n"
-        "warning    autoregression AR(11) was better on the test split: half_mse 1.54e+02, the "
-        "network's 1.25e+03\n"
+        "warning    autoregression AR(11) was better on the test split: half_mse\n"
+        "           1.54e+02, the network's 1.25e+03\n"
     )
     after = files(place)
     assert set(after) - set(before) == {"run/forecast.csv", "run/forecast.png"}

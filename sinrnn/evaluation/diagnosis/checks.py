@@ -27,6 +27,7 @@ from sinrnn.evaluation.diagnosis.unreached import unreached
 from sinrnn.evaluation.diagnosis.words import Finding, worded
 from sinrnn.evaluation.report import advice
 from sinrnn.evaluation.results import Results
+from sinrnn.filesystem import filled
 
 
 class Check(NamedTuple):
@@ -96,7 +97,10 @@ def format_diagnosis(checks: Sequence[Check]) -> str:
     """What was measured, a line a check, and below it what is wrong, and what was observed."""
     width = max(len(check.name) for check in checks)
     lines = [
-        f"{'!' if check.problem else ' '} {check.name.ljust(width)}  {check.fact}"
+        filled(
+            f"{'!' if check.problem else ' '} {check.name.ljust(width)}  {check.fact}",
+            " " * (width + 4),
+        )
         for check in checks
     ]
     wrong, seen = findings(checks)
