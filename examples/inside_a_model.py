@@ -1,4 +1,4 @@
-"""SinRNN within a larger nn.Module, which tells whether a noisy wave is square or a sine."""
+"""SinRNN as a layer of a larger nn.Module: a classifier of noisy sine and square waves."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from sinrnn import SinRNN
 
 
 class Classifier(nn.Module):
-    """The encoder gives 16 features at every step; a linear head reads their mean over time."""
+    """An encoder computes 16 features at every step; a linear head reads their mean over time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -15,15 +15,15 @@ class Classifier(nn.Module):
         self.head = nn.Linear(16, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores (B, 2) of windows (B, T, 1)."""
+        """Return the logits (B, 2) of windows (B, T, 1)."""
         return self.head(self.encoder.unroll(x)[1].relu().mean(1))
 
 
 torch.manual_seed(0)
-torch.set_num_threads(1)  # matrices this small do not repay a second thread
-turns = torch.arange(50) / (15 + 10 * torch.rand(6000, 1)) + torch.rand(6000, 1)
-sine, square = torch.sin(2 * torch.pi * turns), torch.rand(6000, 1) < 0.5
-wave = torch.where(square, sine.sign() / 2**0.5, sine)  # of equal power
+torch.set_num_threads(1)  # a second thread does not pay off for matrices this small
+cycles = torch.arange(50) / (15 + 10 * torch.rand(6000, 1)) + torch.rand(6000, 1)
+sine, square = torch.sin(2 * torch.pi * cycles), torch.rand(6000, 1) < 0.5
+wave = torch.where(square, sine.sign() / 2**0.5, sine)  # both have the same power
 x, label = (wave + 0.3 * torch.randn(6000, 50))[..., None], square[:, 0].long()
 model = Classifier()
 optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
@@ -35,5 +35,6 @@ for epoch in range(1, 9):
         optimizer.step()
     print(f"epoch {epoch}: cross entropy of the last batch {loss:.3f}")
 with torch.no_grad():
-    right = (model(x[4000:]).argmax(1) == label[4000:]).double().mean()
-print(f"held out: {right:.1%} right; more frequent class {label[4000:].bincount().max() / 20:.1f}%")
+    correct = (model(x[4000:]).argmax(1) == label[4000:]).double().mean()
+majority = label[4000:].bincount().max() / 2000
+print(f"accuracy on held-out waves {correct:.1%}, of the majority class {majority:.1%}")

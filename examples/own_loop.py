@@ -1,7 +1,7 @@
-"""A hand-written loop: truncated backpropagation along one long series, with carried state.
+"""A training loop by hand: truncated backpropagation along one long series, with carried state.
 
-A chunk starts from the state in which the last one ended, detached: the state remembers all of the
-series, the gradient reaches back to the chunk's start.
+Each chunk starts from the detached final state of the one before: the state depends on the whole
+series, the gradient reaches back to the start of the chunk.
 """
 
 import torch
@@ -10,9 +10,9 @@ from torch.nn.functional import mse_loss
 from sinrnn import MackeyGlass, SinRNN
 
 torch.manual_seed(0)
-torch.set_num_threads(1)  # matrices this small do not repay a second thread
-series = MackeyGlass(points=2501).values().float() - 0.93  # about its mean
-x, y = series[None, :-1, None], series[None, 1:, None]  # (1, T, D): samples, and the next ones
+torch.set_num_threads(1)  # a second thread does not pay off for matrices this small
+series = MackeyGlass(points=2501).values().float() - 0.93  # 0.93 is about its mean
+x, y = series[None, :-1, None], series[None, 1:, None]  # (1, T, D): samples and the next ones
 net = SinRNN(input_size=1, hidden_size=32)
 optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
 for epoch in range(1, 41):
@@ -32,6 +32,6 @@ for epoch in range(1, 41):
 with torch.no_grad():
     _, predicted = net.unroll(x)
 line = 2 * x[:, 2000:] - x[:, 1999:-1]
-print(f"500 samples held out: mse {mse_loss(predicted[:, 2000:], y[:, 2000:]):.2e}")
-print(f"repeating the last value:  {mse_loss(x[:, 2000:], y[:, 2000:]):.2e}")
-print(f"a line through two values: {mse_loss(line, y[:, 2000:]):.2e}")
+print(f"500 held-out samples: mse {mse_loss(predicted[:, 2000:], y[:, 2000:]):.2e}")
+print(f"persistence:          mse {mse_loss(x[:, 2000:], y[:, 2000:]):.2e}")
+print(f"linear extrapolation: mse {mse_loss(line, y[:, 2000:]):.2e}")

@@ -34,6 +34,9 @@ from sinrnn.cli.train import main as train
 from sinrnn.filesystem import write
 from sinrnn.training import checkpoint_io
 
+if not hasattr(os, "fork"):
+    raise SystemExit("error: chaos.py kills processes that it forks; this system has no os.fork")
+
 KILL, TERM, INT = signal.SIGKILL, signal.SIGTERM, signal.SIGINT
 PNG_END = b"IEND\xaeB`\x82"
 SMALL = ["--data.series.points", "200", "--data.series.noise", "0.1", "--data.window", "6"]

@@ -1,7 +1,7 @@
 """A small tanh recurrent network for PyTorch with an exact, hand-derived gradient.
 
-Importing this package imports torch and nothing heavier; the names that need Lightning or
-matplotlib are loaded when they are first used.
+Importing this package imports torch and nothing heavier. Names that need Lightning or matplotlib
+are loaded on first use.
 """
 
 import importlib
@@ -80,7 +80,7 @@ _LAZY = {
     "runs": "listing",
 }
 
-if not TYPE_CHECKING:  # else every misspelt name would have a type
+if not TYPE_CHECKING:  # type checkers would accept any misspelt name
 
     def __getattr__(name: str) -> object:
         """Import the module behind a lazily loaded public name."""

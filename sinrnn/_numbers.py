@@ -1,12 +1,12 @@
-"""Numbers as they are stored: Python's own."""
+"""Conversion of numpy scalars to Python numbers."""
 
 from typing import Any
 
 
 def plain(value: Any) -> Any:
-    """A numpy scalar as the Python number that it is, in a list, tuple or dict too; else as given.
+    """Return numpy scalars, also in a list, tuple or dict, as Python numbers; others unchanged.
 
-    What is stored must be plain: files with numpy's numbers are not read, as they would be code.
+    Configs and checkpoints are read without running code, which numpy scalars would need.
     """
     if type(value) is dict:
         return {name: plain(each) for name, each in value.items()}

@@ -1,3 +1,3 @@
 """The version, where files of the package can read it without importing the whole."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,4 +1,4 @@
-"""Local files: shipped, found or refused in one sentence; written whole or not at all."""
+"""Local files: shipped configs, checks of paths, atomic writes, and safe text for terminals."""
 
 import os
 import textwrap
@@ -10,12 +10,12 @@ from sinrnn._suggest import closest, meant
 
 WIDTH = 79  # columns of what is printed
 PACKAGE = Path(__file__).parent
-# In a wheel the configs lie inside the package, in a checkout beside it.
+# The configs are inside the package in a wheel, and next to it in a checkout.
 CONFIGS = next(p for p in (PACKAGE / "configs", PACKAGE.parent / "configs") if p.is_dir())
 
 
 def shipped(path: str) -> str:
-    """The path, or where there is no file configs/NAME, that of the one that comes with sinrnn."""
+    """Return the path; if it is configs/NAME and does not exist, that of sinrnn's own config."""
     folder, _, name = path.rpartition("/")
     own = CONFIGS / name
     return str(own) if folder == "configs" and not Path(path).exists() and own.is_file() else path
@@ -36,20 +36,16 @@ def config_file(option: str, path: str) -> str:
 
 
 def refuse_url(text: str) -> None:
-    """Refuse what is not on this machine.
-
-    Raises:
-        ValueError: It is a URL.
-    """
-    if "://" in text or "::" in text:  # fsspec chains file systems by the latter
+    """Raise a ValueError if a path is a URL."""
+    if "://" in text or "::" in text:  # fsspec chains file systems with ::
         raise ValueError(f"{text} is a URL, and only local files are read: download it first")
 
 
 def local(path: str | Path) -> Path:
-    """The path, where a file is to be read from it.
+    """Return the path of an existing local file.
 
     Raises:
-        ValueError: It is a URL.
+        ValueError: The path is a URL.
         OSError: There is no such file, or it is a folder, a pipe or a device.
     """
     refuse_url(str(path))
@@ -68,13 +64,13 @@ def local(path: str | Path) -> Path:
 
 
 def refuse_links(folder: Path) -> None:
-    """Refuse a run's folder that holds more than files and folders, at any depth.
+    """Check that a run's folder holds only files and folders, at any depth.
 
-    What is written through a link lands elsewhere, and a pipe is never read to its end. The
-    folder's own path may go through links; where there is no folder, nothing is refused.
+    Writing through a link changes a file elsewhere, and reading a pipe may never end. The folder's
+    own path may contain links, and it need not exist.
 
     Raises:
-        OSError: It holds a link, a pipe or a device.
+        OSError: The folder holds a link, a pipe or a device.
     """
     waiting = [folder] if folder.is_dir() else []
     while waiting:
@@ -83,8 +79,8 @@ def refuse_links(folder: Path) -> None:
                 path = Path(entry.path)
                 if entry.is_symlink():
                     raise OSError(
-                        f"{path} is a link to {path.readlink()}: a run's folder must hold its "
-                        "files themselves, put the file there or remove the link"
+                        f"{path} is a link to {path.readlink()}: a run's folder must not contain "
+                        "links, replace it by the file or remove it"
                     )
                 if entry.is_dir():
                     waiting.append(path)
@@ -97,11 +93,11 @@ def _irregular(path: Path) -> OSError:
 
 
 def check_target(option: str, path: Path, ending: str) -> None:
-    """Refuse a path where no file of that kind can be written.
+    """Check that a file of a format can be written to a path.
 
     Raises:
-        ValueError: It has another ending.
-        OSError: It is a folder, or lies in none.
+        ValueError: The path has another ending.
+        OSError: The path is a folder, or its folder does not exist.
     """
     if path.is_dir():
         raise IsADirectoryError(f"{option} {path} is a folder: name a file in it")
@@ -112,21 +108,17 @@ def check_target(option: str, path: Path, ending: str) -> None:
 
 
 def check_other(option: str, path: Path, source: str | Path, what: str) -> None:
-    """Refuse to write where `what` is read from.
-
-    Raises:
-        ValueError: Both are the same file.
-    """
+    """Raise a ValueError if a path to write is the file that `what` is read from."""
     if path.resolve() == Path(source).resolve():
         raise ValueError(f"{option} {path} would replace {what}: give it another name")
 
 
 def write(path: str | Path, content: bytes) -> None:
-    """Put bytes into a file, so that after a crash at any instant it has these or its old ones.
+    """Write a file atomically: after a crash it holds either the new content or the old.
 
     Raises:
-        OSError: The disk is full, the folder cannot be written, or the file is a link; what was
-            there is as it was.
+        OSError: The disk is full, the folder is not writable, or the file is a link; the old
+            content is unchanged.
     """
     path = Path(path)
     if path.is_symlink():
@@ -134,32 +126,32 @@ def write(path: str | Path, content: bytes) -> None:
     part = path.with_name(path.name + ".part")
     try:
         part.unlink(missing_ok=True)
-        with part.open("x+b") as file:  # a new file, never one that a link of this name points to
+        with part.open("x+b") as file:  # "x" never follows a link of this name
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
             file.seek(0)
             if file.read() != content:
-                raise OSError(f"{part}: what was read back is not what was written")
+                raise OSError(f"{part}: the bytes read back differ from those written")
         part.replace(path)
     except OSError as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         reason = error.strerror or error
         raise OSError(
-            f"{path} could not be saved ({reason}); what was there is as it was"
+            f"{path} could not be saved ({reason}); its old content is unchanged"
         ) from error
     sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until what a folder lists is on the disk.
+    """Flush a folder's entries to the disk.
 
     Raises:
-        OSError: It cannot be written there.
+        OSError: The disk cannot be written.
     """
     if os.name == "nt":
-        return  # there a folder cannot be opened
+        return  # Windows cannot open folders
     opened = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(opened)
@@ -188,10 +180,10 @@ def filled(text: str, hang: str = "  ", width: int = WIDTH) -> str:
 
 
 def escaped(text: str) -> str:
-    r"""Text from a file or a file's name, as a terminal may have it: ESC becomes \x1b."""
+    r"""Escape text that is not printable, such as control sequences in file names: \x1b."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def shown(text: str) -> str:
-    """The same of every line of our own text."""
+    """Escape every line of a text, and keep its newlines."""
     return "\n".join(map(escaped, text.split("\n")))

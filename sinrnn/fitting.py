@@ -1,4 +1,4 @@
-"""Training from Python."""
+"""`fit`: training from Python."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -66,33 +66,34 @@ def fit(
     seeds: int | None = None,
     **trainer: Any,
 ) -> Run | Seeds:
-    """Train a model in a folder of its own, as scripts/train.py does.
+    """Train a model and write a run's folder, as scripts/train.py does.
 
-    Ctrl-C stops after the current step and saves; the run can then be resumed.
+    Ctrl-C finishes the current step and saves a checkpoint, from which the run can be resumed.
 
     Args:
-        model: What is trained; it keeps what it has learnt.
-        data: What it learns from.
+        model: The model, which is trained in place.
+        data: The data.
         name: The run's folder is the first free `folder`/`name`/version_0, version_1, ...
-        folder: Where runs go.
-        resume: A run to resume, or its folder, with the model and data that it was started with.
-        keep: Weights to save and report: those that are "best" on the validation split, or "last".
-        figures: Whether figures/ is drawn at the end.
-        monitor: What shows training in TensorBoard; None shows everything.
-        threads: CPU threads of torch during training; None leaves them as they are.
-        seed: Seeds all random numbers, draws the weights anew and fixes the order of the windows;
-            None leaves weights and order as they are.
-        seeds: How many seeds to train with: seed (or 0), seed + 1, ..., side by side in processes,
-            each in a version folder of its own. One seed says little.
+        folder: The folder of all runs.
+        resume: A run to resume, or its folder; model and data must be those of that run.
+        keep: Weights to save and report: the "best" on the validation split, or the "last".
+        figures: Whether to draw figures/ at the end.
+        monitor: The callback that logs to TensorBoard; None logs everything.
+        threads: CPU threads of torch during training; None does not change them.
+        seed: Seed of all random numbers, which also draws the weights again and sets the order of
+            the windows; None changes neither.
+        seeds: Number of seeds to train with: seed (or 0), seed + 1, ..., in parallel processes,
+            each in its own version folder.
         **trainer: Arguments of Lightning's Trainer: max_epochs, gradient_clip_val, callbacks, ...
 
     Returns:
-        The run; after Ctrl-C its checkpoint is in its folder, and no report. With `seeds`, all of
-        the runs, with a table and a picture of them.
+        The run; after Ctrl-C, it has a checkpoint and no report. With `seeds`, all runs, with a
+        table and a picture of them.
 
     Raises:
-        TypeError: model is not a Forecaster, data not a WindowDataModule, or an argument unknown.
-        ValueError: Options contradict each other or the data; or what is resumed was another run.
+        TypeError: model is not a Forecaster, data is not a WindowDataModule, or an argument is
+            unknown.
+        ValueError: Options contradict each other or the data; or the run to resume has other ones.
         FloatingPointError: The loss or its gradient is no longer finite.
 
     Example:
@@ -118,7 +119,7 @@ def fit(
     monitor = monitor or Monitor()
     trainer, threads, seed, seeds = plain((TRAINER_DEFAULTS | trainer, threads, seed, seeds))
     if seeds is not None and resumed is not None:
-        raise ValueError("seeds are for new runs: resume each run by itself")
+        raise ValueError("seeds and resume exclude each other: resume each run separately")
     parent = Path(folder) / run_folder.folder_name(name)
     with quietly(threads):
         threads = torch.get_num_threads()

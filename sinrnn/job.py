@@ -1,4 +1,4 @@
-"""A training job: checked before anything is written, then trained in a run's folder."""
+"""A training job: checks everything before it writes anything, then trains in a run's folder."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -35,19 +35,19 @@ from sinrnn.training.trainer import NoProfiler, make_trainer, rank
 
 
 class Job:
-    """One training run, in a folder that is its own; made by `prepare`.
+    """A training run in its own folder; `prepare` makes it.
 
     Args:
-        model: What is trained.
-        data: What it learns from.
+        model: The model to train.
+        data: The data.
         trainer: Arguments of Lightning's Trainer, by name.
-        config: The whole configuration, as text.
+        config: The whole configuration as YAML text.
         series: The `digest` of the data's series.
-        final_report: What is made at the end; it knows the folder.
-        content: The checkpoint that it resumes from, or nothing.
-        resume: What to type to resume it.
-        lock: What holds the folder, or -1.
-        finished: Whether it has ended before, so that it is only reported again.
+        final_report: The callback that writes the report; it knows the folder.
+        content: The content of the checkpoint to resume from, or {}.
+        resume: The command that resumes the run.
+        lock: The lock of the folder, or -1.
+        finished: Whether the run has ended before, so that it is only reported again.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Job:
         self.model, self.data, self.folder = model, data, final_report.folder
         self.final_report, self.resume, self.lock = final_report, resume, lock
         self.checkpoint = f"{self.folder / run_folder.LAST}" if content else None
-        self.signals = Signals(f"stopped at once; go on with: {resume}")
+        self.signals = Signals(f"stopped at once; resume with: {resume}")
         checkpoints = BestAndLastCheckpoint(self.folder, config, series, self.signals)
         progress = [] if trainer.get("enable_progress_bar") is False else [Progress()]
         own = [*progress, final_report.monitor, checkpoints, final_report]
@@ -76,8 +76,8 @@ class Job:
                 "callbacks": [*_listed(trainer.get("callbacks")), *own],
                 "plugins": [*_listed(trainer.get("plugins")), AtomicCheckpointIO()],
                 "profiler": trainer.get("profiler") or NoProfiler(),
-                "logger": False,  # until it is known which process this is
-                "use_distributed_sampler": False,  # the order of batches is shared out as it is
+                "logger": False,  # set below, in the first process only
+                "use_distributed_sampler": False,  # BaseBatchSampler distributes the batches
             }
         )
         self.loggers, self.finished = [], finished
@@ -91,12 +91,16 @@ class Job:
             )
         self.trainer.loggers = self.loggers
 
-    def train(self) -> str:
+    def train(self, show: Callable[[str], None] | None = None) -> str:
         """Train, and return the closing text.
 
+        Args:
+            show: Called with that text before the pictures are drawn.
+
         Raises:
-            Interrupted: After Ctrl-C or SIGTERM; all is saved.
+            Interrupted: After Ctrl-C or SIGTERM; the checkpoint is saved.
         """
+        self.final_report.show = show
         for logger in self.loggers:
             if isinstance(logger, TensorBoardLogger):
                 open_events(logger)
@@ -111,15 +115,15 @@ class Job:
 
     @property
     def notes(self) -> list[str]:
-        """What to say before training: how the series was read, and in which units it is learnt."""
+        """Lines to print before training: how the series was read, and the units chosen."""
         found = [f"note: {note}" for note in self.data.series.notes]
         return found + ([f"units: {self.model.choice}"] if self.model.choice else [])
 
     def finish(self) -> Path:
-        """Train, and after Ctrl-C or SIGTERM say how to go on; returns the run's folder.
+        """Train, and print how to resume after Ctrl-C or SIGTERM; return the run's folder.
 
         Raises:
-            ValueError: Something cannot be as it is asked for.
+            ValueError: Lightning refuses an option.
             FloatingPointError: The loss or its gradient is no longer finite.
         """
         if self.trainer.is_global_zero:
@@ -129,23 +133,23 @@ class Job:
             self.train()
         except Interrupted as stopped:
             if self.trainer.is_global_zero:
-                print(shown(f"{stopped}, and saved; go on with: {self.resume}"))  # noqa: T201
-        except MisconfigurationException as error:  # some come only now
+                print(shown(f"{stopped}, and saved; resume with: {self.resume}"))  # noqa: T201
+        except MisconfigurationException as error:  # Lightning raises some only during training
             raise ValueError(f"{error}") from error
         finally:
             self.leave()
         return self.folder
 
     def _tell_folder(self) -> None:
-        """Let every process know the folder, which the first has made."""
+        """Send the folder, which the first process has made, to all processes."""
         self.folder = self.trainer.strategy.broadcast(self.folder)
 
     def leave(self) -> None:
-        """Let go of the folder, and of the other processes."""
+        """Unlock the folder, and leave the process group."""
         if self.lock >= 0:
             os.close(self.lock)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
-            # Else gloo's threads outlive the interpreter, and now and then abort the process.
+            # gloo's threads would outlive the interpreter, and sometimes abort the process.
             torch.distributed.destroy_process_group()
 
 
@@ -167,31 +171,34 @@ def prepare(
     command: Callable[[Path], str] = str,
     command_line: bool = True,
 ) -> Job:
-    """Raise now what would come up during training; claim a folder and make the trainer.
+    """Check all options, create or lock the run's folder, and make the trainer.
+
+    Errors that would come up during training are raised here, before anything is written.
 
     Args:
-        model: What is to be trained.
-        data: What it learns from.
-        config: Gives the whole configuration of the run in a folder, as YAML text.
+        model: The model to train.
+        data: The data.
+        config: Returns the configuration of the run as YAML text, from its folder.
         trainer: Arguments of Lightning's Trainer, by name.
-        monitor: What shows training in TensorBoard.
-        parent: Where the run's folder is made.
+        monitor: The callback that logs to TensorBoard.
+        parent: The folder in which the run's folder is created.
         resume: The folder of a run to resume, or None.
-        keep: Weights to save and report: those that are "best" on the validation split, or "last".
-        figures: Whether pictures are drawn at the end.
-        command: Gives what to type to resume the run in a folder.
-        command_line: Whether advice names options of scripts/train.py, or else Python's arguments.
+        keep: Weights to save and report: the "best" on the validation split, or the "last".
+        figures: Whether to draw pictures at the end.
+        command: Returns the command that resumes the run, from its folder.
+        command_line: Whether advice names options of scripts/train.py instead of Python's
+            arguments.
 
     Raises:
-        ValueError: Something cannot be as it is asked for; nothing is left behind.
-        OSError: A file cannot be read, or no folder be made.
+        ValueError: Options are invalid or contradict each other; nothing is left behind.
+        OSError: A file cannot be read, or the folder cannot be created.
     """
     last = None if resume is None else resume / run_folder.LAST
-    checkpoint = last if last and last.exists() else None  # it may have been killed before
+    checkpoint = last if last and last.exists() else None  # none if killed before the first
     if resume is not None:
         refuse_links(resume)
     with ExitStack() as undo:
-        first = not rank()[1]  # of several processes the first alone writes anything
+        first = not rank()[1]  # only the first process writes files
         lock = run_folder.claim(resume) if resume is not None and first else -1
         if lock >= 0:
             undo.callback(os.close, lock)
@@ -232,25 +239,21 @@ def prepare(
 
 
 def store(folder: Path, config: str, series: Series) -> None:
-    """Write what a run starts from into its folder: its config, and values given in Python."""
+    """Write a run's config, and its series if that was given as values in Python."""
     if isinstance(series, ArraySeries):
         write(folder / run_folder.SERIES, series.npy())
-    write(folder / run_folder.CONFIG, config.encode())  # the last: it makes the folder a run's
+    write(folder / run_folder.CONFIG, config.encode())  # last, as it makes the folder a run
 
 
 def prepare_parsed(
     parsed: ConfigCLI, command: Callable[[Path], str], command_line: bool = True
 ) -> Job:
-    """As `prepare`, of a config and arguments that were parsed.
+    """Call `prepare` with a parsed config and command line; its errors are those of `prepare`.
 
     Args:
-        parsed: What they are.
-        command: Gives what to type to resume the run in a folder.
-        command_line: As `prepare` has it.
-
-    Raises:
-        ValueError: As `prepare`.
-        OSError: As `prepare`.
+        parsed: The parsed config and command line.
+        command: As in `prepare`.
+        command_line: As in `prepare`.
     """
     config, text = parsed.config, parsed.text()
     return prepare(
@@ -272,12 +275,12 @@ def resume(folder: Path, trainer: dict[str, Any], trusted: Sequence[str] = ()) -
     """Resume the run in a folder.
 
     Args:
-        folder: The run's.
-        trainer: Arguments of Lightning's Trainer that take the place of those in its config.
-        trusted: Modules of the user's own that the config may name.
+        folder: The run's folder.
+        trainer: Arguments of Lightning's Trainer that replace those in its config.
+        trusted: Modules of the user that the config may name.
 
     Raises:
-        ValueError: The config cannot be read again, or as `prepare`.
+        ValueError: The config cannot be read, or as `prepare`.
         OSError: As `prepare`.
     """
     with quietly(None):

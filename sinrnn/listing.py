@@ -1,4 +1,4 @@
-"""The runs in a folder, as a table."""
+"""`runs`: the runs in a folder as a table."""
 
 import html
 import math
@@ -17,9 +17,9 @@ from sinrnn.filesystem import WIDTH, escaped, filled, refuse_links
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-# What says nothing of what was trained.
-SAME = ("name", "resume", "config", "threads", "figures", "monitor", "trainer.enable_progress_bar")
-MOST = 8  # settings that a line has room for
+# Settings that do not affect training.
+SKIP = ("name", "resume", "config", "threads", "figures", "monitor", "trainer.enable_progress_bar")
+MOST = 8  # settings shown
 
 
 @dataclass
@@ -27,12 +27,12 @@ class Row:
     """A run in the table.
 
     Attributes:
-        folder: The run's.
-        state: "finished", "unfinished", or "broken: " and what is wrong.
-        val: half_mse of the network on the validation split, or None; of a run that is unfinished,
-            the least so far.
-        test: half_mse on the test split, or None.
-        seconds: Of training, or None.
+        folder: The run's folder.
+        state: "finished", "unfinished", or "broken: " and the reason.
+        val: The network's half_mse on the validation split, or None; the least so far if the run
+            is unfinished.
+        test: Its half_mse on the test split, or None.
+        seconds: Seconds of training, or None.
         settings: The config's values by dotted name.
     """
 
@@ -45,9 +45,7 @@ class Row:
 
 
 class RunTable:
-    """Runs, a row for each: what they are worth, and the settings that they differ in.
-
-    Shows itself in a notebook.
+    """A table of runs: their losses, and the settings that differ between them.
 
     Args:
         rows: The runs.
@@ -57,10 +55,10 @@ class RunTable:
         self.rows = rows
 
     def to_pandas(self) -> "DataFrame":
-        """A row for each run: name, version, state, val, test, seconds, and settings that differ.
+        """Return a row for each run: name, version, state, val, test, seconds, differing settings.
 
         Returns:
-            A DataFrame; nan where something is not known.
+            A DataFrame; unknown numbers are nan.
         """
         from pandas import DataFrame  # slow to import
 
@@ -78,16 +76,16 @@ class RunTable:
         return DataFrame(known | numbers | settings)
 
     def differing(self) -> list[str]:
-        """Dotted names of the settings that are not the same in all runs.
+        """Return the dotted names of settings that differ between runs.
 
-        Where classes differ, their arguments are left out.
+        If a class differs, its arguments are not listed.
         """
         known = [row.settings for row in self.rows if row.settings]
         names = sorted({name for settings in known for name in settings}, key=_order)
         found = [
             name
             for name in names
-            if not name.startswith(SAME) and len({repr(each.get(name)) for each in known}) > 1
+            if not name.startswith(SKIP) and len({repr(each.get(name)) for each in known}) > 1
         ]
         classes = {name: f"{name.partition('.init_args.')[0]}.class_path" for name in found}
         return [name for name in found if classes[name] not in found]
@@ -104,10 +102,10 @@ class RunTable:
         return [[escaped(cell) for cell in row] for row in rows]
 
     def _rest(self, most: int = MOST) -> list[str]:
-        """What the table has no room for."""
+        """Return lines about what does not fit into the table."""
         more = len(self.differing()) - most
         differ = "setting differs" if more == 1 else "settings differ"
-        lines = [f"{more} more {differ}: .to_pandas() has them"] * (more > 0)
+        lines = [f"{more} more {differ}: see .to_pandas()"] * (more > 0)
         broken = [row for row in self.rows if row.state.startswith("broken")]
         return lines + [escaped(f"{row.folder} is {row.state}") for row in broken]
 
@@ -127,10 +125,10 @@ class RunTable:
 
 
 def runs(folder: str | Path = "runs") -> RunTable:
-    """The runs in a folder, with their losses and the settings that they differ in.
+    """List the runs in a folder, with their losses and the settings that differ.
 
     Args:
-        folder: One that `fit` and scripts/train.py made: runs, or runs/NAME.
+        folder: The folder of all runs, or of the versions of one name, runs/NAME.
 
     Raises:
         FileNotFoundError: There is no such folder.
@@ -150,12 +148,12 @@ def runs(folder: str | Path = "runs") -> RunTable:
 
 
 def _row(folder: Path) -> Row:
-    """What is known of a run."""
+    """Read a run's row."""
     row = Row(folder)
     try:
         refuse_links(folder)
         row.settings = dict(flatten(files.read(folder)))
-        if (folder / run_folder.SERIES).is_file():  # of the run's own
+        if (folder / run_folder.SERIES).is_file():  # its path differs between all runs
             row.settings.pop("data.series.init_args.path", None)
         losses = History.read(folder / run_folder.METRICS).losses["val"]
         row.val = min(losses, default=None)
@@ -169,19 +167,19 @@ def _row(folder: Path) -> Row:
 
 
 def _order(name: str) -> tuple[int, str]:
-    """What a model is comes before how it was trained."""
+    """Return the sort key of a setting: those of the model, the data, the seed, the trainer."""
     sections = ("model.", "data.", "seed_everything", "trainer.")
     found = [i for i, section in enumerate(sections) if name.startswith(section)]
     return (found or [len(sections)])[0], name
 
 
 def _short(name: str) -> str:
-    """The last part of a dotted name."""
+    """Return the last part of a dotted name."""
     return name.removesuffix(".class_path").rpartition(".")[2]
 
 
 def _value(name: str, value: Any) -> str:
-    """A setting in its column; a class without its module."""
+    """Format a setting; a class without its module."""
     text = "" if value is None else f"{value}"
     return _short(text) if name.endswith(".class_path") else text
 

@@ -1,4 +1,4 @@
-"""A training run's folder, opened again."""
+"""`Run`: a training run's folder, opened from Python."""
 
 import base64
 import html
@@ -23,15 +23,16 @@ from sinrnn.forecasting.predictor import Predictor
 
 if TYPE_CHECKING:
     from sinrnn.data.datamodule import WindowDataModule
+    from sinrnn.data.splits import Splits
     from sinrnn.evaluation.figures import Figures
 
 
 class Run:
-    """A training run's folder, opened again: its files are read when they are asked for.
+    """A training run's folder, as `fit` and scripts/train.py write it; files are read on access.
 
     Args:
-        folder: The run's folder, as `fit` or scripts/train.py made it.
-        trust: Modules of your own that its config may name; they are imported, and run.
+        folder: The run's folder.
+        trust: Modules of your own that its config may name; they are imported and executed.
 
     Raises:
         FileNotFoundError: The folder holds no config.yaml.
@@ -53,14 +54,14 @@ class Run:
 
     @classmethod
     def latest(cls, folder: str | Path, *, trust: Sequence[str] = ()) -> Self:
-        """The newest run of a name.
+        """Open the newest run of a name.
 
         Args:
-            folder: Where its versions are, as runs/sine.
-            trust: As of the class.
+            folder: The folder of its versions, such as runs/sine.
+            trust: As for the class.
 
         Raises:
-            FileNotFoundError: There is no run in it.
+            FileNotFoundError: The folder holds no run.
         """
         versions = run_folder.versions(Path(folder))
         if not versions:
@@ -76,7 +77,7 @@ class Run:
 
     @cached_property
     def predictor(self) -> Predictor:
-        """The trained predictor; before training has ended, that of the checkpoint to keep.
+        """The trained predictor; before training has ended, that of the best or last checkpoint.
 
         Raises:
             FileNotFoundError: Nothing is saved yet.
@@ -92,65 +93,71 @@ class Run:
 
     @cached_property
     def data(self) -> "WindowDataModule":
-        """The data that it was trained on, set up.
+        """The run's data module, set up.
 
         Raises:
-            ValueError: The config does not say, or the data no longer fit the predictor.
+            ValueError: The config does not hold it, or the data no longer fit the predictor.
         """
-        self._data.setup()
-        return self._data
+        from sinrnn.config import restore
+
+        found = restore.restore_data(self.folder, self.config, self.predictor, self.trust)
+        found.setup()
+        return found
 
     @cached_property
-    def _data(self) -> "WindowDataModule":
+    def _splits(self) -> "Splits":
+        """The same without Lightning, and not set up."""
         from sinrnn.config import restore  # jsonargparse is slow to import
 
-        return restore.restore_data(self.folder, self.config, self.predictor, self.trust)
+        return restore.restore_splits(self.folder, self.config, self.predictor, self.trust)
+
+    @cached_property
+    def _windows(self) -> "Splits":
+        self._splits.setup()
+        return self._splits
 
     @property
     def series(self) -> Series:
-        """The series that it was trained on.
+        """The series that the run was trained on.
 
         Raises:
-            ValueError: The config does not say.
+            ValueError: The config does not hold it.
         """
-        return self._data.series
+        return self._splits.series
 
     @cached_property
     def history(self) -> History:
-        """Losses and gradient norms by epoch, of metrics.csv."""
+        """Losses and gradient norms by epoch, from metrics.csv."""
         return History.read(self.folder / run_folder.METRICS)
 
     @cached_property
     def _predicted(self) -> dict[str, Tensor]:
         from sinrnn.evaluation.evaluate import predictions
 
-        return predictions(self.predictor, self.data)
+        return predictions(self.predictor, self._windows)
 
     @cached_property
     def _evaluated(self) -> Results:
-        """The results but for the backtest, which takes the longest."""
+        """The results without the backtest, which takes the longest."""
         from sinrnn.config import restore
         from sinrnn.evaluation.evaluate import evaluate
 
-        settings, path = (
-            restore.restore_settings(self.folder, self.config),
-            self.folder / run_folder.RESULTS,
-        )
-        found = evaluate(self.predictor, self.data, self._predicted, self.history, settings)
-        # A run that has not ended may still come to what it was asked for.
+        settings = restore.restore_settings(self.folder, self.config)
+        found = evaluate(self.predictor, self._windows, self._predicted, self.history, settings)
+        path = self.folder / run_folder.RESULTS  # an unfinished run may still reach its options
         return replace(found, epochs=Summary.read(path).epochs if path.is_file() else None)
 
     @cached_property
     def results(self) -> Results:
-        """What the predictor is worth on its data: losses by split, closed loop, backtest."""
+        """The predictor's evaluation on its data: losses by split, rollout, backtest."""
         from sinrnn.evaluation.backtest import evaluate_backtest
 
-        found = evaluate_backtest(self.predictor.copy().double(), self.data)
+        found = evaluate_backtest(self.predictor.copy().double(), self._windows)
         return replace(self._evaluated, backtest_report=found)
 
     @property
     def report(self) -> str:
-        """The text that training ended with: losses, baselines, closed loop, intervals.
+        """The report of training: losses, baselines, rollout, intervals.
 
         Raises:
             FileNotFoundError: Training has not ended yet.
@@ -162,27 +169,27 @@ class Run:
 
     @cached_property
     def figures(self) -> "Figures":
-        """The run's pictures by name, each a matplotlib Figure that is drawn when asked for."""
+        """The run's pictures by name; each is a matplotlib Figure, drawn on access."""
         from sinrnn.evaluation.figures import Figures, pictures
 
         results, epoch = self.results, self.config.get("model", {}).get("readout_epoch")
-        return Figures(pictures(self.data, self._predicted, results, epoch))
+        return Figures(pictures(self._windows, self._predicted, results, epoch))
 
     def diagnose(self, command_line: bool = False) -> Diagnosis:
-        """What was measured of the training, what is wrong, and what to try.
+        """Return what was measured, the problems found, and what to try.
 
         Args:
-            command_line: Whether advice names options of scripts/train.py, or else Python's
+            command_line: Whether advice names options of scripts/train.py instead of Python's
                 arguments.
         """
         return diagnose(self._evaluated, command_line)
 
     def forecast(self, steps: int, series: SeriesLike | None = None) -> Forecast:
-        """Predict what follows a series, in closed loop.
+        """Predict the values after a series in closed loop, with intervals.
 
         Args:
-            steps: Predictions to make.
-            series: The series, or its values (points,); None is the one that was trained on.
+            steps: Number of predictions.
+            series: The series, or its values (points,); None is the run's own.
 
         Raises:
             ValueError: As `Predictor.forecast`.
@@ -190,21 +197,21 @@ class Run:
         return self.predictor.forecast(self.series if series is None else series, steps)
 
     def resume(self, *, max_epochs: int | None = None, **trainer: Any) -> Self:
-        """Train on from where the run stopped, as `scripts/train.py --resume`.
+        """Continue training from the last checkpoint, as `scripts/train.py --resume`.
 
-        The folder is all that is needed, also in another process; Ctrl-C stops and saves.
+        It needs only the folder, also in another process. Ctrl-C stops and saves.
 
         Args:
-            max_epochs: Epochs in all; None is as many as the config has.
+            max_epochs: Total number of epochs; None is the config's.
             **trainer: Other arguments of Lightning's Trainer that may change: enable_progress_bar,
                 max_steps, max_time, gradient_clip_val.
 
         Returns:
-            This run, whose files are read anew.
+            This run; its files are read again.
 
         Raises:
-            ValueError: The run used code that no config holds, use `fit(model, data, resume=run)`;
-                or something may not change; or the series is another.
+            ValueError: The run used code that a config cannot hold, use
+                `fit(model, data, resume=run)`; an argument may not change; or the series changed.
             FloatingPointError: The loss or its gradient is no longer finite.
         """
         from sinrnn.job import resume  # Lightning is slow to import
@@ -222,7 +229,7 @@ class Run:
         return f"{about}\n\n{self.report}" if path.is_file() else about
 
     def _repr_html_(self) -> str:
-        # Notebooks give <pre> the font of their text, in which columns do not line up.
+        # Notebooks set <pre> in a proportional font, in which columns do not line up.
         text = f'<pre style="font-family: monospace">{html.escape(repr(self))}</pre>'
         picture = self.folder / run_folder.FIGURES / "rollout.png"
         if not picture.is_file():

@@ -1,4 +1,4 @@
-"""A run's own folder: made and held by one process, and removed where nothing came of it."""
+"""A run's folder: its file names, and creating, locking and removing it."""
 
 import os
 import re
@@ -15,20 +15,20 @@ from sinrnn import _suggest
 from sinrnn._suggest import meant
 from sinrnn.filesystem import local, refuse_links
 
-# What lies in a run's folder.
+# Files and folders in a run's folder.
 CONFIG, MODEL, METRICS, REPORT = "config.yaml", "model.safetensors", "metrics.csv", "report.md"
 BEST, LAST, FIGURES = "checkpoints/best.ckpt", "checkpoints/last.ckpt", "figures"
-RESULTS = "results.json"  # the figures of its report
-SERIES = "series.npy"  # of values that were given in Python
-LISTED = 5  # runs in a message
-SEEDS = "figures/seeds.png"  # loss curves of all runs, in the first run of several seeds
+RESULTS = "results.json"  # the numbers of the report
+SERIES = "series.npy"  # a series that was given as values in Python
+SEEDS = "figures/seeds.png"  # loss curves of several seeds, in the folder of the first
+LISTED = 5  # runs that a message names
 
 
 def model_file(path: str | Path) -> Path:
-    """The file of a trained network: that of a run's folder, or the path itself.
+    """Return the file of a trained network: the one in a run's folder, or the path itself.
 
     Raises:
-        ValueError: It is a URL.
+        ValueError: The path is a URL.
         OSError: There is no such file or folder, or the folder holds a link.
     """
     if not Path(path).is_dir():
@@ -41,7 +41,7 @@ def model_file(path: str | Path) -> Path:
 
 
 def versions(parent: Path) -> list[Path]:
-    """The folders version_0, version_1, ... in one that hold a run, the oldest first."""
+    """Return the folders version_0, version_1, ... that hold a run, the oldest first."""
     found = {
         int(path.name.removeprefix("version_")): path
         for path in parent.glob("version_*")
@@ -51,7 +51,7 @@ def versions(parent: Path) -> list[Path]:
 
 
 def no_run(path: Path) -> str:
-    """A sentence of a path that is no run's folder: the runs in it, or what was probably meant."""
+    """Return the error for a path that is not a run's folder: the runs in it, or a similar path."""
     if path.is_file():
         return f"{path} is a file: name the folder of a run"
     found = versions(path)
@@ -66,45 +66,36 @@ def no_run(path: Path) -> str:
 
 
 def clear(folder: Path, lock: int) -> None:
-    """Remove what is in a run's folder, if it is still the one that is held."""
+    """Remove a run's folder if it is still the locked one."""
     if is_held(folder, lock):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_empty(folder: Path) -> None:
-    """Take a run's folder away again, and those above, where nobody else's runs are in them."""
+    """Remove a run's folder and its two parents if they are empty."""
     for made in (folder, folder.parent, folder.parent.parent):
         with suppress(OSError):
             made.rmdir()
 
 
 def folder_name(name: str) -> str:
-    """The name, if it is that of a folder in runs/ and of none elsewhere.
-
-    Raises:
-        ValueError: It is not.
-    """
+    """Return the name of a run; raise a ValueError if it is not a plain folder name."""
     fits = name == name.strip() and name.isprintable() and len(name.encode()) <= 200
     if name in ("", ".", "..") or not fits or re.search(r"[/\\:]", name):
         raise ValueError(
-            f"name must be that of a folder within runs, without / and at most 200 bytes long, "
-            f"got {name[:40]!r}"
+            f"name must be a folder name without / and at most 200 bytes long, got {name[:40]!r}"
         )
     return name
 
 
 def refuse_vanished(folder: Path, lock: int) -> None:
-    """Raise where a folder is gone, or is not the one that is held.
-
-    Raises:
-        FileNotFoundError: It was removed or replaced.
-    """
+    """Raise a FileNotFoundError if the locked folder was removed or replaced."""
     if not is_held(folder, lock):
-        raise FileNotFoundError(f"{folder} has vanished, or is another folder by now: start again")
+        raise FileNotFoundError(f"{folder} was removed or replaced: start again")
 
 
 def is_held(folder: Path, lock: int) -> bool:
-    """Whether a folder is still the one that a lock holds; of -1, whether it is there."""
+    """Return whether a folder is the one that the lock holds; for -1, whether it exists."""
     try:
         found = folder.stat()
     except OSError:
@@ -113,11 +104,11 @@ def is_held(folder: Path, lock: int) -> bool:
 
 
 def claim(folder: Path) -> int:
-    """Hold a folder as long as the process lives; gives what holds it, or -1 on Windows.
+    """Lock a folder for the life of the process; return the lock, or -1 on Windows.
 
     Raises:
-        ValueError: Another process trains there.
-        FileNotFoundError: It was removed.
+        ValueError: Another process is training there.
+        FileNotFoundError: The folder was removed.
     """
     refuse_vanished(folder, -1)
     if fcntl is None:
@@ -132,10 +123,10 @@ def claim(folder: Path) -> int:
 
 
 def claim_folder(parent: Path) -> Path:
-    """Make the first free folder version_0, version_1, ...; two runs never get the same.
+    """Create the first free folder version_0, version_1, ...; two processes never get the same.
 
     Raises:
-        OSError: No folder can be made there.
+        OSError: The folder cannot be created.
     """
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -148,5 +139,5 @@ def claim_folder(parent: Path) -> Path:
             version += 1
     except OSError as error:
         raise OSError(
-            f"no folder can be made in {parent} ({error.strerror}): start where there can be one"
+            f"cannot create a folder in {parent} ({error.strerror}): start in a writable folder"
         ) from error

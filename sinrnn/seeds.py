@@ -1,4 +1,4 @@
-"""One training with several seeds: side by side in processes, and what they are worth together."""
+"""Training with several seeds in parallel processes, and the results of all of them."""
 
 import base64
 import html
@@ -19,30 +19,30 @@ from sinrnn import run_folder
 from sinrnn.config.files import NOT_STORED, flatten
 from sinrnn.data.series import Series
 from sinrnn.evaluation import columns
-from sinrnn.evaluation.summary import Summary, together
+from sinrnn.evaluation.summary import Summary, statistics_table
 from sinrnn.filesystem import PACKAGE, escaped, filled, shown, write
 from sinrnn.run import Run
 
 if TYPE_CHECKING:
     from sinrnn.evaluation.picture import Picture
 
-# The package is found where it is here, and nothing else in the folder one is in.
+# The worker imports the package of this process, and nothing from the working directory.
 WORKER = (
     "import sys; sys.path.append(sys.argv.pop(1)); "
     "from sinrnn.cli.train import main; raise SystemExit(main())"
 )
-MOST = 2**32  # as numpy takes seeds
-LOOK = 0.1  # seconds between two looks at the processes: nothing beside the seconds of training
+MOST = 2**32  # numpy's seeds are below this
+POLL = 0.1  # seconds between two polls of the processes
 
 
 class Seeds:
-    """Runs that differ in their seed alone: their figures together, and their loss curves.
+    """Runs that differ only in their seed, with a table and a picture of all.
 
-    Shows itself in a notebook; made by `fit(model, data, seeds=5)`.
+    `fit(model, data, seeds=5)` returns it.
 
     Args:
         runs: The runs by seed, finished or stopped.
-        failed: What went wrong, by seed, where something did.
+        failed: The error messages of failed runs, by seed.
     """
 
     def __init__(self, runs: Mapping[int, Run], failed: Mapping[int, str]) -> None:
@@ -51,39 +51,39 @@ class Seeds:
 
     @property
     def finished(self) -> list[Run]:
-        """Those of the runs that have ended."""
+        """The runs that have finished."""
         return [run for run in self.runs if (run.folder / run_folder.RESULTS).is_file()]
 
     @property
     def table(self) -> str:
-        """Median, least and largest of every figure, as text; and what did not end."""
+        """Median, least and greatest of every result, as text, and the runs that did not finish."""
         return "\n".join([columns.text(self._rows()), *self._rest()])
 
     @property
     def figure(self) -> "Picture":
-        """The loss curves of all runs that have ended, in one picture.
+        """The loss curves of all finished runs in one picture.
 
         Raises:
-            ValueError: None has.
+            ValueError: No run has finished.
         """
         from sinrnn.evaluation import loss_plots  # matplotlib is slow to import
 
         if not self.finished:
-            raise ValueError("no run has ended, so that there is no picture of them")
+            raise ValueError("no run has finished: there are no loss curves to draw")
         losses = [Summary.read(run.folder / run_folder.RESULTS).half_mse for run in self.finished]
-        beside = {name: row["val"] for name, row in losses[0].items() if name != "network"}
-        return loss_plots.seeds([run.history for run in self.finished], beside)
+        baselines = {name: row["val"] for name, row in losses[0].items() if name != "network"}
+        return loss_plots.seeds([run.history for run in self.finished], baselines)
 
     def _rows(self) -> list[list[str]]:
         found = [Summary.read(run.folder / run_folder.RESULTS) for run in self.finished]
         ended = "" if len(found) == len(self.seeds) else f"{len(found)} of "
         head = f"{ended}{len(self.seeds)} seeds, {self.seeds[0]} to {self.seeds[-1]}"
-        return together(head, found)
+        return statistics_table(head, found)
 
     def _rest(self) -> list[str]:
         stopped = [run for run in self.runs if run not in self.finished]
-        lines = [f"seed {seed} failed: {said}" for seed, said in self.failed.items()]
-        lines += [f"stopped, and saved: {run.folder}: resume it by itself" for run in stopped]
+        lines = [f"seed {seed} failed: {error}" for seed, error in self.failed.items()]
+        lines += [f"stopped and saved: {run.folder}: resume it separately" for run in stopped]
         return [filled(escaped(line)) for line in (["", *lines] if lines else [])]
 
     def __repr__(self) -> str:
@@ -112,25 +112,25 @@ def train_seeds(
     figures: bool = True,
     progress: bool = True,
 ) -> Seeds:
-    """Train with each seed, in a process and a version folder of its own.
+    """Train with each seed in its own process and version folder.
 
-    After Ctrl-C all are stopped and saved.
+    Ctrl-C stops and saves all of them.
 
     Args:
-        config: Gives the whole configuration of the run in a folder with a seed, as YAML text.
-        parent: Where the runs' folders are made.
+        config: Returns the configuration of a run as YAML text, from its folder and seed.
+        parent: The folder of the version folders.
         first: The first seed.
-        count: How many there are.
-        series: What is learnt from.
-        threads: CPU threads of each process; as many processes run at once as there are cores.
-        trusted: Modules of the user's own that the config may name.
-        figures: Whether a picture of all loss curves is drawn, in the first run's folder.
-        progress: Whether a line shows how many are done.
+        count: Number of seeds.
+        series: The series to train on.
+        threads: CPU threads of each process; the processes together use all cores.
+        trusted: Modules of the user that the config may name.
+        figures: Whether to draw the loss curves of all runs, in the first run's folder.
+        progress: Whether to show a progress bar.
 
     Raises:
-        ValueError: There can be no such seeds; the config holds code; the series cannot be read; or
-            no run began, for what the first of them said.
-        OSError: There is no file of the series.
+        ValueError: The seeds are out of range; the config holds code; the series cannot be read; or
+            no run started, with the first run's message.
+        OSError: The series' file does not exist.
     """
     from sinrnn.job import store  # Lightning is slow to import
 
@@ -139,7 +139,7 @@ def train_seeds(
             f"seeds must be at least 1, and a seed below 2**32, got {count} from {first}"
         )
     _refuse_code(config(parent, first))
-    for note in series.notes:  # what the processes say is not shown
+    for note in series.notes:  # the output of the processes is not shown
         print(filled(shown(f"note: {note}")))  # noqa: T201
     folders = {}
     for seed in range(first, first + count):
@@ -148,7 +148,7 @@ def train_seeds(
     failed = _processes(folders, max(1, _cores() // threads), trusted, progress)
     for seed in failed:
         left = [folders[seed] / name for name in (run_folder.METRICS, run_folder.LAST)]
-        if not any(path.exists() for path in left):  # it never began
+        if not any(path.exists() for path in left):  # it never started
             run_folder.clear(folders[seed], -1)
             run_folder.remove_empty(folders[seed])
             del folders[seed]
@@ -165,17 +165,17 @@ def train_seeds(
 
 
 def _refuse_code(config: str) -> None:
-    """Raise where a config holds notes in place of code, which no other process can have."""
+    """Raise a ValueError if a config stands for code, which other processes do not have."""
     for _, value in flatten(yaml.safe_load(config)):
         if code := re.search(rf"{NOT_STORED}([^']+)", f"{value}"):
             raise ValueError(
-                f"seeds train in processes of their own, from a config, which cannot hold code "
+                "each seed is trained by a process from a config, which cannot hold code "
                 f"({code[1]}): train with one seed at a time"
             )
 
 
 def _cores() -> int:
-    """Those that this process may use."""
+    """Return the number of cores that this process may use."""
     known = hasattr(os, "sched_getaffinity")
     return len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
 
@@ -183,7 +183,7 @@ def _cores() -> int:
 def _processes(
     folders: Mapping[int, Path], at_once: int, trusted: Sequence[str], progress: bool
 ) -> dict[int, str]:
-    """Train in all folders; returns what went wrong, by seed."""
+    """Train in all folders; return the error messages by seed."""
     from tqdm.auto import tqdm
 
     from sinrnn.training.signals import Signals
@@ -208,49 +208,49 @@ def _processes(
                 while waiting and len(running) < at_once and not signals.number:
                     seed = waiting.pop(0)
                     running[seed] = Worker(folders[seed], trusted)
-                time.sleep(LOOK)
+                time.sleep(POLL)
                 for seed in [seed for seed, worker in running.items() if worker.has_ended()]:
-                    said = running.pop(seed).failure()
-                    failed |= {seed: said} if said else {}
+                    error = running.pop(seed).failure()
+                    failed |= {seed: error} if error else {}
                     bar.update()
         finally:
-            for worker in running.values():  # of an error in this process
+            for worker in running.values():  # left by an error in this process
                 worker.process.terminate()
     return failed
 
 
 class Worker:
-    """A process that trains in a run's folder, as `--resume` does.
+    """A process that trains in a run's folder with `--resume`.
 
-    Ctrl-C does not reach it: the process that started it passes the first one on, once.
+    It has its own session, so that Ctrl-C does not reach it: `_processes` sends it one SIGINT.
 
     Args:
-        folder: The run's.
-        trusted: Modules of the user's own that the config may name.
+        folder: The run's folder.
+        trusted: Modules of the user that the config may name.
     """
 
     def __init__(self, folder: Path, trusted: Sequence[str]) -> None:
-        self.said = tempfile.TemporaryFile()  # which `failure` closes
+        self.stderr = tempfile.TemporaryFile()  # closed by `failure`
         trust = [f"--trust={module}" for module in trusted]
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-c", WORKER, str(PACKAGE.parent), "--resume", folder, *trust],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=self.said,
+            stderr=self.stderr,
             start_new_session=True,
         )
 
     def has_ended(self) -> bool:
-        """Whether it has."""
+        """Return whether the process has ended."""
         return self.process.poll() is not None
 
     def failure(self) -> str:
-        """What it said last where something went wrong, or nothing."""
+        """Return the last line of its stderr if it failed, else ""."""
         status = self.process.returncode
-        self.said.seek(0)
-        lines = self.said.read().decode(errors="replace").split("\n")
-        self.said.close()
+        self.stderr.seek(0)
+        lines = self.stderr.read().decode(errors="replace").split("\n")
+        self.stderr.close()
         if status in (0, -signal.SIGINT, 128 + signal.SIGINT):
             return ""
-        said = next((line for line in reversed(lines) if line.strip()), "")
-        return said.removeprefix("error: ") or f"its process ended with status {status}"
+        last = next((line for line in reversed(lines) if line.strip()), "")
+        return last.removeprefix("error: ") or f"its process ended with status {status}"

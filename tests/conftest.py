@@ -16,12 +16,12 @@ import torch
 torch.set_num_threads(1)  # at these sizes a second thread costs more than it brings
 
 # The files that take longest, longest first, so that no worker ends with one of them.
-LONG = "train processes strangers notebooks browser chaos run checkpoint bad_input monitor".split()
-LONG += "forecaster diagnosis plots predictor seeds strangers_files strangers_runs module".split()
+LONG = "chaos train strangers browser notebooks processes loop_state bad_input checkpoint seeds"
+LONG += " monitor forecaster strangers_files run plots strangers_runs wheel module setup diagnosis"
 
 
 def pytest_collection_modifyitems(items):
-    places = {f"test_{name}": place for place, name in enumerate(LONG)}
+    places = {f"test_{name}": place for place, name in enumerate(LONG.split())}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
@@ -43,8 +43,8 @@ _marks = []  # of the test that runs
 
 
 def _python_is_started_where_a_mark_says_so(event, args):
-    if event in ("program", "subprocess.Popen") and args[0] == sys.executable:
-        assert not _marks or {"process", "extra"} & _marks[-1], "it needs pytest.mark.process"
+    if event in ("program", "subprocess.Popen") and args[0] == sys.executable and _marks:
+        assert {"extra", "process", "slow"} & _marks[-1], "it needs pytest.mark.process"
 
 
 sys.addaudithook(_python_is_started_where_a_mark_says_so)

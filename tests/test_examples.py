@@ -36,13 +36,13 @@ def test_examples_are_these_and_short():
 @pytest.mark.process
 def test_own_loop_beats_what_is_known_without_it(printed):
     text = printed("own_loop.py")
-    mse = number(r"held out: mse (\S+)", text)
-    assert 30 * mse < number(r"the last value: +(\S+)", text)
-    assert 2 * mse < number(r"a line through two values: (\S+)", text)
+    mse = number(r"held-out samples: mse (\S+)", text)
+    assert 30 * mse < number(r"persistence: +mse (\S+)", text)
+    assert 2 * mse < number(r"linear extrapolation: mse (\S+)", text)
 
 
 @pytest.mark.process
 def test_encoder_inside_a_model_tells_waves_apart(printed):
     text = printed("inside_a_model.py")
-    assert number(r"held out: (\S+)% right", text) > 97
-    assert number(r"more frequent class (\S+)%", text) < 53
+    assert number(r"held-out waves (\S+)%", text) > 97
+    assert number(r"majority class (\S+)%", text) < 53

@@ -37,11 +37,11 @@ def test_write_reaches_the_disk_before_and_after_the_file_gets_its_name(old, mon
 
     def watch(number):
         fsync(number)
-        seen.append((Path(f"/proc/self/fd/{number}").resolve().name, old.read_bytes()))
+        seen.append((os.fstat(number).st_ino, old.read_bytes()))
 
     monkeypatch.setattr(os, "fsync", watch)
     write(old, b"new")
-    assert seen == [("file.part", b"old"), (old.parent.name, b"new")]
+    assert seen == [(old.stat().st_ino, b"old"), (old.parent.stat().st_ino, b"new")]
 
 
 def fail(*args):
@@ -57,7 +57,7 @@ def tear(number):
     [
         (os, "fsync", fail, "No space left on device"),
         (Path, "replace", fail, "No space left on device"),
-        (os, "fsync", tear, "{}.part: what was read back is not what was written"),
+        (os, "fsync", tear, "{}.part: the bytes read back differ from those written"),
     ],
 )
 def test_write_that_fails_leaves_the_old(old, monkeypatch, owner, name, instead, reason):
@@ -65,7 +65,7 @@ def test_write_that_fails_leaves_the_old(old, monkeypatch, owner, name, instead,
     with pytest.raises(OSError, match="saved") as caught:
         write(old, b"new")
     reason = reason.format(old)
-    assert str(caught.value) == f"{old} could not be saved ({reason}); what was there is as it was"
+    assert str(caught.value) == f"{old} could not be saved ({reason}); its old content is unchanged"
     assert alone(old, b"old")
 
 
@@ -90,7 +90,7 @@ except OSError as error:
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no limits of that kind")
 def test_write_of_more_than_fits_leaves_the_old(old):
     done = programs.run("-c", LIMITED, old)
-    said = f"{old} could not be saved (File too large); what was there is as it was\n"
+    said = f"{old} could not be saved (File too large); its old content is unchanged\n"
     assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
     assert alone(old, b"old")
 
@@ -145,8 +145,8 @@ def test_folder_without_links_is_taken_wherever_it_lies(run, tmp_path):
 def test_link_in_a_folder_is_refused_with_where_it_points(run, name, goal):
     (run / name).symlink_to(goal)
     said = (
-        f"{run / name} is a link to {goal}: a run's folder must hold its files themselves, put the "
-        "file there or remove the link"
+        f"{run / name} is a link to {goal}: a run's folder must not contain links, replace "
+        "it by the file or remove it"
     )
     with refuses(OSError, said):
         refuse_links(run)

@@ -80,7 +80,7 @@ def test_table_shows_itself(folder):
     assert lines[0].split()[4:] == ["5", "SGD"]
     assert lines[3].split()[2] == "unfinished"
     assert lines[4].split()[1] == "broken"
-    assert lines[5] == "1 more setting differs: .to_pandas() has them"
+    assert lines[5] == "1 more setting differs: see .to_pandas()"
     assert " ".join(line.strip() for line in lines[6:]).startswith(
         f"{folder}/b/version_10 is broken: {folder}/b/version_10"
     )
@@ -96,7 +96,7 @@ def test_settings_beyond_those_that_have_room_are_counted(folder):
     found = runs(folder)
     for i, row in enumerate(found.rows[:-1]):  # the last is broken
         row.settings |= {f"trainer.z{j}": i for j in range(9)}
-    assert re.search(r"\n1\d more settings differ: \.to_pandas\(\) has them\n", repr(found))
+    assert re.search(r"\n1\d more settings differ: see \.to_pandas\(\)\n", repr(found))
     assert "z8" not in repr(found)
     assert "trainer.z8" in found.to_pandas()
 

@@ -1,7 +1,6 @@
 """Several seeds: each run as by itself, their table, and what happens where one does not end."""
 
 import copy
-import os
 import re
 import signal
 import time
@@ -86,7 +85,7 @@ def test_ctrl_c_stops_all_and_each_can_be_resumed():
         "--model.readout_epoch=1",
     ]
     process = programs.Program(command)
-    cores = min(3, len(os.sched_getaffinity(0)))
+    cores = min(3, sinrnn.seeds._cores())
     begun = [Path("runs/sine", f"version_{i}", "checkpoints/last.ckpt") for i in range(cores)]
     while not all(path.exists() for path in begun):
         assert process.poll() is None
@@ -96,7 +95,7 @@ def test_ctrl_c_stops_all_and_each_can_be_resumed():
     assert process.returncode == 130
     runs = [Path("runs/sine", f"version_{i}") for i in range(3)]
     for folder in runs:
-        assert f"stopped, and saved: {folder}: resume it by itself" in said
+        assert f"stopped and saved: {folder}: resume it separately" in said
     for folder in runs[1:]:
         epochs = Run(folder).history.epochs
         run = Run(folder).resume(max_epochs=len(epochs) + 1, enable_progress_bar=False)
@@ -141,7 +140,7 @@ def test_one_that_fails_is_named_and_the_others_are_kept(monkeypatch, tmp_path):
     assert table[-3:] == [
         "seed 1 failed: too \\x1b large",
         "seed 2 failed: its process ended with status -9",
-        "stopped, and saved: runs/run/version_2: resume it by itself",
+        "stopped and saved: runs/run/version_2: resume it separately",
     ]
 
 
@@ -172,7 +171,7 @@ def test_code_and_what_cannot_be_is_refused():
         fit(*small(scheduler=partial(LambdaLR, lr_lambda=float)), seeds=2)
     with pytest.raises(ValueError, match="seeds must be at least 1"):
         fit(*small(), seeds=0)
-    with pytest.raises(ValueError, match="seeds are for new runs"):
+    with pytest.raises(ValueError, match="seeds and resume exclude each other"):
         fit(*small(), seeds=2, resume="runs/run/version_0")
     assert not Path("runs").exists()
 

@@ -318,23 +318,45 @@ PAYLOADS = [
 ]
 
 
-@pytest.mark.parametrize("payload", PAYLOADS, ids=lambda payload: payload["class_path"])
-@pytest.mark.parametrize("key", [key for key in PLACES if "." in key])
-def test_stranger_s_config_and_run_folder_call_nothing(theirs, capsys, key, payload):
-    precious = Path("precious")
+EACH_PAYLOAD = pytest.mark.parametrize(
+    "payload", PAYLOADS, ids=lambda payload: payload["class_path"]
+)
+KEYS_OF_CLASSES = [key for key in PLACES if "." in key]
+
+
+@pytest.fixture
+def poisoned(theirs, capsys):
+    """Put a payload at some keys of a run's config; nothing may happen to what is mine."""
+    precious, config = Path("precious"), theirs / "config.yaml"
     precious.mkdir()
     (precious / "a").write_text("mine")
-    value = [payload] if key in ("trainer.callbacks", "trainer.plugins") else payload
-    config = theirs / "config.yaml"
-    config.write_text(changed(config.read_text(), key, value))
-    assert cli.main(["--config", "theirs/config.yaml"]) == 2
-    assert cli.main(["--resume", "theirs"]) == 2
-    expected = 2 if key == "data.series" else 0  # nothing else is read
-    assert forecast.main(["theirs", "--steps", "3"]) == expected
-    assert diagnose.main(["theirs"]) == expected
-    export.main(["theirs"])  # with onnx or without
+
+    def call(payload, *keys):
+        for key in keys:
+            value = [payload] if key in ("trainer.callbacks", "trainer.plugins") else payload
+            config.write_text(changed(config.read_text(), key, value))
+
+    yield call
     assert "Traceback" not in capsys.readouterr().err
     assert [path.read_text() for path in precious.iterdir()] == ["mine"]
+
+
+@EACH_PAYLOAD
+@pytest.mark.parametrize("key", KEYS_OF_CLASSES)
+def test_stranger_s_config_and_run_folder_call_nothing(poisoned, key, payload):
+    poisoned(payload, key)
+    assert cli.main(["--config", "theirs/config.yaml"]) == 2
+    assert cli.main(["--resume", "theirs"]) == 2
+
+
+@EACH_PAYLOAD
+@pytest.mark.parametrize(("keys", "status"), [(["data.series"], 2), (KEYS_OF_CLASSES[1:], 0)])
+def test_stranger_s_run_folder_calls_nothing_where_it_is_only_read(poisoned, keys, status, payload):
+    """Of its classes the series is read alone."""
+    poisoned(payload, *keys)
+    assert forecast.main(["theirs", "--steps", "3"]) == status
+    assert diagnose.main(["theirs"]) == status
+    export.main(["theirs"])  # with onnx or without
 
 
 @pytest.mark.parametrize("option", ["--data.series.help", "--model.optimizer.help"])

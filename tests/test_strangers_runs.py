@@ -151,7 +151,7 @@ UNTOLD = (
     "RANK is not set in the environment and the trainer's rank is 1: start the processes with "
     "torchrun"
 )
-SLURM = "the trainer cannot be made: {}; or unset SLURM_NTASKS where SLURM does not start this run"
+SLURM = "the trainer cannot be made: {}; or unset SLURM_NTASKS if SLURM does not start this run"
 TASKS = SLURM.format("You set `--ntasks=2` in your SLURM bash script, [^\n]+")
 NODE = SLURM.format("SLURM_NODEID is not set in the environment")
 
@@ -226,7 +226,7 @@ def test_escape_sequences_in_a_folders_name_are_shown(train, theirs, capsys):
     status, _, err = train("--resume", folder, "--trainer.max_epochs", "9", callbacks=[Asks()])
     assert status == 128 + signal.SIGTERM
     assert_shown(err)
-    assert "stopped by SIGTERM, and saved; go on with: " in err
+    assert "stopped by SIGTERM, and saved; resume with: " in err
 
 
 @pytest.mark.extra
@@ -317,7 +317,7 @@ def test_training_that_nobody_reads_saves_what_it_has(train, home, error, status
 
 # A folder that somebody removes or replaces while a run gets ready
 
-VANISHED = "error: {} has vanished, or is another folder by now: start again\n"
+VANISHED = "error: {} was removed or replaced: start again\n"
 
 
 def vanish(what):

@@ -95,6 +95,7 @@ def test_unpacked_wheel_helps_and_trains_with_what_comes_with_it(wheel, tmp_path
     assert not [p for p in ROOT.glob("configs/*.yaml") if f"configs/{p.name}" not in said]
     assert not list(empty.iterdir())
     short = ["--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false"]
+    short += ["--figures", "false"]
     call("--config", "configs/series.yaml", *short)
     run = empty / "runs" / "series" / "version_0"
     assert (run / "model.safetensors").is_file()

@@ -1,8 +1,8 @@
-"""What happens while a network is trained: checkpoints, curves, a report at the end.
+"""Callbacks of Lightning: checkpoints, monitoring, and the final report.
 
-- `sinrnn.callbacks.checkpoint`: when a run is saved;
-- `sinrnn.callbacks.monitor`: what TensorBoard shows during training;
-- `sinrnn.callbacks.tensorboard`: the forms that TensorBoard takes;
+- `sinrnn.callbacks.checkpoint`: saves the best and the last checkpoint;
+- `sinrnn.callbacks.monitor`: logs training to TensorBoard;
+- `sinrnn.callbacks.tensorboard`: the formats that TensorBoard takes;
 - `sinrnn.callbacks.progress_bar`: one line in the terminal;
-- `sinrnn.callbacks.final_report`: model file, pictures and report.
+- `sinrnn.callbacks.final_report`: model file, pictures and report at the end.
 """

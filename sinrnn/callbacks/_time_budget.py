@@ -1,14 +1,14 @@
-"""A share of the time for work that can wait."""
+"""A time budget for optional work."""
 
 import time
 
 
 class TimeBudget:
-    """A share of the time since it was made, which a part of the work may take.
+    """Limits a piece of work to a share of the time since the budget was created.
 
     Args:
-        share: Of the time that has passed.
-        first: Seconds that the work is taken to need before it has been done once.
+        share: The share of the elapsed time.
+        first: Expected seconds of the work, until it has been measured.
     """
 
     def __init__(self, share: float, first: float) -> None:
@@ -23,6 +23,6 @@ class TimeBudget:
         self.spent += self.needed
 
     def allows(self) -> bool:
-        """Whether the work may be done once more."""
+        """Return whether the budget allows the work once more."""
         passed = time.perf_counter() - self.started
         return self.spent + self.needed <= self.share * passed

@@ -1,6 +1,7 @@
 """The end of a run: its weights become a model file, pictures and a report."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
@@ -18,7 +19,7 @@ from sinrnn.evaluation.backtest import BacktestReport, evaluate_backtest
 from sinrnn.evaluation.diagnosis import checks
 from sinrnn.evaluation.evaluate import evaluate, predictions
 from sinrnn.evaluation.figures import pictures
-from sinrnn.evaluation.gain import kept
+from sinrnn.evaluation.linear_fallback import keep_if_better
 from sinrnn.evaluation.picture import png
 from sinrnn.evaluation.results import History, Settings
 from sinrnn.evaluation.summary import Summary
@@ -38,7 +39,12 @@ class FinalReport(pl.Callback):
         figures: Whether pictures are drawn.
         command_line: Whether advice names options of scripts/train.py, or else Python's arguments.
         settings: What the run was set to.
+
+    Attributes:
+        show: Called with the closing text before pictures are drawn, as those take a second.
     """
+
+    show: Callable[[str], None] | None = None
 
     def __init__(
         self,
@@ -96,6 +102,8 @@ class FinalReport(pl.Callback):
         about = f"# {escaped(f'{self.folder}')}\n\n```text\n{self.text}\n```\n"
         about += "".join(f"\n![{name}]({run_folder.FIGURES}/{name}.png)\n" for name in draws)
         write(self.folder / run_folder.REPORT, about.encode())
+        if self.show is not None:
+            self.show(self.text)
         files = {}
         if self.figures:
             status("drawing")
@@ -117,7 +125,7 @@ class FinalReport(pl.Callback):
             model.load_state_dict(checkpoint_io.read(best)["state_dict"])
         predictor, left_out = model.predictor.copy(), ""
         if self.keep == "best":
-            predictor, left_out = kept(predictor, data.windows["val"])
+            predictor, left_out = keep_if_better(predictor, data.windows["val"])
         found = evaluate_backtest(predictor.copy().double(), data)
         if found is not None:
             predictor.radius, predictor.coverage = found.radius.double(), found.coverage

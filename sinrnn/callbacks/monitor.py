@@ -94,7 +94,7 @@ class Monitor(pl.Callback):
                 logger.experiment.add_custom_scalars(charts)
             config = Path(logger.log_dir) / CONFIG
             if self.texts and config.exists():
-                text = tensorboard.config_text(shown(config.read_text()))
+                text = tensorboard.config_text(shown(config.read_text("utf-8")))
                 logger.experiment.add_text("run_config", text, trainer.global_step)
 
     def on_before_optimizer_step(

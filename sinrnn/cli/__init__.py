@@ -2,6 +2,7 @@
 
 - `sinrnn.cli.train`, `sinrnn.cli.forecast`, `sinrnn.cli.diagnose`, `sinrnn.cli.export`,
   `sinrnn.cli.runs`: one each; `sinrnn.cli.main`: the command sinrnn;
+- `sinrnn.cli.start`: what starts them;
 - `sinrnn.cli.arguments`: what was typed;
 - `sinrnn.cli.messages`: what is printed.
 """

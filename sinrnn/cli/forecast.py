@@ -84,7 +84,7 @@ def _written(args: argparse.Namespace) -> str:
 
     before = values[-max(3 * len(made.read), args.steps) :].double()
     image = table.with_suffix(".png")
-    drawn = picture.png(plots.forecast(before, made))
+    drawn = picture.png(plots.forecast(before, made, series.names))
     made.to_csv(table)
     write(image, drawn)
     facts = [
@@ -137,6 +137,6 @@ def _series(args: argparse.Namespace, folder: Path, predictor: Predictor) -> Ser
             f"{args.model} lies in no run's folder: name the file of the series with --input"
         )
     refuse_links(folder)
-    from sinrnn.config import files, restore  # Lightning is slow to import
+    from sinrnn.config import files, restore  # jsonargparse is slow to import
 
-    return restore.restore_data(folder, files.read(folder), predictor, args.trust).series
+    return restore.restore_splits(folder, files.read(folder), predictor, args.trust).series

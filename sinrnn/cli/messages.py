@@ -54,8 +54,9 @@ def _silence(stream: TextIO) -> None:
 
 
 def say(text: str, file: TextIO | None = None, end: str = "\n") -> None:
-    """Print, to standard output by default."""
-    print(shown(text), file=file, end=end)
+    """Print, to standard output by default; characters outside its encoding as escapes."""
+    encoding = (file or sys.stdout).encoding or "utf-8"
+    print(shown(text).encode(encoding, "backslashreplace").decode(encoding), file=file, end=end)
 
 
 class Printed(argparse.ArgumentParser):

@@ -157,10 +157,10 @@ def _train(job: Job) -> int:
     if job.finished:
         say("note: the run has ended; it goes on with more epochs: --trainer.max_epochs N")
     try:
-        text = job.train()
+        job.train(lambda text: say(f"\n{text}"))
     except Interrupted as stopped:
         if job.trainer.is_global_zero:
-            say(f"\n{stopped}, and saved; go on with: {job.resume}", sys.stderr)
+            say(f"\n{stopped}, and saved; resume with: {job.resume}", sys.stderr)
         return 128 + stopped.number
     except FloatingPointError as error:
         last = job.folder / LAST
@@ -174,6 +174,4 @@ def _train(job: Job) -> int:
         return refuse(error)
     finally:
         job.leave()
-    if text:
-        say(f"\n{text}")
     return 0

@@ -7,5 +7,6 @@
 - `sinrnn.config.resume_checks`: what may change when a run is resumed;
 - `sinrnn.config.restore`: the data and settings of a finished run;
 - `sinrnn.config.ineffective`: options that may have no effect;
-- `sinrnn.config.messages`: one-line messages for parser errors.
+- `sinrnn.config.messages`: one-line messages for parser errors;
+- `sinrnn.config.unknown`: suggestions for unknown names in them.
 """

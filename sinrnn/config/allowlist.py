@@ -7,58 +7,31 @@ classes that do not call their arguments and write only into the run's folder.
 import inspect
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path, PurePath
 from types import ModuleType
 from typing import Any
 
 import torch
 from jsonargparse import set_parsing_settings
-from lightning.pytorch import accelerators, callbacks, profilers, strategies
-from lightning.pytorch.plugins import precision
 from torch.optim import Optimizer, lr_scheduler
 
 from sinrnn.data import series, synthetic
 from sinrnn.data.series import Series
 
-# Not allowed: classes that take functions (LambdaCallback), read or write at a given path
-# (OnExceptionCheckpoint, DeepSpeedStrategy), or replace how checkpoints are saved (CheckpointIO).
-LIGHTNING: tuple[type, ...] = (
-    accelerators.CPUAccelerator,
-    accelerators.CUDAAccelerator,
-    accelerators.MPSAccelerator,
-    callbacks.DeviceStatsMonitor,
-    callbacks.EarlyStopping,
-    callbacks.EMAWeightAveraging,
-    callbacks.GradientAccumulationScheduler,
-    callbacks.LearningRateMonitor,
-    callbacks.ModelCheckpoint,
-    callbacks.ModelSummary,
-    callbacks.RichModelSummary,
-    callbacks.RichProgressBar,
-    callbacks.StochasticWeightAveraging,
-    callbacks.Timer,
-    callbacks.TQDMProgressBar,
-    callbacks.WeightAveraging,
-    precision.DoublePrecision,
-    precision.HalfPrecision,
-    precision.MixedPrecision,
-    precision.Precision,
-    profilers.AdvancedProfiler,
-    profilers.PassThroughProfiler,
-    profilers.PyTorchProfiler,
-    profilers.SimpleProfiler,
-    strategies.DDPStrategy,
-    strategies.FSDPStrategy,
-    strategies.SingleDeviceStrategy,
-)
 CALL_ARGUMENTS = (lr_scheduler.LambdaLR, lr_scheduler.MultiplicativeLR)
 
 _trusted: set[str] = set()  # modules trusted so far: jsonargparse keeps them until they are denied
 
 
-def allowed_classes() -> dict[str, type]:
-    """Return all classes that a config may name by import path, both public and of definition."""
-    found = {f"{module}.{cls.__name__}": cls for module, cls in _classes()}
+def allowed_classes(trainer: bool = True) -> dict[str, type]:
+    """Return all classes that a config may name by import path, both public and of definition.
+
+    Args:
+        trainer: Include the classes of a trainer, which are Lightning's and slow to import.
+    """
+    classes = chain(_classes(), _trainer_classes() if trainer else [])
+    found = {f"{module}.{cls.__name__}": cls for module, cls in classes}
     return found | {f"{cls.__module__}.{cls.__qualname__}": cls for cls in found.values()}
 
 
@@ -74,11 +47,50 @@ def _classes() -> Iterator[tuple[str, type]]:
         for name, cls in inspect.getmembers(module, inspect.isclass):
             if issubclass(cls, kind) and cls not in CALL_ARGUMENTS and not name.startswith("_"):
                 yield home, cls
-    for cls in LIGHTNING:
+
+
+def _trainer_classes() -> Iterator[tuple[str, type]]:
+    """Yield the classes that a trainer takes, in the same form.
+
+    Not allowed: classes that take functions (LambdaCallback), read or write at a given path
+    (OnExceptionCheckpoint, DeepSpeedStrategy), or replace how checkpoints are saved (CheckpointIO).
+    """
+    from lightning.pytorch import accelerators, callbacks, profilers, strategies
+    from lightning.pytorch.plugins import precision
+
+    for cls in (
+        accelerators.CPUAccelerator,
+        accelerators.CUDAAccelerator,
+        accelerators.MPSAccelerator,
+        callbacks.DeviceStatsMonitor,
+        callbacks.EarlyStopping,
+        callbacks.EMAWeightAveraging,
+        callbacks.GradientAccumulationScheduler,
+        callbacks.LearningRateMonitor,
+        callbacks.ModelCheckpoint,
+        callbacks.ModelSummary,
+        callbacks.RichModelSummary,
+        callbacks.RichProgressBar,
+        callbacks.StochasticWeightAveraging,
+        callbacks.Timer,
+        callbacks.TQDMProgressBar,
+        callbacks.WeightAveraging,
+        precision.DoublePrecision,
+        precision.HalfPrecision,
+        precision.MixedPrecision,
+        precision.Precision,
+        profilers.AdvancedProfiler,
+        profilers.PassThroughProfiler,
+        profilers.PyTorchProfiler,
+        profilers.SimpleProfiler,
+        strategies.DDPStrategy,
+        strategies.FSDPStrategy,
+        strategies.SingleDeviceStrategy,
+    ):
         yield ".".join(cls.__module__.split(".")[:3]), cls  # as in lightning.pytorch.callbacks
 
 
-def restrict_imports(trusted: Sequence[str] = ()) -> None:
+def restrict_imports(trusted: Sequence[str] = (), trainer: bool = True) -> None:
     """Restrict the imports of jsonargparse to the allowed classes and the trusted modules.
 
     An entry of jsonargparse's lists also covers everything below it, so the attributes and methods
@@ -86,13 +98,14 @@ def restrict_imports(trusted: Sequence[str] = ()) -> None:
 
     Args:
         trusted: Names of additional modules.
+        trainer: As in `allowed_classes`.
 
     Raises:
         ValueError: A name is not valid.
     """
     if trusted:  # they may be in the current folder, as for python -m
         sys.path.append(str(Path.cwd()))
-    allowed = allowed_classes()
+    allowed = allowed_classes(trainer)
     below = [f"{path}.{name}" for path, cls in allowed.items() for name in {*dir(cls), *dir(type)}]
     set_parsing_settings(
         import_path_denylist=["*", *below, *_trusted],

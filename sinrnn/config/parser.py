@@ -117,8 +117,8 @@ class ConfigCLI(LightningCLI):
         try:
             self.config = parser.parse_args(args)
         except ArgumentError as error:
-            said = explained(one_line(str(error)), args, parser.get_defaults())
-            raise ArgumentError(None, said) from error
+            message = explained(one_line(str(error)), args, parser.get_defaults())
+            raise ArgumentError(None, message) from error
         allowlist.check_paths(self.config.as_dict().get("trainer"), "trainer")
         for key, value in parser.get_defaults().items():
             # The parser accepts null for any type.

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jsonargparse import ArgumentError, ArgumentParser
 
@@ -10,27 +10,54 @@ from sinrnn._private import kept_parser_settings
 from sinrnn.config import allowlist, files, ineffective
 from sinrnn.config.ineffective import get_nested
 from sinrnn.config.messages import one_line
-from sinrnn.data.datamodule import WindowDataModule
+from sinrnn.data.splits import Splits
 from sinrnn.evaluation.results import Settings
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.run_folder import CONFIG, MODEL, SERIES
 
+if TYPE_CHECKING:
+    from sinrnn.data.datamodule import WindowDataModule
 
-def restore_data(
+Kind = TypeVar("Kind", bound=Splits)
+
+# Settings of the training batches, which `Splits` does not have.
+BATCHES = ("batch_size", "shuffle", "steps", "num_streams", "seed")
+
+
+def restore_splits(
     folder: Path, content: dict[str, Any], predictor: Predictor, trusted: Sequence[str] = ()
-) -> WindowDataModule:
-    """Return the data that a run was trained on. The model and the trainer are not created.
+) -> Splits:
+    """Return the splits that a run was trained on. Unlike `restore_data`, import no Lightning.
 
     Args:
         folder: The run's folder.
-        content: The run's config.
+        content: The run's config. The model and the trainer are not created.
         predictor: The run's predictor.
         trusted: Additional modules that the class of the series may be from.
 
     Raises:
         ValueError: The config is not valid, or window or horizon differ from the predictor's.
     """
-    section = content.get("data", {})
+    section = {n: value for n, value in content.get("data", {}).items() if n not in BATCHES}
+    return _restore(Splits, folder, section, predictor, trusted)
+
+
+def restore_data(
+    folder: Path, content: dict[str, Any], predictor: Predictor, trusted: Sequence[str] = ()
+) -> "WindowDataModule":
+    """Return the data module that a run was trained on. See `restore_splits`."""
+    from sinrnn.data.datamodule import WindowDataModule
+
+    return _restore(WindowDataModule, folder, content.get("data", {}), predictor, trusted)
+
+
+def _restore(
+    kind: type[Kind],
+    folder: Path,
+    section: dict[str, Any],
+    predictor: Predictor,
+    trusted: Sequence[str],
+) -> Kind:
     for code in (section.get("series"), section.get("class")):
         if isinstance(code, str) and code.startswith(files.NOT_STORED):
             raise ValueError(
@@ -41,12 +68,12 @@ def restore_data(
     if section.get("window", 0) is None:
         section["window"] = predictor.window
     with kept_parser_settings():
-        allowlist.restrict_imports(trusted)
+        allowlist.restrict_imports(trusted, trainer=False)
         parser = ArgumentParser(exit_on_error=False)
-        parser.add_class_arguments(WindowDataModule, "data", fail_untyped=False, sub_configs=False)
+        parser.add_class_arguments(kind, "data", fail_untyped=False, sub_configs=False)
         try:
             parsed = parser.parse_object({"data": section})
-            data: WindowDataModule = parser.instantiate(parsed).data
+            data: Kind = parser.instantiate(parsed).data
         except ArgumentError as error:
             raise ValueError(f"{folder / CONFIG}: {one_line(str(error))}") from error
     if (predictor.window, predictor.horizon) != (data.window, data.horizon):

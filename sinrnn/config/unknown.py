@@ -1,4 +1,4 @@
-"""What a parser says of names that it does not know, and the name that was probably meant."""
+"""Messages for unknown options, classes and arguments, with the name that was probably meant."""
 
 import inspect
 import re
@@ -9,7 +9,7 @@ from sinrnn import _suggest
 from sinrnn._suggest import closest, meant
 from sinrnn.config import allowlist
 
-# Options by what they are called elsewhere.
+# Options by the names that other programs give them.
 ALIASES = {
     "epochs": "trainer.max_epochs",
     "gpus": "trainer.devices",
@@ -20,7 +20,7 @@ ALIASES = {
     "points": "data.series.points",
     "seed": "seed_everything",
 }
-HOMES = {  # of the classes that an option takes; those of the trainer's are Lightning's
+HOMES = {  # modules of the classes that an option takes; lightning.pytorch for the trainer's
     "data.series": "sinrnn",
     "model.optimizer": "torch.optim",
     "model.scheduler": "torch.optim.lr_scheduler",
@@ -37,12 +37,12 @@ NO_ARGUMENT = (
 
 
 def explained(said: str, args: Sequence[str], defaults: Any) -> str:
-    """What a parser says in one line, with the name that was probably meant.
+    """Return a parser's message with the name that was probably meant.
 
     Args:
-        said: As `one_line` gives it.
-        args: What was parsed.
-        defaults: The parser's, which name all options.
+        said: The message in one line, from `one_line`.
+        args: The arguments that were parsed.
+        defaults: The parser's defaults, which name all options.
     """
     if found := re.fullmatch(r"argument (?:-\w/)?(--\S+): expected one argument", said):
         following = [*args[1:], "--"]
@@ -77,7 +77,7 @@ def _first(patterns: Sequence[str], said: str) -> re.Match[str] | None:
 
 
 def _options(defaults: dict[str, Any], section: str = "") -> Iterator[str]:
-    """The dotted names of all options, as they are typed."""
+    """Yield the dotted names of all options, as they are typed."""
     for name, value in defaults.items():
         inner = section if name in ("init_args", "class_path") else f"{section}.{name}".lstrip(".")
         yield inner
@@ -98,10 +98,10 @@ def _no_option(word: str, options: Sequence[str]) -> str:
 def _no_class(said: str, key: str, name: str) -> str:
     home, last = HOMES.get(key, "lightning.pytorch"), name.rpartition(".")[2]
     known: dict[str, str] = {}
-    for path, cls in allowlist.allowed_classes().items():  # where it is public comes first
+    for path, cls in allowlist.allowed_classes().items():  # public paths come first
         if path.startswith(home) and not inspect.isabstract(cls):
             known.setdefault(path.rpartition(".")[2], path)
-    if key == "data.series":  # which are few
+    if key == "data.series":
         known = {short: f"{home}.{short}" for short in known}
     near = closest(last, known, 0.75)
     if near and last not in known:

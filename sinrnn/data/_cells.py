@@ -1,4 +1,4 @@
-"""What a cell of text holds: a number, a time, nothing or a name; and a column of numbers."""
+"""Cells of a text file: their kind (number, time, text, missing), and numbers from text."""
 
 import math
 import re
@@ -12,20 +12,20 @@ from sinrnn.data import _dates
 
 MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "?", "-", "."}
 GROUPED = r"[+-]?\d{{1,3}}(?:{0}\d{{3}})+(?:{1}\d*)?"  # 1.234.567,89, with both marks
-SEVERAL = re.compile(r"\d[ '\u00a0\u202f]\d{3}|\d[.,]\d+[.,]")  # marks that may be of thousands
-ONE_GROUP = re.compile(r"\s*[+-]?[1-9]\d{0,2}[.,]\d{3}\s*")  # 1.004: which of both is the mark?
+SEVERAL = re.compile(r"\d[ '\u00a0\u202f]\d{3}|\d[.,]\d+[.,]")  # possible thousands marks
+ONE_GROUP = re.compile(r"\s*[+-]?[1-9]\d{0,2}[.,]\d{3}\s*")  # 1.004: a decimal or thousands mark?
 EITHER = re.compile(r"\s*[+-]?\d{1,3}([., '\u00a0\u202f]\d{3})+([.,]\d+)?\s*")
 
 Refuse = Callable[[int, str], ValueError]  # (row, what is wrong there)
 
 
 def is_missing(cell: str) -> bool:
-    """Whether a cell says that there is no value."""
+    """Return whether a cell marks a missing value."""
     return cell.strip().lower() in MISSING
 
 
 def number(cell: str, decimal: str = ".") -> float:
-    """The number in a cell; nan where there is none."""
+    """Return the number in a cell; nan if it holds none."""
     try:
         return math.nan if "_" in cell else float(cell.replace(decimal, "."))  # no 1_000
     except ValueError:
@@ -33,7 +33,7 @@ def number(cell: str, decimal: str = ".") -> float:
 
 
 def kind(cell: str) -> str:
-    """One of "missing", "number", "clock", "time", "text"."""
+    """Return "missing", "number", "clock", "time" or "text"."""
     if is_missing(cell):
         return "missing"
     numeric = not math.isnan(number(cell)) or not math.isnan(number(cell, ","))
@@ -45,7 +45,7 @@ def kind(cell: str) -> str:
 
 
 def is_name(cell: str) -> bool:
-    """Whether a cell can be a column's name, and nothing else."""
+    """Return whether a cell can only be a column's name."""
     return kind(cell) == "text" and not re.match(r"\W*\d", cell)
 
 
@@ -56,17 +56,17 @@ def numbers(
     thousands: str | None,
     refuse: Refuse,
 ) -> NDArray[np.float64]:
-    """A column's numbers, (rows,); nan where a value is missing.
+    """Convert a column's cells to numbers, (rows,); nan if a value is missing.
 
     Args:
-        cells: Its cells.
-        separator: What stands between cells in that file.
-        decimal: The mark before the decimals; None finds out.
-        thousands: The mark between thousands; None finds out.
-        refuse: Makes the error.
+        cells: The column's cells.
+        separator: The file's separator.
+        decimal: The decimal mark; None detects it.
+        thousands: The thousands mark; None detects it.
+        refuse: Makes the error for a row.
 
     Raises:
-        ValueError: A cell is no finite number, or it is open which number.
+        ValueError: A cell is not a finite number, or is ambiguous.
     """
     text = "\n".join(cells)
     if decimal is None and thousands is None:
@@ -95,11 +95,7 @@ def numbers(
 
 
 def refuse_one_group(cells: Iterable[str], refuse: Refuse) -> None:
-    """Refuse numbers like 1.004 where all that have a mark may have thousands.
-
-    Raises:
-        ValueError: They all are.
-    """
+    """Raise a ValueError if all numbers with a mark are like 1.004: 1.004 or 1004."""
     first = None
     for row, cell in enumerate(cells):
         if "," in cell or "." in cell:
@@ -111,22 +107,22 @@ def refuse_one_group(cells: Iterable[str], refuse: Refuse) -> None:
         mark = "," if "," in cell else "."
         raise refuse(
             row,
-            f"{cell!r} may have decimals or thousands: say which by --data.series.decimal {mark} "
-            f"or --data.series.thousands {mark}",
+            f"{cell!r} may have decimals or thousands: set --data.series.decimal {mark} or "
+            f"--data.series.thousands {mark}",
         )
 
 
 def _marks(
     cells: Sequence[str], text: str, separator: str, refuse: Refuse
 ) -> tuple[str, str | None]:
-    """The marks of decimals and of thousands, where the cells, and they as one text, are clear."""
+    """Detect the decimal and thousands marks of cells, given also as one text."""
     for cell in cells if SEVERAL.search(text) else ():
         if EITHER.fullmatch(cell) and (space := re.search(r"\d([ '\u00a0\u202f])", cell)):
             return ("," if "," in cell else "."), space[1]
         found = cell.count(",") + cell.count(".")
         if found > 1 and EITHER.fullmatch(cell):
             marks = re.sub(r"[^.,]", "", cell)
-            if len(set(marks)) == 2:  # 1.234,5: the last of them is the decimal one
+            if len(set(marks)) == 2:  # 1.234,5: the last mark is the decimal one
                 return marks[-1], marks[0]
             return ("." if marks[0] == "," else ","), marks[0]  # 1.234.567
     commas, points = "," in text, "." in text

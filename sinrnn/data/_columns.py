@@ -1,4 +1,4 @@
-"""Which columns of a file are the series and its time, and what is said where that is open."""
+"""Selection of a file's columns for the series and its time, and messages about columns."""
 
 import re
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ Values = NDArray[Any]
 OPTION = "--data.series."
 TIME = {"t", "time", "date", "year", "index", "timestamp", "datetime", "ds"}
 PARTS = ("year", "month", "day", "hour", "minute", "second")
-COUNT = ("", "Unnamed: 0")  # what pandas and R call a column that counts the rows
-WIDE = 3  # columns that are times
+COUNT = ("", "Unnamed: 0")  # names of a column of row numbers, as pandas and R write it
+WIDE = 3  # column names that are times, at least, in a table with a row for each series
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a file is read; see `FileSeries`."""
+    """The options of `FileSeries`, which documents them."""
 
     column: Column = None
     time: Column = None
@@ -39,34 +39,34 @@ class Options:
 
 
 class Table(Protocol):
-    """Columns of a file."""
+    """The interface of a file's columns."""
 
     path: Path
     names: list[str]
     notes: list[str]
-    head: list[list[str]]  # the first rows, of text
+    head: list[list[str]]  # the first rows of a text file
 
     def kind(self, column: int) -> str:
-        """One of "number", "time", "clock", "text", "missing"."""
+        """Return "number", "time", "clock", "text" or "missing"."""
 
     def numeric(self, column: int) -> Values:
-        """A column's numbers, nan where one is missing."""
+        """Return a column's numbers; nan if one is missing."""
 
     def cells(self, column: int) -> list[str]:
-        """A column as text."""
+        """Return a column as text."""
 
     def times(self, columns: list[int]) -> list[tuple[Values, str]]:
-        """The readings of columns of times, side by side; see `_dates.parse`."""
+        """Return the possible readings of adjacent columns of times; see `_dates.parse`."""
 
     def at(self, row: int) -> str:
-        """Where a row stands."""
+        """Return a row's place in the file, for messages."""
 
     def label(self, column: int) -> str:
-        """A column's name in quotes, or its index."""
+        """Return a column's name in quotes, or its index, for messages."""
 
 
 def find(path: Path, names: list[str], column: Column, option: str = "column") -> int:
-    """Index of the column of a name or an index.
+    """Return the index of a column that is given by name or index.
 
     Raises:
         ValueError: There is none, or more than one.
@@ -81,10 +81,10 @@ def find(path: Path, names: list[str], column: Column, option: str = "column") -
 
 
 def times_of(table: Table, options: Options) -> list[int]:
-    """The columns that hold the time: none, one, several parts, or a date and the clock.
+    """Return the columns that hold the time: none, one, several parts, or a date and a clock.
 
     Raises:
-        ValueError: It is open which.
+        ValueError: Several columns are possible.
     """
     if options.time == "none":
         return []
@@ -98,7 +98,7 @@ def times_of(table: Table, options: Options) -> list[int]:
         if all(table.kind(j) == "number" for j in parts):
             return parts
         if any(_dates.is_time(f"2000 {row[names['month']]}") for row in table.head[:1]):
-            return [names["year"], names["month"]]  # by its name
+            return [names["year"], names["month"]]  # the month by its name
     dates = [j for j in others if table.kind(j) == "time"]
     clocks = [j for j in others if table.kind(j) == "clock"]
     if len(dates) == 1:
@@ -110,13 +110,13 @@ def times_of(table: Table, options: Options) -> list[int]:
     first = numeric[:1] == [0] != named and series != 0
     alone = len(numeric) == 2 or table.names[0] in COUNT
     even = bool(first and alone and _is_even(table))
-    if even and named and series is None:  # laps, and the time of each
+    if even and named and series is None:  # such as laps and lap times
         raise undecided(table.path, "2 columns of numbers", table.names, "column")
     return named if len(named) == 1 else [0] * even
 
 
 def _is_even(table: Table) -> bool:
-    """Whether the first column rises in even steps."""
+    """Return whether the first column rises in even steps."""
     try:
         steps = np.diff(table.numeric(0))
     except ValueError:
@@ -125,10 +125,10 @@ def _is_even(table: Table) -> bool:
 
 
 def series_of(table: Table, time: list[int], column: Column) -> int:
-    """The column that is the series: the one asked for, or the only one of numbers.
+    """Return the column of the series: the given one, or the only one of numbers.
 
     Raises:
-        ValueError: It is open which, or none holds numbers.
+        ValueError: Several columns are possible, or none holds numbers.
     """
     if column is not None or len(table.names) == 1:
         return find(table.path, table.names, 0 if column is None else column)
@@ -144,8 +144,8 @@ def series_of(table: Table, time: list[int], column: Column) -> int:
         times = [cell.strip() for cell in row if _is_time(cell.strip())]
         if len(times) >= WIDE and len(times) > len(row) / 2 and len(times) == len(set(times)):
             raise ValueError(
-                f"{table.path} is a wide file, with a column for each time ({times[0]} to "
-                f"{times[-1]}) and a row for each series: turn it, so that each row is a time"
+                f"{table.path} has a column for each time ({times[0]} to {times[-1]}) and a row "
+                "for each series: transpose it, so that each row is a time"
             )
     if not table.cells(0):
         raise ValueError(f"{table.path} must hold at least 2 points, got 0")
@@ -155,7 +155,8 @@ def series_of(table: Table, time: list[int], column: Column) -> int:
         )
     found = f"{len(series)} columns of numbers"
     if len(series) > len(table.head) > 0:
-        found += f" and rows: {len(table.head)} (turn it, if each row is a series)"
+        rows = "1 row" if len(table.head) == 1 else f"{len(table.head)} rows"
+        found += f" and {rows} (transpose it if each row is a series)"
     raise undecided(table.path, found, table.names, "column", series)
 
 
@@ -164,20 +165,20 @@ def _is_time(name: str) -> bool:
 
 
 def _found(table: Table) -> str:
-    """What the first columns hold, each by its first cell that is not missing."""
-    told = []
+    """Describe the first columns, each by its first cell that is not missing."""
+    found = []
     for j in range(min(len(table.names), 5)):
         cells = table.cells(j)
         row = next((i for i, cell in enumerate(cells) if cell.strip()), 0)
         where = table.at(row).rpartition(", ")[2]
-        told.append(f"column {table.label(j)} has {cells[row][:40]!r} in {where}")
-    return ", ".join(told)
+        found.append(f"column {table.label(j)} has {cells[row][:40]!r} in {where}")
+    return ", ".join(found)
 
 
 def undecided(
     path: Path, found: str, names: list[str], option: str, among: list[int] | None = None
 ) -> ValueError:
-    """What is said where the file has no such column, or more than one."""
+    """Return the error for a file with no such column, or several."""
     among = list(range(len(names))) if among is None else among
     listed = [str(j) if names[j] == str(j) else f"{j} ({names[j]})" for j in among]
     some = ", ".join(listed[:20] + ["..."] * (len(listed) > 20))
@@ -185,7 +186,7 @@ def undecided(
 
 
 def too_large(path: Path, megabytes: str) -> ValueError:
-    """What is said where a compressed file unpacks to more than it may."""
+    """Return the error for a compressed file that unpacks to more than max_megabytes."""
     return ValueError(
         f"{path} unpacks to {megabytes} MB: if that is right, raise max_megabytes "
         f"({OPTION}max_megabytes)"
@@ -193,6 +194,6 @@ def too_large(path: Path, megabytes: str) -> ValueError:
 
 
 def unreadable(path: Path, kind: str, error: BaseException) -> ValueError:
-    """What is said where the file is not of the kind that its ending says."""
-    said = " ".join(str(error).split())
-    return ValueError(f"{path} cannot be read {kind}, write it again: {said}")
+    """Return the error for a file whose content does not fit its extension."""
+    reason = " ".join(str(error).split())
+    return ValueError(f"{path} cannot be read {kind}, write it again: {reason}")

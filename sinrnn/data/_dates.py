@@ -1,4 +1,4 @@
-"""Times in text: which format they have, as instants without a zone or in one."""
+"""Times in text: detection of their format and time zone, and conversion to datetime64."""
 
 import re
 from contextlib import suppress
@@ -16,22 +16,22 @@ DATES = (
     *("%b %d %Y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %Y", "%b-%Y", "%b-%y", "%b %y"),
     *("%B %d %Y", "%d %B %Y", "%B %Y", "%B-%Y", "%a %b %d %Y", "%A %B %d %Y", "%Y-%b-%d"),
 )
-CLOCKS = {  # by the colons in it
+CLOCKS = {  # by number of colons
     0: ("",),
     1: (" %H:%M", " %I:%M %p"),
     2: (" %H:%M:%S", " %H:%M:%S.%f", " %I:%M:%S %p"),
 }
-LONGEST = 40  # characters of a time
+LONGEST = 40  # characters of a time, at most
 QUARTER = re.compile(r"(\d{4})[- ]?Q([1-4])|Q([1-4])[- ](\d{4})", re.IGNORECASE)
 WEEK = re.compile(r"(\d{4})-?W(\d{2})")
 OFFSET = re.compile(r"\s*(Z|UTC|[+-]\d{2}:?(?:\d{2})?)$")
 CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AP]M)?", re.IGNORECASE)
 
-Times = NDArray[Any]  # (rows,), datetime64[us]; NaT where a cell holds no time
+Times = NDArray[Any]  # (rows,), datetime64[us]; NaT if a cell holds no time
 
 
 def is_time(cell: str) -> bool:
-    """Whether a cell holds a time that has a format of ours."""
+    """Return whether a cell holds a time of a known format."""
     return _is_iso(cell.strip()) or bool(_formats(cell))
 
 
@@ -45,7 +45,7 @@ def _is_iso(cell: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _formats(cell: str) -> tuple[str, ...]:
-    """The formats that fit a cell."""
+    """Return the formats that fit a cell."""
     found = list[str]()
     cell = _spaced(cell)
     if len(cell) > LONGEST or not re.search(r"\d", cell):
@@ -58,17 +58,17 @@ def _formats(cell: str) -> tuple[str, ...]:
 
 
 def _spaced(cell: str) -> str:
-    """Without what means nothing: commas after a day, a T before the clock, double spaces."""
+    """Replace commas, a T before the clock and double spaces by one space."""
     return " ".join(re.sub(r"(\d)T(\d)", r"\1 \2", cell).replace(",", " ").split())
 
 
 def parse(cells: Any) -> list[tuple[Times, str]]:
-    """The readings of a column of times, the likeliest first, each with its zone.
+    """Return the possible readings of a column of times, the likeliest first, with their zones.
 
-    A zone is "" for none, or an offset like "+01:00". Where offsets change, as with daylight
-    saving, the first reading is in UTC and the second by the clock on the wall. Dates like 1/2/2000
-    have two readings, unless a day above 12 shows which is the month. Where no format fits, the
-    readings hold NaT.
+    A zone is "" for none, or an offset like "+01:00". If offsets change, as with daylight saving
+    time, the first reading is in UTC and the second in local time. Dates like 1/2/2000 have two
+    readings, unless a day above 12 shows which number is the month. If no format fits, the readings
+    hold NaT.
     """
     import pandas as pd
 
@@ -95,7 +95,7 @@ def parse(cells: Any) -> list[tuple[Times, str]]:
 
 
 def of_pandas(times: Any) -> list[tuple[Times, str]]:
-    """The readings of a Series of pandas' own times: in UTC, and by the clock on the wall."""
+    """Return the readings of a pandas Series of times: in UTC, and in local time."""
     if times.dt.tz is None:
         return [(_us(times), "")]
     wall = _us(times.dt.tz_localize(None))
@@ -103,7 +103,7 @@ def of_pandas(times: Any) -> list[tuple[Times, str]]:
 
 
 def _name(zone: Any) -> str:
-    """The zone as `TimeIndex` has it: its name, or UTC's."""
+    """Return the zone as `TimeIndex` has it: its name, or "+00:00" for UTC."""
     name = str(zone)
     return "+00:00" if name == "UTC" else name
 
@@ -115,14 +115,14 @@ def _zone(offset: str) -> str:
 
 
 def _us(times: Any) -> Times:
-    """As NumPy has them, in UTC where they have a zone."""
+    """Convert pandas times to datetime64[us], in UTC if they have a zone."""
     found = times if times.dt.tz is None else times.dt.tz_convert(None)
     array: Times = found.to_numpy().astype("datetime64[us]")
     return array
 
 
 def _of_parts(text: Any) -> Times:
-    """Quarters, by their first day, or weeks, by their Monday."""
+    """Convert quarters to their first day, and weeks to their Monday."""
     found = np.full(len(text), np.datetime64("NaT"), dtype="datetime64[us]")
     for row, cell in enumerate(text):
         if quarter := QUARTER.fullmatch(cell):

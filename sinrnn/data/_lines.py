@@ -1,4 +1,4 @@
-"""The lines of a file of text that hold a table, and what stands between its cells."""
+"""The lines of a text file that hold its table, and the separator of its cells."""
 
 import gzip
 import re
@@ -11,18 +11,18 @@ from pathlib import Path
 from sinrnn.data._cells import kind
 from sinrnn.data._columns import OPTION, Options, too_large, unreadable
 
-HEAD = 60  # lines that show what stands between cells
+HEAD = 60  # lines from which the separator is detected
 ONE_COMMA = re.compile(r"\s*[+-]?\d*,\d+(e[+-]?\d+)?\s*", re.IGNORECASE)
 
 
 @dataclass
 class Lines:
-    """Lines of a file, without comments and what stands above.
+    """Lines of a file, without comments and skipped rows.
 
     Args:
         lines: The lines.
-        numbers: Where each of them stands in the file, from 1.
-        separator: What stands between cells.
+        numbers: Their line numbers in the file, from 1.
+        separator: The separator of cells.
     """
 
     lines: list[str]
@@ -31,10 +31,10 @@ class Lines:
 
 
 def read(path: Path, options: Options) -> Lines:
-    """The lines of a file of text.
+    """Read the lines of a text file.
 
     Raises:
-        ValueError: It is no text, empty, or it is not clear how it is to be read.
+        ValueError: The file is not text, empty, or ambiguous.
     """
     text = _decoded(path, options)
     lines = text.split("\n")
@@ -42,8 +42,8 @@ def read(path: Path, options: Options) -> Lines:
         lines.pop()
     first, separator = options.skip_rows or 0, options.separator
     if options.skip_rows is None and lines:
-        told = re.fullmatch(r'"?sep=([ -~\t])"?', lines[0])
-        first, separator = (1, separator or told[1]) if told else (0, separator)
+        excel = re.fullmatch(r'"?sep=([ -~\t])"?', lines[0])
+        first, separator = (1, separator or excel[1]) if excel else (0, separator)
     numbers: Sequence[int] = range(first + 1, len(lines) + 1)
     lines = lines[first:]
     if "#" in text:
@@ -55,22 +55,22 @@ def read(path: Path, options: Options) -> Lines:
         raise ValueError(f"{path} is empty")
     separator = separator or _separator(path, lines[:HEAD], numbers, options)
     while len(lines) > 1 and not lines[-1].strip(f" {separator}"):
-        lines.pop()  # as spreadsheets write them
+        lines.pop()  # empty rows, as spreadsheets write them
     if separator == " ":
         lines = [" ".join(line.split()) for line in lines]
     return Lines(lines, numbers, separator)
 
 
 def _separator(path: Path, head: list[str], numbers: Sequence[int], options: Options) -> str:
-    """The one of tab, ; , | and space that cuts the lines of a table into as many cells."""
+    """Return the one of tab, ; , | and space that splits all lines into equally many cells."""
     body = head[-20:]
     commas = [i for i, line in enumerate(head) if "," in line]
     unclear = all(ONE_COMMA.fullmatch(head[i]) for i in commas)
-    one = options.decimal != "," and options.column in (None, 0, "0")  # else there are two
+    one = options.decimal != "," and options.column in (None, 0, "0")  # else two columns
     if one and commas and unclear and len(commas) >= len(head) - 1:
         raise ValueError(
             f"{path}, row {numbers[commas[0]]}: {head[commas[0]].strip()!r} may be two columns or "
-            f"have a decimal comma: say which by {OPTION}separator , or {OPTION}decimal ,"
+            f"have a decimal comma: set {OPTION}separator , or {OPTION}decimal ,"
         )
     unquoted = [re.sub(r'"[^"]*"', "", line) for line in body]
     shares = {}
@@ -79,14 +79,14 @@ def _separator(path: Path, head: list[str], numbers: Sequence[int], options: Opt
         if count:
             shares[mark] = share
     alike = [mark for mark, share in shares.items() if share == len(unquoted)]
-    # Where ; or a tab separates, a comma is a decimal one.
+    # If ; or a tab separates, a comma is a decimal mark.
     ends = [re.sub(r'"[^"]*"', "", head[0]), unquoted[-1]]
     cells = [cell for m in alike[:1] for line in ends for cell in line.split(m) if "," in cell]
     texts = [cell for cell in cells if kind(cell) != "number"]
     if alike[1:2] == [";"] or (len(alike) > 1 and texts):
         raise ValueError(
-            f"{path}, row {numbers[0]}: {alike[0]!r} or {alike[1]!r} may separate columns: say "
-            f"which by {OPTION}separator"
+            f"{path}, row {numbers[0]}: {alike[0]!r} or {alike[1]!r} may separate columns: set "
+            f"{OPTION}separator"
         )
     if not shares:
         words = [line.split() for line in unquoted[1:] or unquoted]
@@ -99,10 +99,10 @@ def _separator(path: Path, head: list[str], numbers: Sequence[int], options: Opt
 
 
 def _decoded(path: Path, options: Options) -> str:
-    """The text of a file, with one kind of newline.
+    r"""Return the text of a file, with \n as newline.
 
     Raises:
-        ValueError: It is not of its encoding, or unpacks to more than it may.
+        ValueError: The encoding is wrong, or the file unpacks to more than max_megabytes.
     """
     packed = path.suffix.lower() == ".gz"
     most = options.max_megabytes * 10**6
@@ -113,7 +113,7 @@ def _decoded(path: Path, options: Options) -> str:
         raise unreadable(path, "as gzip", error) from error
     if packed and len(data) > most:
         raise too_large(path, f"more than {options.max_megabytes}")
-    marked = data[:2] in (b"\xff\xfe", b"\xfe\xff")  # which nothing else begins with
+    marked = data[:2] in (b"\xff\xfe", b"\xfe\xff")  # the byte order mark of UTF-16
     try:
         text = data.decode(options.encoding or ("utf-16" if marked else "utf-8-sig"))
     except (UnicodeError, LookupError) as error:

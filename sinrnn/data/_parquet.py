@@ -1,4 +1,4 @@
-"""A Parquet file as columns."""
+"""The columns of a Parquet file."""
 
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,14 @@ from sinrnn.data._columns import Options, Values, too_large, unreadable
 
 
 class ParquetTable:
-    """The columns of a Parquet file; pandas' index is one of them.
+    """The columns of a Parquet file; a pandas index is one of them.
 
     Args:
         path: The file.
-        options: How it is read.
+        options: Reading options.
 
     Raises:
-        ValueError: It cannot be read, or unpacks to more than it may.
+        ValueError: The file cannot be read, or unpacks to more than max_megabytes.
     """
 
     def __init__(self, path: Path, options: Options) -> None:
@@ -28,13 +28,13 @@ class ParquetTable:
         except ImportError as error:
             raise ValueError(f"{path} needs pyarrow: pip install pyarrow") from error
         try:
-            with path.open("rb") as file:  # a path would be taken for a pattern of paths
+            with path.open("rb") as file:  # pandas would expand wildcards in a path
                 about = pq.ParquetFile(file).metadata
                 size = 8 * about.num_rows * about.num_columns
                 frame = pd.read_parquet(file) if size <= options.max_megabytes * 10**6 else None
         except PermissionError:
             raise
-        except Exception as error:  # of Arrow's there are many kinds
+        except Exception as error:  # Arrow raises many types
             raise unreadable(path, "as Parquet", error) from error
         if frame is None:
             raise too_large(path, f"{size // 10**6}")
@@ -43,7 +43,7 @@ class ParquetTable:
         self.names = [str(name) for name in self.frame.columns]
 
     def kind(self, column: int) -> str:
-        """What a column holds: "number", "time", "text" or "missing"."""
+        """Return a column's kind: "number", "time", "text" or "missing"."""
         cells = self._column(column)
         if cells.isna().all():
             return "missing"
@@ -55,10 +55,10 @@ class ParquetTable:
         return self.frame.iloc[:, column]
 
     def numeric(self, column: int) -> Values:
-        """A column's numbers, (rows,), float32 or float64; nan where one is missing.
+        """Return a column's numbers, (rows,), float32 or float64; nan if one is missing.
 
         Raises:
-            ValueError: It holds something else, or a number is not finite.
+            ValueError: The column does not hold numbers, or one is not finite.
         """
         found = self._column(column)
         if found.dtype.kind not in "iuf":
@@ -75,21 +75,21 @@ class ParquetTable:
         return values
 
     def times(self, columns: list[int]) -> list[tuple[Values, str]]:
-        """The readings of columns of times; see `_dates.parse`."""
+        """Return the possible readings of a column of times; see `_dates.parse`."""
         found = self._column(columns[0])
         if found.dtype.kind == "M":
             return _dates.of_pandas(found)
         return _dates.parse(found.astype(str))
 
     def cells(self, column: int) -> list[str]:
-        """A column as text; "" where a value is missing."""
+        """Return a column as text; "" if a value is missing."""
         found = self._column(column)
-        return ["" if gone else str(cell) for cell, gone in zip(found, found.isna(), strict=True)]
+        return ["" if na else str(cell) for cell, na in zip(found, found.isna(), strict=True)]
 
     def at(self, row: int) -> str:
-        """Where a row stands."""
+        """Return a row's place in the file, for messages."""
         return f"{self.path}, row {row} (counted from 0)"
 
     def label(self, column: int) -> str:
-        """A column's name in quotes."""
+        """Return a column's name in quotes, for messages."""
         return repr(self.names[column])

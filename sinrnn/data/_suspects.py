@@ -1,4 +1,4 @@
-"""Values that may be no measurements: a code for a missing one, and a total."""
+"""Values that may not be measurements: codes for missing values, and totals."""
 
 from collections.abc import Callable
 
@@ -6,15 +6,15 @@ import numpy as np
 
 from sinrnn.data._columns import Values
 
-FAR = 3  # times the range of all others
+FAR = 3  # a code is farther from all other values than this times their range
 
 
 def suspects(values: Values, at: Callable[[int], str]) -> list[str]:
-    """Warnings of a series' values, by row.
+    """Return warnings about suspicious values.
 
     Args:
-        values: (rows,); nan where one is missing.
-        at: Gives where a row stands.
+        values: The values, (rows,); nan if one is missing.
+        at: Returns a row's place in the file.
     """
     notes = []
     known = values[~np.isnan(values)]
@@ -25,8 +25,8 @@ def suspects(values: Values, at: Callable[[int], str]) -> list[str]:
         if 2 <= count < len(others) and away > FAR * spread > 0:
             row = int((values == extreme).argmax())
             notes.append(
-                f"{extreme:g} stands in {count} rows, from {at(row)} on, and far from all others: "
-                "if it means that there is no value, clear those cells"
+                f"{extreme:g} occurs in {count} rows, first in {at(row)}, far from all other "
+                "values: if it marks missing values, clear those cells"
             )
     total, last = known[:-1].sum(), known[-1] if len(known) else 0
     if (

@@ -1,4 +1,4 @@
-"""The series of a table: which rows, in which order, and what is suspicious about them."""
+"""The series of a table: its rows in time order, and notes about them."""
 
 import numpy as np
 
@@ -7,19 +7,21 @@ from sinrnn.data._columns import OPTION, PARTS, Options, Table, Values, find, se
 from sinrnn.data._suspects import suspects
 from sinrnn.data.time_index import TimeIndex
 
-Found = tuple[Values, TimeIndex | None, list[str]]
-MARKS = {8: "%Y%m%d", 6: "%Y%m"}  # 20240131, by the digits
+# Values, their times, notes, names of the columns of values and of times.
+SeriesData = tuple[Values, TimeIndex | None, list[str], tuple[str, str]]
+FORMATS = {8: "%Y%m%d", 6: "%Y%m"}  # of times like 20240131, by number of digits
 
 
-def series(table: Table, options: Options) -> Found:
-    """The values of a table's series, their times, and what is to be said of them.
+def series(table: Table, options: Options) -> SeriesData:
+    """Return the values of a table's series, their times, notes, and names.
 
     Raises:
-        ValueError: They are not one number for each step, or it is open which they are.
+        ValueError: The table is not one number for each step, or is ambiguous.
     """
     time = times_of(table, options)
     k = series_of(table, time, options.column)
     values = table.numeric(k)
+    names = _name(table, k), _name(table, time[0]) if time else ""
     rows = np.arange(len(values))
     if options.where is not None:
         rows = _where(table, options.where)
@@ -27,24 +29,29 @@ def series(table: Table, options: Options) -> Found:
     notes += suspects(values[rows], lambda i: table.at(rows[i]).rpartition(", ")[2])
     if not time or not len(rows):
         found, filled = _order.fill(values[rows])
-        return found, None, table.notes + notes + filled
+        return found, None, table.notes + notes + filled, names
     times, zone = _times(table, time, rows)
-    said = _order.Rows(
+    texts = _order.Rows(
         at=lambda i: table.at(rows[i]),
         time=lambda i: table.cells(time[0])[rows[i]].strip(),
         several=lambda i: _several(table, [k, *time], rows, i),
-        gaps=f"interpolate with {OPTION}gaps fill, or take the rows as they stand with "
-        f"{OPTION}gaps ignore",
+        gaps=f"interpolate with {OPTION}gaps fill, or ignore them with {OPTION}gaps ignore",
     )
     try:
-        found, index, done = _order.settle(times, zone, values[rows], options.gaps, said)
+        found, index, done = _order.regularise(times, zone, values[rows], options.gaps, texts)
     except _order.TooManyError as error:
         raise ValueError(f"{table.path}: {error}") from error
-    return found, index, table.notes + notes + done
+    return found, index, table.notes + notes + done, names
+
+
+def _name(table: Table, column: int) -> str:
+    """A column's name; "" where it has none but its index."""
+    name = table.names[column].strip()
+    return "" if name == str(column) else name
 
 
 def _where(table: Table, where: str) -> Values:
-    """The rows of one series of several.
+    """Return the rows of one of several stacked series.
 
     Raises:
         ValueError: There are none.
@@ -65,10 +72,10 @@ def _where(table: Table, where: str) -> Values:
 def _between_missing(
     table: Table, k: int, values: Values, rows: Values, options: Options
 ) -> tuple[Values, list[str]]:
-    """Rows from the first value to the last, where missing ones are to be filled.
+    """Return the rows from the first value to the last, and notes.
 
     Raises:
-        ValueError: A value is missing, and nothing is to be filled.
+        ValueError: A value is missing, and `gaps` is not "fill".
     """
     missing = np.isnan(values[rows])
     if not missing.any():
@@ -76,22 +83,22 @@ def _between_missing(
     row = rows[missing.argmax()]
     if options.gaps != "fill" or missing.all():
         raise ValueError(
-            f"{table.at(row)}, column {table.label(k)}: fill in the missing value, got "
-            f"{table.cells(k)[row][:40]!r} ({int(missing.sum()):,} in all); or interpolate with "
-            f"{OPTION}gaps fill"
+            f"{table.at(row)}, column {table.label(k)}: the value is missing, got "
+            f"{table.cells(k)[row][:40]!r} ({int(missing.sum()):,} in all): fill it in, or "
+            f"interpolate with {OPTION}gaps fill"
         )
     known = np.flatnonzero(~missing)
     kept = rows[known[0] : known[-1] + 1]
     if len(kept) == len(rows):
         return rows, []
-    return kept, [f"rows without a value at the ends: {len(rows) - len(kept):,} left out"]
+    return kept, [f"rows without a value at the ends: {len(rows) - len(kept):,} skipped"]
 
 
 def _times(table: Table, time: list[int], rows: Values) -> tuple[Values, str]:
-    """When each row was, and the zone of it.
+    """Return the rows' times and their zone.
 
     Raises:
-        ValueError: A cell holds no time, or may be two.
+        ValueError: A cell holds no time, or is ambiguous.
     """
     if all(table.kind(j) == "number" for j in time):
         readings = [(_of_numbers(table, time)[rows], "")]
@@ -108,14 +115,14 @@ def _times(table: Table, time: list[int], rows: Values) -> tuple[Values, str]:
     if found is None:
         cell = table.cells(time[0])[rows[0]]
         raise ValueError(
-            f"{table.at(rows[0])}, column {table.label(time[0])}: {cell!r} may begin with the day "
+            f"{table.at(rows[0])}, column {table.label(time[0])}: {cell!r} may start with the day "
             "or the month: write times as 2000-12-31"
         )
     return found
 
 
 def _of_numbers(table: Table, time: list[int]) -> Values:
-    """Times that are numbers: years, months, days, ... side by side; 20240131; or as they are."""
+    """Convert numbers to times: columns of year, month, ...; 20240131; or the plain numbers."""
     found = [table.numeric(j) for j in time]
     names = [table.names[j].strip().lower() for j in time]
     if len(time) > 1:
@@ -129,18 +136,18 @@ def _of_numbers(table: Table, time: list[int]) -> Values:
     whole = np.isfinite(numbers).all() and not (numbers % 1).any() and abs(numbers).max() < 2**53
     if whole and names[0] in ("date", "ds", "time") and len(numbers):
         digits = {len(str(int(x))) for x in (numbers.min(), numbers.max())}
-        if len(digits) == 1 and (mark := MARKS.get(digits.pop())):
+        if len(digits) == 1 and (form := FORMATS.get(digits.pop())):
             import pandas as pd
 
             text = pd.Series(numbers.astype(np.int64)).astype(str)
-            times = pd.to_datetime(text, format=mark, errors="coerce").to_numpy()
+            times = pd.to_datetime(text, format=form, errors="coerce").to_numpy()
             if not np.isnat(times).any():
                 return times.astype("datetime64[us]")
     return numbers.astype(np.int64) if whole else numbers
 
 
 def _several(table: Table, taken: list[int], rows: Values, row: int) -> str:
-    """What to do where a time does not follow the one before."""
+    """Return the advice for a row whose time does not follow the one before."""
     for j in range(len(table.names)):
         if j in taken or table.kind(j) not in ("text", "number"):
             continue
@@ -148,7 +155,7 @@ def _several(table: Table, taken: list[int], rows: Values, row: int) -> str:
         here, before = cells[rows[row]].strip(), cells[rows[row - 1]].strip()
         if here != before and len(set(cells)) <= max(2, len(cells) // 2):
             return (
-                f"where several series are mixed, choose one, as by "
+                "if the file mixes several series, choose one, for example with "
                 f"{OPTION}where {table.names[j]}={before}"
             )
-    return f"put the rows in order, one for each time, or read no times with {OPTION}time none"
+    return f"sort the rows, one for each time, or ignore the times with {OPTION}time none"

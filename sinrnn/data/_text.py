@@ -1,4 +1,4 @@
-"""A file of text as columns: its title, names and units, and the cells below."""
+"""The columns of a text file: its title, names, units and cells."""
 
 import csv
 import io
@@ -17,20 +17,20 @@ from sinrnn.data import _cells, _dates, _lines
 from sinrnn.data._cells import is_name, kind
 from sinrnn.data._columns import OPTION, Options, Values
 
-VALUES = ("number", "time", "clock")  # kinds of cells that are no names
-HEAD = 60  # rows that show what a file is like
-KINDS = 20  # of them, those that show what a column holds
+VALUES = ("number", "time", "clock")  # kinds of cells that hold values, not names
+HEAD = 60  # rows from which the file's layout is detected
+KINDS = 20  # rows from which a column's kind is detected
 
 
 class TextTable:
-    """The columns of a file of text.
+    """The columns of a text file.
 
     Args:
         path: The file.
-        options: How it is read.
+        options: Reading options.
 
     Raises:
-        ValueError: It is no text, empty, or it is not clear how it is to be read.
+        ValueError: The file is not text, empty, or ambiguous.
     """
 
     def __init__(self, path: Path, options: Options) -> None:
@@ -51,13 +51,13 @@ class TextTable:
         return list(islice(self.rows(), HEAD))
 
     def _drop(self, rows: int) -> None:
-        """Leave out the first rows."""
+        """Drop the first rows."""
         if rows:
             first = self._head()[rows - 1][0] + 1
             self.lines, self.numbers = self.lines[first:], self.numbers[first:]
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """The cells of each row, and the index of the line that it ends in."""
+        """Yield each row's cells, with the index of the line that it ends in."""
         reader = csv.reader(self.lines, delimiter=self.separator, strict=True)
         try:
             for row in reader:
@@ -67,26 +67,26 @@ class TextTable:
             raise ValueError(f"{self.path}, row {line}: {error}: check the quotes") from error
 
     def _title(self) -> int:
-        """Rows above the table: of text, and of fewer cells than the table has columns."""
+        """Return the number of title rows: text above the table, with another number of cells."""
         head, top = self._head(), 0
         while self.width > 1 and len(head[top][1]) != self.width:
             if any(kind(cell) in VALUES for cell in head[top][1]):
                 return 0
             top += 1
         if top:
-            said, last = self.lines[0].strip()[:40], self.numbers[head[top - 1][0]]
-            self.notes.append(f"rows up to {last} are no part of the table ({said!r}): left out")
+            text, last = self.lines[0].strip()[:40], self.numbers[head[top - 1][0]]
+            self.notes.append(f"rows up to {last} are not part of the table ({text!r}): skipped")
         return top
 
     def _names(self, head: list[list[str]]) -> list[str]:
-        """Names of the columns in the first row; none where it holds values."""
+        """Return the columns' names in the first row; [] if it holds values."""
         first, below = [cell.strip() for cell in head[0]], head[1:]
         header = self.options.header
-        counted = first[0 if first[0] else 1 :]  # beside an index without a name
+        counted = first[0 if first[0] else 1 :]  # without an unnamed index column
         if header is None and counted and counted == [*map(str, range(len(counted)))]:
             raise self._unsure(
-                f"{self.separator.join(head[0])} may be numbers of columns, as pandas writes them, "
-                "or the first values"
+                f"{self.separator.join(head[0])} may be column numbers, as pandas writes them, or "
+                "the first values"
             )
         if header is None:
             kinds = [_kind_below(below, j) for j in range(len(first))]
@@ -101,12 +101,11 @@ class TextTable:
 
     def _unsure(self, what: str) -> ValueError:
         return ValueError(
-            f"{self.path}, row {self.numbers[0]}: {what}: say which by header "
-            f"({OPTION}header true or false)"
+            f"{self.path}, row {self.numbers[0]}: {what}: set header ({OPTION}header true or false)"
         )
 
     def _units(self) -> int:
-        """Rows of units below the names: text, where all rows below hold values."""
+        """Return the number of unit rows, 0 or 1: text below the names, above values."""
         head = self._head()
         if len(head) < 3 or len(head[0][1]) != self.width:
             return 0
@@ -118,11 +117,11 @@ class TextTable:
         if others or not (bracketed or len(text) > 1):
             return 0
         line = self.numbers[head[0][0]]
-        self.notes.append(f"row {line} holds units ({', '.join(text)[:40]}): left out")
+        self.notes.append(f"row {line} holds units ({', '.join(text)[:40]}): skipped")
         return 1
 
     def _check_widths(self) -> None:
-        """Refuse a row of more or fewer cells than the others."""
+        """Raise a ValueError for a row with more or fewer cells than the others."""
         with suppress(csv.Error):
             widths = set(map(len, csv.reader(self.lines, delimiter=self.separator, strict=True)))
             if widths <= {self.width, self.width - (self.width == 1)}:
@@ -134,14 +133,13 @@ class TextTable:
             if len(row) != self.width and (row or self.width > 1):
                 raise ValueError(
                     f"{self.path}, row {number} has {len(row)} cells and others have {self.width}, "
-                    f"with {self.separator!r} between them: give every row as many; or say what "
-                    f"stands between them ({OPTION}separator), or how many rows to leave out on "
-                    f"top ({OPTION}skip_rows)"
+                    f"separated by {self.separator!r}: give all rows the same number, set the "
+                    f"separator ({OPTION}separator), or skip the first rows ({OPTION}skip_rows)"
                 )
 
     @cached_property
     def frame(self) -> Any:
-        """The cells as pandas reads them: columns of numbers, and of text."""
+        """The cells as pandas reads them, with typed columns."""
         import pandas as pd
 
         return pd.read_csv(
@@ -155,28 +153,28 @@ class TextTable:
         )
 
     def cells(self, column: int) -> list[str]:
-        """The cells of a column as they stand."""
+        """Return the cells of a column as text."""
         return [row[column] if row else "" for _, row in self.rows()]
 
     def times(self, columns: list[int]) -> list[tuple[Values, str]]:
-        """The readings of columns of times, side by side; see `_dates.parse`."""
+        """Return the possible readings of adjacent columns of times; see `_dates.parse`."""
         first, *others = (self.frame[j].astype(str) for j in columns)
         return _dates.parse(first.str.cat(others, sep=" ") if others else first)
 
     def at(self, row: int) -> str:
-        """Where a row stands."""
+        """Return a row's place in the file, for messages."""
         line, _ = next(islice(self.rows(), row, None))
         return f"{self.path}, row {self.numbers[line]}"
 
     def kind(self, column: int) -> str:
-        """What the first rows hold: "number", "time", "text" or "missing"."""
+        """Return a column's kind by its first rows: "number", "time", "text" or "missing"."""
         return _kind_below(self.head, column)
 
     def numeric(self, column: int) -> Values:
-        """A column's numbers, (rows,); nan where a value is missing.
+        """Return a column's numbers, (rows,); nan if a value is missing.
 
         Raises:
-            ValueError: A cell is no number, or it is open which.
+            ValueError: A cell is not a number, or is ambiguous.
         """
         if not self.lines:
             return np.zeros(0)
@@ -184,7 +182,7 @@ class TextTable:
 
         def refuse(row: int, what: str) -> ValueError:
             words = self.width == 1 and " " in self.frame[0].astype(str)[row].strip()
-            cure = f"; or say what stands between columns ({OPTION}separator)" if words else ""
+            cure = f"; or set the separator ({OPTION}separator)" if words else ""
             return ValueError(f"{self.at(row)}, column {self.label(column)}: {what}{cure}")
 
         read = found.dtype.kind in "iuf" and options.decimal != "," and options.thousands is None
@@ -193,18 +191,18 @@ class TextTable:
                 _cells.refuse_one_group((row[column] for _, row in self.rows()), refuse)
             values: Values = found.to_numpy(dtype="float64")
             return values
-        text = str(found.dtype) == "str"  # else there are truth values, or integers beyond 64 bits
+        text = str(found.dtype) == "str"  # else booleans, or integers beyond 64 bits
         cells = found.tolist() if text else self.cells(column)
         return _cells.numbers(cells, self.separator, options.decimal, options.thousands, refuse)
 
     def label(self, column: int) -> str:
-        """A column's name in quotes, or its index."""
+        """Return a column's name in quotes, or its index, for messages."""
         name = self.names[column]
         return name if name == str(column) else repr(name)
 
 
 def _kind_below(rows: list[list[str]], column: int) -> str:
-    """What most cells of a column are; "missing" where all are."""
+    """Return the most frequent kind of a column's cells; "missing" if all are."""
     kinds = Counter(kind(row[column]) for row in rows[:KINDS] if len(row) > column)
     kinds.pop("missing", None)
     return kinds.most_common(1)[0][0] if kinds else "missing"

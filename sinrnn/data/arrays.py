@@ -1,4 +1,4 @@
-"""A series of values at hand: a list, an array, a tensor, a pandas or polars Series."""
+"""ArraySeries: a list, an array, a tensor, a pandas or polars Series as a series."""
 
 import io
 from typing import Any
@@ -15,19 +15,19 @@ from sinrnn.data.windows import check_series
 
 
 class ArraySeries(Series):
-    """Values at hand, one for each time step.
+    """A series of given values.
 
     Args:
-        values: A list, a NumPy array, a tensor, a pandas or polars Series, or a DataFrame of one
-            column; one-dimensional numbers. float32 and float64 stay, other numbers become float64.
-        index: When they were taken: times of pandas or NumPy, dates as text, or numbers like
-            years; one for each value, in even steps. None takes the index of pandas, unless
-            it merely counts or labels the rows. Where the newest comes first, the order is turned.
+        values: A list, a NumPy array, a tensor, a pandas or polars Series, or a DataFrame with one
+            column; one-dimensional numbers. float32 and float64 are kept, others become float64.
+        index: Their times, in even steps: times of pandas or NumPy, dates as text, or numbers such
+            as years. None takes the index of a pandas object, unless it only counts or labels the
+            rows. If the newest value comes first, the order is reversed.
 
     Raises:
-        TypeError: They are not real numbers.
-        ValueError: They are not one-dimensional, or one is missing or not finite; or their times
-            have gaps, come twice or go back.
+        TypeError: The values are not real numbers.
+        ValueError: The values are not one-dimensional, or one is missing or not finite; or their
+            times have gaps, occur twice or go back.
 
     Example:
         >>> ArraySeries([1, 2.5, 4]).values()
@@ -36,11 +36,11 @@ class ArraySeries(Series):
 
     def __init__(self, values: ArrayLike | Tensor, index: Any = None) -> None:
         if index is None and type(values).__module__.startswith("pandas"):
-            index = _own(values)
+            index = _pandas_index(values)
         names = [str(name) for name in getattr(values, "columns", ())]
         if len(names) > 1:
             raise ValueError(
-                f"a series is one column, got {len(names)} ({', '.join(names)}): choose one"
+                f"a series must be one column, got {len(names)} ({', '.join(names)}): choose one"
             )
         if isinstance(values, Tensor):
             check_series(values)
@@ -51,25 +51,25 @@ class ArraySeries(Series):
         try:
             array = np.asarray(values)
         except (ValueError, TypeError) as error:  # rows of different lengths
-            raise ValueError(f"a series is one number for each step: {error}") from error
+            raise ValueError(f"a series must be one number for each step: {error}") from error
         if names and array.ndim == 2:
             array = array[:, 0]
         if array.dtype.kind not in "iuf":
-            raise TypeError(f"a series is of real numbers, got {_kind(array)}")
+            raise TypeError(f"a series must be of real numbers, got {_kind(array)}")
         dtype = np.float32 if array.dtype == np.float32 else np.float64
-        array = array.astype(dtype, order="C")  # a copy: what is learnt from does not change
+        array = array.astype(dtype, order="C")  # a copy, which the caller cannot change
         self._values = torch.from_numpy(array)
         check_series(self._values)
         bad = np.flatnonzero(~np.isfinite(array))
         if len(bad):
             raise ValueError(
-                f"a series has a number for each step, got {array[bad[0]]} at index {bad[0]} and "
-                f"{len(bad)} such in all: fill them or choose a part without them"
+                f"a series must have a finite number at each step, got {array[bad[0]]} at index "
+                f"{bad[0]} ({len(bad):,} in all): fill them in, or choose a part without them"
             )
         if index is not None:
-            self._take(index)
+            self._order_by(index)
 
-    def _take(self, index: Any) -> None:
+    def _order_by(self, index: Any) -> None:
         """Check the times, and put the values in their order."""
         times, zone = _times(index)
         array = self._values.numpy()
@@ -80,19 +80,19 @@ class ArraySeries(Series):
         rows = _order.Rows(
             at=lambda i: f"index, row {i} (counted from 0)",
             time=lambda i: str(times[i]),
-            several=lambda _: "sort the values, or choose one series of them",
-            gaps="fill them, as by series.asfreq('D').interpolate(), or give the values alone, as "
-            "by series.to_numpy()",
+            several=lambda _: "sort the values, or choose one series",
+            gaps="fill them, for example with series.asfreq('D').interpolate(), or pass the values "
+            "without times, series.to_numpy()",
         )
-        array, self.index, self.notes = _order.settle(times, zone, array, "refuse", rows)
+        array, self.index, self.notes = _order.regularise(times, zone, array, "refuse", rows)
         self._values = torch.from_numpy(array)
 
     def values(self) -> Tensor:
-        """All samples, (points,), float32 or float64: a copy."""
+        """Return a copy of all samples, (points,), float32 or float64."""
         return self._values.clone()
 
     def npy(self) -> bytes:
-        """The samples as the content of a .npy file: with times, two fields of each."""
+        """Return the content of a .npy file of the samples; with times, it has two fields."""
         table = array = self._values.numpy()
         if self.index is not None:
             fields = [
@@ -107,29 +107,29 @@ class ArraySeries(Series):
         return content.getvalue()
 
 
-def _own(values: Any) -> Any:
-    """The index of a pandas Series or DataFrame, where it tells times."""
+def _pandas_index(values: Any) -> Any:
+    """Return the index of a pandas Series or DataFrame if it holds times, else None."""
     import pandas as pd
 
     found = getattr(values, "index", None)
     if isinstance(found, pd.MultiIndex):
         raise ValueError(
-            f"a series has one time for each value, got an index of {found.nlevels} levels: choose "
-            "one series of them"
+            f"a series must have one time for each value, got an index of {found.nlevels} levels: "
+            "choose one series"
         )
     if found is None or (isinstance(found, pd.RangeIndex) and found.name is None):
-        return None  # rows that are merely counted
+        return None  # row numbers
     if isinstance(found, pd.DatetimeIndex | pd.PeriodIndex) or found.dtype.kind in "iuf":
         return found
     return found if len(found) and _dates.is_time(str(found[0])) else None  # else labels
 
 
 def _times(index: Any) -> tuple[Any, str]:
-    """Times as `TimeIndex` has them, and their zone.
+    """Convert an index to times as in `TimeIndex`, and their zone.
 
     Raises:
-        TypeError: They are neither times nor numbers.
-        ValueError: One is missing, or may be two.
+        TypeError: The index holds neither times nor numbers.
+        ValueError: A time is missing or ambiguous.
     """
     import pandas as pd
 
@@ -152,27 +152,21 @@ def _times(index: Any) -> tuple[Any, str]:
         )
     clear = _order.clearest(readings)
     if clear is None:
-        raise ValueError(f"index must hold times like 2000-12-31: {found[0]!r} may be two")
+        raise ValueError(f"index must hold times like 2000-12-31, got {found[0]!r}: day or month?")
     return clear
 
 
 def _kind(array: np.ndarray[Any, Any]) -> str:
-    """What an array holds, as its user would say it."""
+    """Describe an array's content by its first value that is not a number."""
     for value in array.flat:
         if not isinstance(value, int | float | np.number) or isinstance(value, complex):
             return f"{type(value).__name__} {str(value)[:40]!r}"
     return str(array.dtype)
 
 
-# In annotations alone.
-SeriesLike = Series | ArrayLike | Tensor
+SeriesLike = Series | ArrayLike | Tensor  # for annotations
 
 
 def as_series(given: SeriesLike) -> Series:
-    """The series itself, or one of the values given.
-
-    Raises:
-        TypeError: As `ArraySeries`.
-        ValueError: As `ArraySeries`.
-    """
+    """Return a series unchanged, and values as an `ArraySeries`, with its errors."""
     return given if isinstance(given, Series) else ArraySeries(given)

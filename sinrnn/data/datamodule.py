@@ -1,6 +1,5 @@
-"""The data module: splits of a series, cut into windows and served in batches."""
+"""WindowDataModule: splits of a series, cut into windows and served in batches."""
 
-import math
 from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -10,20 +9,20 @@ import torch
 from torch import Tensor
 
 from sinrnn._numbers import plain
-from sinrnn.data.arrays import as_series
-from sinrnn.data.samplers import Order, StreamBatchSampler, WindowBatchSampler
+from sinrnn.data.samplers import BaseBatchSampler, StreamBatchSampler, WindowBatchSampler
 from sinrnn.data.series import Series
+from sinrnn.data.splits import Splits
 from sinrnn.data.synthetic import Sine
-from sinrnn.data.windows import EVAL_BATCH, Windows, check_series, check_steps
+from sinrnn.data.windows import EVAL_BATCH, Windows, check_steps
 
 if TYPE_CHECKING:
     from sinrnn.data.arrays import SeriesLike
 else:
-    SeriesLike = Series  # what a config can name
+    SeriesLike = Series  # the type that configs are parsed with
 
 
 class Pair:
-    """Windows and targets, whose dtype Lightning's precision plugins leave alone.
+    """Windows and targets, in a class whose dtype Lightning's precision plugins do not convert.
 
     Args:
         pair: Windows (B, T, 1) and targets (B, K).
@@ -39,23 +38,23 @@ class Pair:
         yield self.y
 
     def to(self, device: torch.device) -> "Pair":
-        """The same on another device."""
+        """Return the pair on another device."""
         return Pair((self.x.to(device), self.y.to(device)))
 
 
 class Batches:
-    """Batches of windows, of which several are gathered by one operation.
+    """A loader that gathers several batches of windows by one indexing operation.
 
-    A DataLoader takes longer to hand out one than a small network to learn it.
+    A DataLoader takes longer for a batch than a small network takes to learn from it.
 
     Args:
-        windows: What they are of.
-        sampler: The order; Lightning tells it the epoch.
+        windows: The windows.
+        sampler: Their order; Lightning sets its epoch.
     """
 
-    batch_sampler = None  # Lightning asks for both
+    batch_sampler = None  # Lightning reads both attributes
 
-    def __init__(self, windows: Windows, sampler: Order) -> None:
+    def __init__(self, windows: Windows, sampler: BaseBatchSampler) -> None:
         self.dataset, self.sampler = windows, sampler
 
     def __len__(self) -> int:
@@ -70,34 +69,32 @@ class Batches:
             yield from map(Pair, zip(x.split(parts), y.split(parts), strict=True))
 
 
-class WindowDataModule(pl.LightningDataModule):
-    """Windows of one series for training, validation and test, in time order.
+class WindowDataModule(Splits, pl.LightningDataModule):
+    """Windows of one series for training, validation and test, split in time order.
 
-    The splits are cut first and windows are made within each, so no window reaches over an edge
-    and no target of one split is an input of another.
+    The series is split before windows are made, so that no window crosses the edge of a split and
+    no target of one split is an input of another.
 
     Args:
         series: The series; in Python also its values, see `ArraySeries`.
-        window: Samples that the network reads, T; None is what the model was trained with, or
-            chooses.
-        horizon: Steps from a window's end to the value to predict.
-        train: Split to learn from, as fractions of the series.
-        val: Split that chooses the best weights.
-        test: Split that is looked at once, at the end.
-        batch_size: Windows per step; 0 takes all of them at once.
-        shuffle: Whether training windows come in a new order each epoch.
-        steps: Values after each training window that are to be predicted in closed loop, K; 1 is
-            the next value alone.
-        num_streams: Above 0, training windows come in time order and without overlap, on that many
-            streams side by side, for model.stateful; batch_size and shuffle then say nothing.
-        seed: Fixes, with the epoch, the order of the training windows.
+        window: Samples that the network reads, T; None takes the model's, or lets it choose.
+        horizon: Steps from a window's end to its target.
+        train: Split for training, as fractions of the series.
+        val: Split for validation, which selects the best weights.
+        test: Split for the final test.
+        batch_size: Windows per step; 0 takes all windows at once.
+        shuffle: Whether training windows are shuffled each epoch.
+        steps: Targets of each training window, which are predicted in closed loop, K.
+        num_streams: Number of parallel streams for model.stateful: above 0, training windows are
+            consecutive, in time order and without overlap, and batch_size and shuffle are ignored.
+        seed: Seed of the order of training windows.
 
     Attributes:
         windows: After `setup`, the `Windows` of "train", "val" and "test".
-        given_window: The argument `window`; where it is None, `window` is 0 until it is known.
+        given_window: The argument `window`. If it is None, `window` is 0 until it is chosen.
 
     Raises:
-        ValueError: A size is below 1, or splits leave [0, 1], overlap or are out of order.
+        ValueError: A size is below 1; or splits are not within [0, 1], overlap or are out of order.
 
     Example:
         >>> data = WindowDataModule(Sine(points=100), window=4)
@@ -108,7 +105,7 @@ class WindowDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        series: SeriesLike = Sine(),  # noqa: B008, nothing changes it
+        series: SeriesLike = Sine(),  # noqa: B008 - it is never modified
         window: int | None = 4,
         horizon: int = 1,
         train: tuple[float, float] = (0.0, 0.6),
@@ -120,154 +117,87 @@ class WindowDataModule(pl.LightningDataModule):
         num_streams: int = 0,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        window, horizon, steps, num_streams = plain((window, horizon, steps, num_streams))
-        batch_size, shuffle, seed = plain((batch_size, shuffle, seed))
-        check_steps(1 if window is None else window, horizon, steps)
+        super().__init__(series, window, horizon, train, val, test)
+        steps, num_streams, batch_size = plain((steps, num_streams, batch_size))
+        shuffle, seed = plain((shuffle, seed))
+        check_steps(1, 1, steps)
         if num_streams < 0:
             raise ValueError(f"num_streams must be at least 1, or 0 for none, got {num_streams}")
         if batch_size < 0:
             raise ValueError(f"batch_size must be at least 1, or 0 for all, got {batch_size}")
         if seed < 0:
             raise ValueError(f"seed must be at least 0, got {seed}")
-        self.series = as_series(series)
-        self.given_window, self.window, self.horizon = window, window or 0, horizon
         self.steps, self.num_streams = steps, num_streams
-        self.splits = plain({"train": train, "val": val, "test": test})
-        _check_splits(self.splits)
         self.batch_size, self.shuffle = batch_size, shuffle
         self.seed = seed
-        self.windows: dict[str, Windows] = {}
 
-    def setup(self, stage: str | None = None) -> None:
-        """Cut the splits and make their windows; `windows` then holds them by name.
-
-        Where `window` is None, the windows are made by `use_window`, which a Forecaster calls.
-
-        Args:
-            stage: As Lightning calls it; all splits are made whatever it is.
-
-        Raises:
-            TypeError: The series is not a dense tensor of real numbers.
-            ValueError: It is not (points,); or a split is too short for one window, or not finite.
-        """
-        self.values = self.series.values()
-        check_series(self.values)
-        self.window, self.windows = 0, {}
-        if self.given_window is not None:
-            self.use_window(self.given_window)
-
-    def use_window(self, window: int) -> None:
-        """Make windows of a length; `setup` has been called.
-
-        Args:
-            window: Samples in a window.
-
-        Raises:
-            ValueError: A split is too short for one window, or not finite.
-        """
-        self.window = window
-        for name, split in self.splits.items():
-            first, last = self.edges(name)
-            try:
-                self.windows[name] = Windows(self.values[first:last], window, self.horizon)
-                if name == "train":
-                    self.learnt = Windows(
-                        self.windows[name].values, window, self.horizon, self.steps
-                    )
-                    self._order()  # refuses streams that are too short
-                largest = max(abs(end.item()) for end in self.windows[name].values.aminmax())
-                if not math.isfinite(largest):
-                    raise ValueError(f"its values must be finite, got {largest}: check the series")
-            except ValueError as error:
-                raise ValueError(f"the {name} split {list(split)}: {error}") from error
-        for windows in (*self.windows.values(), self.learnt):
-            windows.check = self.series.check_unchanged
-
-    def edges(self, name: str) -> tuple[int, int]:
-        """First point of a split, and the first after it, as indices into the series.
-
-        Args:
-            name: "train", "val" or "test"; `setup` has been called.
-
-        Returns:
-            Both indices, in samples.
-        """
-        first, last = (round(fraction * len(self.values)) for fraction in self.splits[name])
-        return first, last
+    def _made(self, name: str, values: Tensor, steps: int = 1) -> Windows:
+        made = super()._made(name, values, steps)
+        if name == "train":
+            self.train_windows = super()._made(name, made.values, self.steps)
+            self._sampler()  # refuses streams that are too short
+        return made
 
     def train_dataloader(self) -> Batches:
-        """Batches of training windows in the epoch's order; resumed within it, those to come."""
+        """Return the batches of training windows; after a resume, the remaining ones."""
         self._check_window()
-        order = self._order()
+        sampler = self._sampler()
         if self.trainer is not None:
-            order.rank, order.num_replicas = self.trainer.global_rank, self.trainer.world_size
-            order.first = self._done
-        return Batches(self.learnt, order)
+            sampler.rank, sampler.num_replicas = self.trainer.global_rank, self.trainer.world_size
+            sampler.first = self._done
+        return Batches(self.train_windows, sampler)
 
     def _check_window(self) -> None:
         if not self.window:
-            raise ValueError("window is None, and no model has said which: give it, or use_window")
+            raise ValueError("window is None and no model has set it: set it, or call use_window")
 
     def _done(self) -> int:
-        """Batches of the epoch that have been trained on, where one is under way.
+        """Return the number of the epoch's batches that were trained on before.
 
-        Right no sooner than at the epoch's first batch: a checkpoint may be of an epoch whose
-        batches are all done, and only then does Lightning know that the next epoch has begun.
+        It is correct only from the epoch's first batch on: after a checkpoint of a finished epoch,
+        Lightning resets its count only then.
         """
         if self.trainer is None or not self.trainer.training:
             return 0
         return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
-    def _order(self) -> Order:
-        count = len(self.learnt)
+    def _sampler(self) -> BaseBatchSampler:
+        count = len(self.train_windows)
         if self.num_streams:
             return StreamBatchSampler(count, self.window, self.num_streams)
         size = self.batch_size or self._fit_share("train", count, count)
-        overfit = getattr(self.trainer, "overfit_batches", 0) > 0  # repeats the first batches
+        overfit = getattr(self.trainer, "overfit_batches", 0) > 0  # the same batches each epoch
         shuffle = self.shuffle and size < count and not overfit
         return WindowBatchSampler(count, size, self.seed, shuffle)
 
     def _fit_share(self, stage: str, count: int, size: int) -> int:
-        """Windows per batch: fewer than `size` where a trainer's share of the batches were none."""
+        """Return `size`, or less if a fraction in limit_*_batches would leave no batch."""
         share = getattr(self.trainer, f"limit_{stage}_batches", None)
         if isinstance(share, float) and int(-(-count // size) * share) < 1:
             return max(1, int(count * share))
         return size
 
     def val_dataloader(self) -> list[Batches]:
-        """Validation windows, then the training windows: both losses, with the same weights."""
+        """Return loaders of validation and training windows: both losses have the same weights."""
         return [self._in_order("val", "val"), self._in_order("train", "val")]
 
     def test_dataloader(self) -> Batches:
-        """Test windows in time order."""
+        """Return the test windows in time order."""
         return self._in_order("test", "test")
 
     def predict_dataloader(self) -> Batches:
-        """Test windows in time order, as `test_dataloader` gives them."""
+        """Return the test windows in time order, as `test_dataloader`."""
         return self._in_order("test", "predict")
 
     def _in_order(self, name: str, stage: str) -> Batches:
         self._check_window()
         windows = self.windows[name]
         size = self._fit_share(stage, len(windows), windows.at_most(EVAL_BATCH))
-        order = WindowBatchSampler(len(windows), size, shuffle=False)
-        return Batches(windows, order)
+        sampler = WindowBatchSampler(len(windows), size, shuffle=False)
+        return Batches(windows, sampler)
 
 
 def windows_of(trainer: pl.Trainer) -> WindowDataModule | None:
-    """The data module, where the trainer was given one of ours."""
+    """Return the trainer's data module if it is a WindowDataModule, else None."""
     data = getattr(trainer, "datamodule", None)
     return data if isinstance(data, WindowDataModule) else None
-
-
-def _check_splits(splits: dict[str, tuple[float, float]]) -> None:
-    before, end = "", 0.0
-    for name, (first, last) in splits.items():
-        if not 0 <= first < last <= 1:
-            raise ValueError(f"{name} must be [a, b] with 0 <= a < b <= 1, got {[first, last]}")
-        if before and first < end:
-            raise ValueError(
-                f"{name} {[first, last]} must start at or after the end of {before}, {end}"
-            )
-        before, end = name, last

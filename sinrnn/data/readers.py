@@ -1,6 +1,6 @@
-"""One column of a local file, as numbers, and when they were taken: text, .npy, Parquet.
+"""One column of a local file and its times: text, .npy and Parquet.
 
-A row is one time step. No row is left out, filled in or moved without a word.
+Each row is one time step. No row is skipped, filled in or moved without a note.
 """
 
 from collections.abc import Callable
@@ -14,45 +14,47 @@ from torch import Tensor
 
 from sinrnn.data._columns import Column, Options, Values, find, undecided, unreadable
 from sinrnn.data._parquet import ParquetTable
-from sinrnn.data._tables import Found, series
+from sinrnn.data._tables import SeriesData, series
 from sinrnn.data._text import TextTable
 from sinrnn.data.time_index import TIME_FIELD, TimeIndex, indexed
 from sinrnn.filesystem import local, shipped
 
-CHUNK = 2**22  # values that are looked at together, 32 MB
-COPIED = 2**30  # bytes of a .npy file that are read into memory; a larger one is mapped
+CHUNK = 2**22  # values that are processed together, 32 MB
+COPIED = 2**30  # bytes of a .npy file that is read into memory, at most; a larger one is mapped
 
 
 @dataclass
-class Read:
-    """What a file holds.
+class FileContent:
+    """The series that a file holds.
 
     Args:
-        values: (points,), at least 2; float32 or float64 as a .npy file has them, float32 of
-            Parquet, and else float64.
-        index: Their times, where there is a column of them.
-        notes: What was done to the rows, and what is suspicious, in sentences.
+        values: At least 2 samples, (points,); float32 if a .npy or Parquet file has float32, else
+            float64.
+        index: Their times; None without a column of times.
+        notes: Sentences on what was done to the rows, and on suspicious values.
+        names: Of the columns of values and of times; "" for a column without a name.
     """
 
     values: Tensor
     index: TimeIndex | None = None
     notes: list[str] = field(default_factory=list)
+    names: tuple[str, str] = ("", "")
 
 
-def read(path: str | Path, column: Column = None, **options: Any) -> Read:
-    """A column of a file.
+def read(path: str | Path, column: Column = None, **options: Any) -> FileContent:
+    """Read a column of a file.
 
     Args:
-        path: A local file, of the kind that its ending says, or `shipped`.
+        path: A local file, or one that is `shipped`; its extension gives its format.
         column: The column's name, or its index from 0.
         **options: The other options of `FileSeries`, by name.
 
     Raises:
-        ValueError: The file is not one finite number a row, its times are not in even steps, or it
-            is not clear how it is to be read.
-        OSError: There is no such file, or it may not be read.
+        ValueError: The file is not one finite number per row, its times are not in even steps, or
+            it is ambiguous.
+        OSError: The file does not exist or cannot be read.
     """
-    path, asked = local(shipped(str(path))), Options(column=column, **options)
+    path, given = local(shipped(str(path))), Options(column=column, **options)
     ending = next((e for e in READERS if path.name.lower().endswith(e)), None)
     if ending is None:
         raise ValueError(f"{path} must end in one of {' '.join(READERS)}")
@@ -60,9 +62,9 @@ def read(path: str | Path, column: Column = None, **options: Any) -> Read:
         if not file.read(1):
             raise ValueError(f"{path} is empty")
     for f in fields(Options):
-        if f.name not in TAKEN.get(ending, f.name) and getattr(asked, f.name) != f.default:
-            raise ValueError(f"{f.name} is for files of text, got {path}: leave it out")
-    values, index, notes = READERS[ending](path, asked)
+        if f.name not in TAKEN.get(ending, f.name) and getattr(given, f.name) != f.default:
+            raise ValueError(f"{f.name} is for text files, got {path}: leave it out")
+    values, index, notes, names = READERS[ending](path, given)
     if len(values) < 2:
         raise ValueError(f"{path} must hold at least 2 points, got {len(values)}")
     for start in range(0, len(values), CHUNK):
@@ -72,22 +74,22 @@ def read(path: str | Path, column: Column = None, **options: Any) -> Read:
             raise ValueError(
                 f"{path}, row {row} (counted from 0): must be finite, got {values[row]}"
             )
-    return Read(torch.from_numpy(values), index, notes)
+    return FileContent(torch.from_numpy(values), index, notes, names)
 
 
 def mapped(path: Path) -> bool:
-    """Whether a .npy file is too large to be read into memory."""
+    """Return whether a .npy file is too large to be read into memory."""
     return path.suffix.lower() == ".npy" and path.stat().st_size > COPIED
 
 
-def _npy(path: Path, options: Options) -> Found:
+def _npy(path: Path, options: Options) -> SeriesData:
     try:
-        # Copy on write: a tensor must be writable, and the file stays as it is.
+        # Copy on write: tensors must be writable, and the file must not change.
         table: Values = np.lib.format.open_memmap(path, mode="c")
         if not mapped(path):
-            with path.open("rb") as file:  # reading a map of a file that is cut ends the process
+            with path.open("rb") as file:  # reading a mapped file that is truncated would crash
                 table = np.lib.format.read_array(file)
-    except Exception as error:  # a broken header is Python text, and raises whatever it leads to
+    except Exception as error:  # NumPy parses the header as Python text, which raises any type
         raise unreadable(path, "as .npy", error) from error
     index, fields = None, table.dtype.names or ()
     if table.ndim == 1 and len(fields) == 2 and fields[0].startswith(TIME_FIELD):
@@ -104,32 +106,28 @@ def _npy(path: Path, options: Options) -> Found:
         raise undecided(path, f"{len(names)} columns", names, "column")
     k = 0 if options.column is None else find(path, names, options.column)
     kept = table.dtype in (np.float32, np.float64)
-    return table[:, k] if kept else table[:, k].astype(np.float64), index, []
+    return table[:, k] if kept else table[:, k].astype(np.float64), index, [], ("", "")
 
 
 def _index(path: Path, times: Values, zone: str) -> TimeIndex:
-    """The times of a run's own series.
-
-    Raises:
-        ValueError: They are none, or do not rise.
-    """
+    """Return the times that `ArraySeries.npy` wrote; raise a ValueError if they do not rise."""
     known = times.dtype.kind in "iuf" or times.dtype == "datetime64[us]"
     if not known or np.isnan(times).any() or not (times[1:] > times[:-1]).all():
         raise ValueError(f"{path} must hold rising times, got {times.dtype}")
     return indexed(np.ascontiguousarray(times), zone)
 
 
-def _text(path: Path, options: Options) -> Found:
+def _text(path: Path, options: Options) -> SeriesData:
     return series(TextTable(path, options), options)
 
 
-def _parquet(path: Path, options: Options) -> Found:
+def _parquet(path: Path, options: Options) -> SeriesData:
     return series(ParquetTable(path, options), options)
 
 
 TEXT = [f"{ending}{gz}" for ending in (".csv", ".tsv", ".txt") for gz in ("", ".gz")]
-READERS: dict[str, Callable[[Path, Options], Found]] = dict.fromkeys(TEXT, _text)
+READERS: dict[str, Callable[[Path, Options], SeriesData]] = dict.fromkeys(TEXT, _text)
 READERS |= {".npy": _npy, ".parquet": _parquet}
-# The options of files that are no text.
+# The options that apply to files other than text.
 TAKEN = {".npy": {"column", "max_megabytes"}}
 TAKEN[".parquet"] = TAKEN[".npy"] | {"time", "where", "gaps"}

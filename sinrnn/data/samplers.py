@@ -1,4 +1,4 @@
-"""The order of windows: which of them each batch of an epoch holds."""
+"""The order of windows: the indices of each batch of an epoch."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
@@ -9,22 +9,21 @@ import torch
 from torch import Tensor
 from torch.utils.data import DistributedSampler, SequentialSampler
 
-GROUP = 2**20  # indices that are shuffled together, 8 MB; a longer series takes several groups
+GROUP = 2**20  # indices that are shuffled together, 8 MB; a longer series has several groups
 
 
-class Order(SequentialSampler, DistributedSampler[Tensor]):
-    """Indices of the windows of each batch of an epoch.
+class BaseBatchSampler(SequentialSampler, DistributedSampler[Tensor]):
+    """Base class of batch samplers, which yield the window indices of each batch.
 
-    Lightning replaces a sampler that is not distributed where there are several processes, and one
-    that is not sequential with overfit_batches, by one that knows no batches. This one takes part
-    of each batch where torch's distributed one takes some of the windows, and needs no process
-    group. A data module does not shuffle with overfit_batches.
+    Its bases keep Lightning from replacing it by a sampler of single windows: Lightning replaces
+    samplers that are not distributed if there are several processes, and those that are not
+    sequential with overfit_batches. Each process takes a part of every batch.
 
     Attributes:
-        first: Asked at the first batch of the next iteration, which of them it is; the iteration
-            after that has them all again.
-        rank: Of several processes, which of them this is.
-        num_replicas: How many share each batch: this one takes each n-th window of it.
+        first: Returns the index of the next iteration's first batch; it is called once, when that
+            batch is due, and later iterations start at 0.
+        rank: Index of this process.
+        num_replicas: Number of processes n; each takes every n-th window of a batch.
     """
 
     first: Callable[[], int] | None = None
@@ -37,17 +36,17 @@ class Order(SequentialSampler, DistributedSampler[Tensor]):
 
     @abstractmethod
     def batches(self) -> Iterator[Tensor]:
-        """Those of a whole epoch; nothing is done before the first is asked for."""
+        """Yield the batches of a whole epoch."""
 
 
-class WindowBatchSampler(Order):
-    """Indices of each batch, shuffled as a pure function of (seed, epoch).
+class WindowBatchSampler(BaseBatchSampler):
+    """Batches of windows, shuffled as a pure function of (seed, epoch).
 
     Args:
-        count: Windows to order.
+        count: Number of windows.
         batch_size: Windows per batch; the last batch may be smaller.
-        seed: With the epoch, fixes the order.
-        shuffle: False keeps the order of time.
+        seed: Seed of the order.
+        shuffle: False keeps the time order.
     """
 
     def __init__(self, count: int, batch_size: int, seed: int = 0, shuffle: bool = True) -> None:
@@ -57,19 +56,19 @@ class WindowBatchSampler(Order):
         return -(-self.count // self.batch_size)
 
     def batches(self) -> Iterator[Tensor]:
-        """Those of the epoch; a generator, for Lightning sets the epoch after it has called."""
+        """Yield the batches of the epoch; lazily, as Lightning sets the epoch after the call."""
         left = torch.empty(0, dtype=torch.long, device="cpu")
         for order in self._groups():
             order = torch.cat([left, order])
             full = len(order) - len(order) % self.batch_size
-            if full:  # split makes one empty part of nothing
+            if full:  # split would yield one empty batch
                 yield from order[:full].split(self.batch_size)
             left = order[full:]
         if len(left):
             yield left
 
     def _groups(self) -> Iterator[Tensor]:
-        """All indices, a group at a time; shuffled, a group is each n-th of the whole series."""
+        """Yield all indices in groups; if shuffled, each of the n groups has every n-th index."""
         if not self.shuffle:
             for start in range(0, self.count, GROUP):
                 yield torch.arange(start, min(start + GROUP, self.count), device="cpu")
@@ -81,14 +80,14 @@ class WindowBatchSampler(Order):
             yield members[rng.permutation(len(members))]
 
 
-class StreamBatchSampler(Order):
-    """Indices of windows that follow each other without overlap, in several streams side by side.
+class StreamBatchSampler(BaseBatchSampler):
+    """Batches of consecutive windows without overlap, in several parallel streams.
 
     The series is cut into streams of equal length. Row b of each batch is the next window of stream
-    b, so that the state which a network has after one batch is the state before the next.
+    b, so that the network's state after one batch is its state before the next.
 
     Args:
-        count: Windows of the split, one for each place it can start at.
+        count: Number of windows of the split, with overlap.
         window: Samples per window, T.
         num_streams: Windows per batch.
 
@@ -110,7 +109,7 @@ class StreamBatchSampler(Order):
         return self.length // self.window
 
     def batches(self) -> Iterator[Tensor]:
-        """One window of each stream, in time order."""
+        """Yield one window of each stream, in time order."""
         starts = torch.arange(self.num_streams, device="cpu") * self.length
         for batch in range(len(self)):
             yield starts + batch * self.window

@@ -1,4 +1,4 @@
-"""Where the numbers come from: a series is one value per time step, in time order."""
+"""Series, the base class: one value per time step, in time order; and FileSeries."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Series(ABC):
-    """A one-dimensional series: one of your own needs `values` alone.
+    """A one-dimensional series. A subclass only needs `values`.
 
     Example:
         >>> class Ramp(Series):
@@ -30,67 +30,68 @@ class Series(ABC):
         tensor([3., 4., 5.])
 
     Attributes:
-        index: When the samples were taken; None where that is not known.
-        notes: What a user should know of the samples, in sentences.
+        index: The samples' times; None if they are not known.
+        notes: Sentences on how the samples were read.
+        names: Of the values and of the times, for the axes of pictures.
     """
 
     index: "TimeIndex | None" = None
     notes: Sequence[str] = ()
+    names: tuple[str, str] = ("value", "time")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, plain(value))  # what a series is made with goes into a config
+        super().__setattr__(name, plain(value))  # a config stores the arguments
 
     @abstractmethod
     def values(self) -> Tensor:
-        """All samples in time order, (points,)."""
+        """Return all samples in time order, (points,)."""
 
     def continued(self, points: int) -> Tensor:
-        """The first `points` samples, beyond the series' end where it is known how it goes on.
+        """Return the first `points` samples, beyond the series' end if they are known.
 
         Args:
-            points: Samples asked for.
+            points: Number of samples.
 
         Returns:
-            The samples, (points,), or as many as there are.
+            The samples, (points,), or as many as are known.
         """
         return self.values()[:points]
 
     def check_unchanged(self) -> None:  # noqa: B027 - most series cannot change
-        """Raise where the values that were given may no longer be there; called while training."""
+        """Raise an error if the values may have changed; called during training."""
 
     def noise_free(self, points: int) -> Tensor:
-        """What `continued` gives, (points,) or less, without the noise where that is known."""
+        """Return the samples of `continued` without noise, if it is known."""
         return self.continued(points)
 
 
 class FileSeries(Series):
     r"""One column of a local file: .csv, .tsv or .txt (also .gz), .npy, or .parquet.
 
-    The file is read when its values are first asked for. No row is left out, filled in or moved
-    without a word: what is not clear is refused with its row and the option that says, and `notes`
-    tells what was done. Floats of a .npy file above 1 GB are mapped, not loaded; such a file must
-    not change while it is in use, and training stops where it does.
+    The file is read when its values are first needed. No row is skipped, filled in or moved without
+    a sentence in `notes`. Ambiguous content is an error that names the row and the option to set.
+    Floats of a .npy file above 1 GB are memory-mapped; training stops if such a file changes.
 
     Args:
-        path: The file, as seen from the folder the process was started in. Where there is none,
-            configs/sunspots.csv is the one that comes with sinrnn.
-        column: Name of the column, or its index from 0. Not needed where there is only one, or
-            one beside a column of time.
-        time: Name or index of the column of time; null looks for it, and "none" reads no times.
-        where: Rows to read of series that stand below each other, like symbol=A.
-        gaps: What to do where a time is missing, or a value: "refuse"; "fill" interpolates
-            linearly; "ignore" takes the rows as they stand.
-        header: Of text, whether the first row holds names; null finds out, or asks.
-        decimal: Of text, the mark before decimals; null finds out, or asks.
-        thousands: Of text, the mark between thousands; null finds out, or asks.
-        separator: Of text, what stands between cells; null finds out, or asks.
-        skip_rows: Of text, rows above the names or values; null finds comments and a title.
-        encoding: Of text; null is UTF-8, or UTF-16 where the file is marked so.
-        max_megabytes: What a compressed file may unpack to.
+        path: The file, relative to the working directory. configs/sunspots.csv is the file that
+            comes with sinrnn, if no file has this path.
+        column: Name of the column, or its index from 0; not needed if the file has only one column
+            of numbers besides its times.
+        time: Name or index of the column of times; null detects it, "none" ignores times.
+        where: The rows of one of several stacked series, for example symbol=A.
+        gaps: Treatment of missing times or values: "refuse" is an error, "fill" interpolates
+            linearly, "ignore" keeps the rows without regard to missing times.
+        header: Text files: whether the first row holds names; null detects it.
+        decimal: Text files: the decimal mark; null detects it.
+        thousands: Text files: the thousands mark; null detects it.
+        separator: Text files: the separator of cells; null detects it.
+        skip_rows: Text files: rows to skip above names or values; null detects comments and titles.
+        encoding: Text files: the encoding; null is UTF-8, or UTF-16 with a byte order mark.
+        max_megabytes: Size that a compressed file may unpack to.
 
     Raises:
-        ValueError: An option cannot be; when read, the file is not one number for each step.
-        OSError: When read, there is no such file, or it may not be read.
+        ValueError: An option is invalid; when read, the file is not one number for each step.
+        OSError: When read, the file does not exist or cannot be read.
 
     Example:
         >>> from pathlib import Path
@@ -135,55 +136,61 @@ class FileSeries(Series):
         self.header, self.decimal, self.thousands = header, decimal, thousands
         self.separator, self.skip_rows, self.encoding = separator, skip_rows, encoding
         self.max_megabytes = max_megabytes
-        self._read: readers.Read | None = None
+        self._content: readers.FileContent | None = None
         self._mapped: tuple[int, ...] | None = None
 
     def values(self) -> Tensor:
-        """All samples, (points,), float32 or float64 as the file has them: a copy, unless mapped.
+        """Return all samples, (points,), float32 or float64; a copy, unless memory-mapped.
 
         Raises:
             ValueError: The file is not one finite number for each step.
-            OSError: There is no such file, or it may not be read.
+            OSError: The file does not exist or cannot be read.
         """
-        values = self._found().values
+        values = self._read().values
         return values.clone() if self._mapped is None else values
 
     @property
     def index(self) -> "TimeIndex | None":  # type: ignore[override]  # known when the file is read
-        """The samples' times, where the file has a column of them; reads the file."""
-        return self._found().index
+        """The samples' times, or None; reads the file."""
+        return self._read().index
 
     @property
     def notes(self) -> Sequence[str]:  # type: ignore[override]
-        """What was done to the rows, and what is suspicious, in sentences; reads the file."""
-        return self._found().notes
+        """Sentences on what was done to the rows and on suspicious values; reads the file."""
+        return self._read().notes
 
-    def _found(self) -> readers.Read:
-        if self._read is None:
+    @property
+    def names(self) -> tuple[str, str]:  # type: ignore[override]
+        """The names of the file's columns, or "value" and "time" without; reads the file."""
+        value, time = self._read().names
+        return value or "value", time or "time"
+
+    def _read(self) -> readers.FileContent:
+        if self._content is None:
             stamp = self._stamp()
             options = {f.name: getattr(self, f.name) for f in fields(Options)}
-            self._read = readers.read(self.path, **options)
+            self._content = readers.read(self.path, **options)
             if readers.mapped(self._path()):
                 self._mapped = stamp
-        return self._read
+        return self._content
 
     def check_unchanged(self) -> None:
-        """Raise where a file that is mapped is no longer what it was when it was read.
+        """Raise an error if a memory-mapped file has changed since it was read.
 
         Raises:
-            ValueError: Its size, time or place on the disk differs.
+            ValueError: Its size, modification time or inode differs.
         """
         if self._mapped is not None and self._stamp() != self._mapped:
             raise ValueError(
-                f"{self.path} has changed while it was in use: leave it alone until training ends, "
-                "and start a new run"
+                f"{self.path} has changed during training: start a new run, and do not modify the "
+                "file until it ends"
             )
 
     def _path(self) -> Path:
         return Path(shipped(str(self.path)))
 
     def _stamp(self) -> tuple[int, ...] | None:
-        """Size, time and place of the file; None where there is none."""
+        """Return the file's size, modification time and inode; None if it does not exist."""
         try:
             found = self._path().stat()
         except OSError:
@@ -192,10 +199,10 @@ class FileSeries(Series):
 
 
 def digest(values: Tensor) -> dict[str, Any]:
-    """What tells one series from another: points, dtype, and SHA-256 of the values' bytes.
+    """Return what identifies a series: points, dtype, and the SHA-256 of its bytes.
 
     Args:
-        values: The series, (points,); one that maps a file is read in parts.
+        values: The series, (points,); it is read in parts, as it may be memory-mapped.
     """
     found = hashlib.sha256()
     for part in values.detach().split(readers.CHUNK):

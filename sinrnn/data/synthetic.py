@@ -1,4 +1,4 @@
-"""Series made by a formula, without end, with noise or without."""
+"""Series computed by a formula, of any length, with optional noise."""
 
 import math
 from abc import abstractmethod
@@ -13,15 +13,15 @@ from sinrnn.data.series import Series
 
 
 class Generated(Series):
-    """A formula and noise, without end; the first samples are the same however many are asked for.
+    """A series computed by a formula, with optional noise; it continues beyond its last sample.
 
-    One of your own needs `_formula` alone: steps i = 0, 1, 2, ... and samples, both float64,
-    (points,).
+    A subclass only needs `_formula`, which maps steps i = 0, 1, 2, ... to samples, both float64,
+    (points,). The first samples do not depend on how many are computed.
 
     Args:
-        points: Samples, N.
-        noise: Standard deviation of the Gaussian noise on every sample.
-        seed: Fixes the noise.
+        points: Number of samples, N.
+        noise: Standard deviation of Gaussian noise added to every sample.
+        seed: Seed of the noise.
 
     Raises:
         ValueError: points is below 1, noise is below 0 or not finite, or seed is below 0.
@@ -47,31 +47,31 @@ class Generated(Series):
 
     @abstractmethod
     def _formula(self, i: Tensor) -> Tensor:
-        """The samples at steps i = 0, 1, 2, ..., float64, (points,)."""
+        """Return the samples at steps i = 0, 1, 2, ..., float64, (points,)."""
 
     def values(self) -> Tensor:
-        """All samples, float64, (points,)."""
+        """Return all samples, float64, (points,)."""
         return self.continued(self.points)
 
     def continued(self, points: int) -> Tensor:
-        """The first `points` samples of the endless series, float64, (points,)."""
+        """Return the first `points` samples, float64, also beyond the series' end."""
         normal = np.random.default_rng(self.seed).standard_normal(points)
         return self.noise_free(points) + self.noise * torch.from_numpy(normal)
 
     def noise_free(self, points: int) -> Tensor:
-        """The same without noise, float64, (points,)."""
+        """Return the samples of `continued` without noise, float64, (points,)."""
         return self._formula(torch.arange(points, dtype=torch.float64, device="cpu"))
 
 
 class Sine(Generated):
     """sin(x / divisor) on the grid x_i = i * stop / points, i = 0..points-1.
 
-    The notebook's grid is 1000 points up to 10 pi: five whole periods of 200 points each. Its
-    divisor of 20 leaves a quarter of a period of them all.
+    The notebook's grid has 1000 points up to 10 pi: five periods of 200 points each. With its
+    divisor of 20, it is a quarter of one period.
 
     Args:
-        points: Samples, N.
-        stop: Where the grid ends, in radians, not included.
+        points: Number of samples, N.
+        stop: End of the grid in radians, excluded.
         divisor: Stretches the wave; the period is 2 pi * divisor * points / stop samples.
         **common: noise and seed of `Generated`.
 
@@ -102,7 +102,7 @@ class Damped(Generated):
 
     Args:
         period: Samples in a period, above 2.
-        decay: Samples after which the wave has 1/e of its height.
+        decay: Samples in which the amplitude falls to 1/e.
         **common: points, noise and seed of `Generated`.
 
     Raises:
@@ -127,7 +127,7 @@ class SumOfSines(Generated):
 
     Args:
         periods: Samples in a period of each sine, above 2.
-        amplitudes: Height of each sine.
+        amplitudes: Amplitude of each sine.
         **common: points, noise and seed of `Generated`.
 
     Raises:
@@ -165,9 +165,7 @@ class SumOfSines(Generated):
 
 
 class Chirp(Generated):
-    """sin(2 pi (f i + (g - f) i^2 / 2N)): the frequency goes in a line from f to g in N points.
-
-    Beyond them it goes on in the same line.
+    """sin(2 pi (f i + (g - f) i^2 / 2N)): the frequency changes linearly from f to g in N points.
 
     Args:
         first: Period at the start, 1 / f, in samples, above 2.
@@ -194,7 +192,7 @@ class Chirp(Generated):
 
 
 class Square(Generated):
-    """1 where i mod period < period / 2, and else -1.
+    """1 if i mod period < period / 2, else -1.
 
     Args:
         period: Samples in a period, above 2.
@@ -219,14 +217,14 @@ class Square(Generated):
 class MackeyGlass(Generated):
     """dx/dt = beta d / (1 + d^n) - gamma x with d = x(t - tau), one sample per unit of time.
 
-    Chaotic where tau is 17: no forecast of it stays good. The first 500 samples, which still
-    remember the constant past of 1.2, are left out.
+    It is chaotic for tau = 17, so that no forecast stays accurate. The first 500 samples, which
+    depend on the constant history of 1.2, are dropped.
 
     Args:
         tau: Delay, in samples.
         beta: Growth per sample, above 0, at most 1.
         gamma: Decay per sample, above 0, at most 1.
-        n: How sharply growth ends where d is above 1; above 0, at most 50.
+        n: Steepness of the fall of growth around d = 1; above 0, at most 50.
         **common: points, noise and seed of `Generated`.
 
     Raises:
@@ -259,12 +257,13 @@ class MackeyGlass(Generated):
         self.tau, self.beta, self.gamma, self.n = tau, beta, gamma, n
 
     def _formula(self, i: Tensor) -> Tensor:
-        # Runge-Kutta of order 4. Halfway between steps d is the cubic through a step's own slopes,
-        # which keeps the order; with 4 steps a sample the first 500 are good to 1e-6.
-        left_out, m = 500, 4
+        # Runge-Kutta of order 4. Halfway between steps, d is a cubic through the ends and slopes of
+        # a step, which keeps the order. With 4 steps per sample, the first 500 samples are accurate
+        # to 1e-6.
+        dropped, m = 500, 4
         h, found = 1 / m, []
         x, halfway = deque([1.2] * (self.tau * m + 1)), deque([1.2] * (self.tau * m))
-        for step in range((left_out + len(i)) * m):
+        for step in range((dropped + len(i)) * m):
             now = x[-1]
             if step % m == 0:
                 found.append(now)
@@ -276,11 +275,11 @@ class MackeyGlass(Generated):
             x.append(now + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4))
             halfway.append(now + h / 24 * (5 * k1 + 4 * k2 + 4 * k3 - k4))
             x.popleft(), halfway.popleft()
-        return torch.tensor(found[left_out:], dtype=torch.float64, device="cpu")
+        return torch.tensor(found[dropped:], dtype=torch.float64, device="cpu")
 
 
 def _above(least: float, name: str, samples: float) -> float:
-    """A number of samples; at a period of 2 a sine is 0 everywhere, below it looks longer."""
+    """Check a number of samples. A sine of period 2 is 0 everywhere, a shorter one is aliased."""
     if not least < samples < math.inf:
         raise ValueError(f"{name} must be a finite number of samples above {least}, got {samples}")
     return samples

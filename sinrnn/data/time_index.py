@@ -1,4 +1,4 @@
-"""When samples were taken: regular times, which go on beyond a series' end."""
+"""Times of samples: detection of their step, and the times beyond a series' end."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC
@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-Times = Any  # a NumPy array: NDArray[Any], but of what comes of its arithmetic
+Times = Any  # an NDArray[Any]; NumPy's types do not cover arithmetic with times
 
 DAY = np.timedelta64(1, "D").astype("timedelta64[us]")
-TIME_FIELD = "time"  # of an array of times and values, and then the zone
-JITTER = 0.1  # of a step: how far one may be off and still be that step
-# How clocks are changed: of all zones that do it alike, one.
+TIME_FIELD = "time"  # in a structured array of times and values; the zone follows
+JITTER = 0.1  # of a step: deviation within which steps count as even
+# Time zones with daylight saving time, one for each rule.
 ZONES = (
     *("Europe/Berlin", "America/New_York", "Europe/London", "Europe/Athens", "Australia/Sydney"),
     *("Pacific/Auckland", "America/Santiago"),
@@ -22,12 +22,12 @@ ZONES = (
 
 @dataclass(frozen=True)
 class Step:
-    """What lies between one time and the next.
+    """The step between one time and the next.
 
     Args:
-        size: Of numbers, the difference; else microseconds, weekdays or months.
+        size: The difference of numbers, or the number of microseconds, weekdays or months.
         unit: "" for numbers; "us", "weekday" or "month".
-        day: Of months, "1" to "31", "last", "first weekday" or "last weekday".
+        day: For months, "1" to "31", "last", "first weekday" or "last weekday".
         leap: Whether there is a 29 February.
     """
 
@@ -38,7 +38,7 @@ class Step:
 
     @property
     def length(self) -> Any:
-        """The difference of two times that lie one step apart, where all are alike."""
+        """The difference of two consecutive times, for numbers and microseconds."""
         return np.timedelta64(self.size, "us") if self.unit else self.size
 
     def __str__(self) -> str:
@@ -48,11 +48,11 @@ class Step:
             years, months = divmod(int(self.size), 12)
             count, unit = (years, "year") if not months else (int(self.size), self.unit)
             return f"{count} {unit}{'s' * (count != 1)}" if self.unit == "month" else "1 weekday"
-        return span(self.size)
+        return duration(self.size)
 
 
-def span(microseconds: Any) -> str:
-    """A length of time in words."""
+def duration(microseconds: Any) -> str:
+    """Return a duration in words."""
     seconds = int(microseconds) / 1e6
     for unit, size in {"day": 86400, "hour": 3600, "minute": 60}.items():
         if seconds >= size and (seconds % size == 0 or seconds > 100 * size):
@@ -62,13 +62,13 @@ def span(microseconds: Any) -> str:
 
 @dataclass(frozen=True)
 class TimeIndex:
-    """The times of a series' samples, and those that follow.
+    """The times of a series' samples, and the times after them.
 
     Args:
-        values: Rising times, (points,): numbers, or datetime64[us]; of a zone's name, in UTC.
-        step: What lies between one and the next; None where no regular step is known.
-        zone: "" for times without a zone, an offset like "+01:00" that they have, or a name like
-            "Europe/Berlin" that tells the time on the wall.
+        values: Rising times, (points,): numbers, or datetime64[us]; in UTC if zone is a name.
+        step: The step between them; None if it is not regular.
+        zone: "" for times without a zone, an offset like "+01:00", or a name like "Europe/Berlin"
+            for times with daylight saving.
 
     Example:
         >>> days = np.array(["2024-01-30", "2024-01-31"], dtype="datetime64[us]")
@@ -85,11 +85,11 @@ class TimeIndex:
         return len(self.values)
 
     def after(self, count: int) -> Times | None:
-        """The times that follow, (count,); None where no regular step is known."""
-        return None if self.step is None else going_on(self.values[-1], self.step, count)
+        """Return the next times, (count,); None if the step is not regular."""
+        return None if self.step is None else continued(self.values[-1], self.step, count)
 
     def text(self, times: Times) -> list[str]:
-        """Times as a file has them: 2024, 2024-01-31, 2024-01-31 13:00:00+01:00."""
+        """Format times: 2024, 2024-01-31, 2024-01-31 13:00:00+01:00."""
         if times.dtype.kind != "M":
             return [f"{time:.12g}" if times.dtype.kind == "f" else str(time) for time in times]
         if self.zone[:1] not in ("", "+", "-"):
@@ -104,13 +104,13 @@ class TimeIndex:
 
 
 def indexed(times: Times, zone: str) -> TimeIndex:
-    """The index of rising times, of which some may be missing."""
+    """Return the index of rising times; its step is known although some may be missing."""
     step, count = steps(times) if len(times) > 1 else (None, None)
     return TimeIndex(times, None if count is None else step, zone)
 
 
-def going_on(last: Any, step: Step, count: int) -> Times:
-    """The times that follow one, (count,)."""
+def continued(last: Any, step: Step, count: int) -> Times:
+    """Return the times that follow one, (count,)."""
     ahead = np.arange(1, count + 1)
     if not step.unit:
         return last + ahead * step.size
@@ -122,7 +122,7 @@ def going_on(last: Any, step: Step, count: int) -> Times:
     if step.leap:
         return last + ahead * np.timedelta64(step.size, "us")
     per_day = max(1, DAY.astype(int) // step.size)
-    more = (count // (365 * per_day) + 2) * per_day  # a leap day a year is more than there are
+    more = (count // (365 * per_day) + 2) * per_day  # one day a year: more than the leap days
     found = last + np.arange(1, count + more + 1) * np.timedelta64(step.size, "us")
     return found[~_leap_days(found)][:count]
 
@@ -144,7 +144,7 @@ def _in_months(time: Any, months: Times, day: str) -> Times:
 
 
 def _leap_days(times: Times) -> NDArray[np.bool_]:
-    """Which times are on a 29 February."""
+    """Return which times are on a 29 February."""
     days, months = times.astype("datetime64[D]"), times.astype("datetime64[M]")
     second = months.astype(int) % 12 == 1
     found: NDArray[np.bool_] = second & ((days - months.astype("datetime64[D]")).astype(int) == 28)
@@ -152,16 +152,16 @@ def _leap_days(times: Times) -> NDArray[np.bool_]:
 
 
 def steps(times: Times) -> tuple[Step, Times | None]:
-    """The step of rising times, and how many of it lie from each to the next.
+    """Return the step of rising times, and the number of steps from each to the next.
 
     Args:
-        times: At least 2, rising.
+        times: At least 2 rising times, (points,).
 
     Returns:
-        The step, and (points - 1,) whole numbers; None where times lie between the steps.
+        The step, and whole numbers (points - 1,), or None if times lie between the steps.
     """
     gaps = np.diff(times)
-    size = np.sort(gaps)[(len(gaps) - 1) // 2]  # the median, and one of them
+    size = np.sort(gaps)[(len(gaps) - 1) // 2]  # the lower median
     if times.dtype.kind != "M":
         return Step(size), _whole(gaps / size)
     if size >= 28 * DAY and (found := _months(times)) is not None:
@@ -182,9 +182,9 @@ def _whole(ratio: Times) -> Times | None:
 
 
 def _leap_days_before(times: Times) -> Times:
-    """How many 29 Februaries lie before each time."""
+    """Return the number of 29 Februaries before each time."""
     months = times.astype("datetime64[M]").astype(int) + 12 * 1970
-    year = (months - 2) // 12  # the last whose February is over
+    year = (months - 2) // 12  # the last year whose February is over
     found: Times = year // 4 - year // 100 + year // 400
     return found
 
@@ -204,7 +204,7 @@ def _months(times: Times) -> tuple[Step, Times] | None:
 
 
 def _weekdays(times: Times) -> tuple[Step, Times] | None:
-    """Steps of weekdays, where a weekend lies between them and no time on one."""
+    """Return steps of weekdays if the times skip weekends, else None."""
     days = times.astype("datetime64[D]")
     if not np.is_busday(days).all() or (np.diff(times) % DAY).astype(int).any():
         return None
@@ -213,17 +213,14 @@ def _weekdays(times: Times) -> tuple[Step, Times] | None:
     return (Step(1, "weekday"), count) if weekends.any() else None
 
 
-def by_the_clock(times: Times) -> tuple[Times, str] | None:
-    """Times on the wall that are regular only with daylight saving: in UTC, and a zone.
-
-    None where they are not.
-    """
+def daylight_saving(times: Times) -> tuple[Times, str] | None:
+    """Return local times in UTC and their zone if they are regular with daylight saving time."""
     import pandas as pd
 
     for zone in ZONES:
         try:
             utc = pd.DatetimeIndex(times).tz_localize(zone, ambiguous="infer").tz_convert(None)
-        except (ValueError, KeyError):  # an hour that there is not, or no such zone here
+        except (ValueError, KeyError):  # a skipped hour, or a zone that this system does not know
             continue
         found: Times = utc.to_numpy().astype("datetime64[us]")
         gaps = np.diff(found)

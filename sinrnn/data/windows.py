@@ -10,17 +10,16 @@ from torch.utils.data import Dataset
 from sinrnn._numbers import plain
 
 Batch = tuple[Tensor, Tensor]
-EVAL_BATCH = 4096  # windows without gradients: large enough that overhead is small,
-GATHERED = 2**24  # as long as their samples, 128 MB of float64, are no more than these
+EVAL_BATCH = 4096  # windows in a batch of evaluation: large enough for a small overhead
+GATHERED = 2**24  # samples in a batch, at most: 128 MB of float64
 
 
 class Windows(Dataset[Batch]):
-    """All windows of a stretch of a series, with the value `horizon` steps after each.
+    """All windows of a series, with the value `horizon` steps after each.
 
-    A slice or a tensor of indices gives windows (B, T, 1) and their targets (B, K), an integer one
-    window (T, 1) and its targets (K); iteration gives all of them in time order, in batches. They
-    are copies. Nothing is copied until windows are asked for; then one indexing operation gathers
-    them all.
+    A slice or a tensor of indices returns windows (B, T, 1) and targets (B, K); an integer returns
+    one window (T, 1) and its targets (K,). Iteration yields all windows in time order, in batches.
+    Results are copies, gathered by one indexing operation; the windows themselves take no memory.
 
     Args:
         values: Consecutive samples, (N,).
@@ -29,12 +28,12 @@ class Windows(Dataset[Batch]):
         steps: Consecutive targets per window, K.
 
     Attributes:
-        check: Called before windows are read; a data module gives its series' `check_unchanged`.
+        check: Called before windows are read; a data module sets its series' `check_unchanged`.
 
     Raises:
         TypeError: values is not a dense tensor of real numbers.
-        ValueError: values is not (N,), window, horizon or steps is below 1, or the split is too
-            short for one window and its targets.
+        ValueError: values is not (N,), window, horizon or steps is below 1, or values are too few
+            for one window and its targets.
 
     Example:
         >>> windows = Windows(torch.arange(6.0), window=3, horizon=2)
@@ -64,45 +63,45 @@ class Windows(Dataset[Batch]):
         return len(self._rows)
 
     def __getitem__(self, index: Tensor | slice | int) -> Batch:
-        """The windows and targets that `index` names."""
+        """Return copies of the windows and targets of `index`."""
         x, y = self.view(index)
-        if isinstance(index, Tensor) and index.dim():  # gathered, and so a copy
+        if isinstance(index, Tensor) and index.dim():  # indexing has copied them
             return x, y
         return x.clone(), y.clone()
 
     def view(self, index: Tensor | slice | int) -> Batch:
-        """What indexing gives, only to be read: a slice or an integer shares the series' memory.
+        """Return windows and targets that must not be changed: they may share the series' memory.
 
         Args:
-            index: The windows.
+            index: As in indexing.
         """
         self.check()
         rows = self._rows[index]
         return rows[..., : self.window].unsqueeze(-1), rows[..., -self.steps :]
 
     def __iter__(self) -> Iterator[Batch]:
-        """All windows in time order, in batches."""
+        """Yield all windows in time order, in batches."""
         return map(self.__getitem__, self.parts())
 
     def parts(self) -> Iterator[slice]:
-        """The indices of the batches of an iteration."""
+        """Yield the index of each batch of an iteration."""
         size = self.at_most(EVAL_BATCH)
         return (slice(start, start + size) for start in range(0, len(self), size))
 
     def at_most(self, most: int) -> int:
-        """Windows to gather at a time: `most`, or as many as fit into 128 MB of float64."""
+        """Return `most`, or the number of windows that fit into 128 MB of float64 if it is less."""
         return max(1, min(most, GATHERED // self.window))
 
     @property
     def targets(self) -> Tensor:
-        """The first targets of all windows, (N,)."""
+        """The first target of every window, (N,)."""
         return self._rows[:, -self.steps].clone()
 
     def sample(self, most: int) -> Batch:
-        """At most `most` windows and targets, evenly spread over the split; fewer of long ones.
+        """Return at most `most` windows and targets, evenly spread.
 
         Args:
-            most: Windows asked for; see `at_most`.
+            most: Number of windows, limited by `at_most`.
 
         Returns:
             The windows (B, T, 1) and their targets (B, K).
@@ -116,34 +115,36 @@ class Windows(Dataset[Batch]):
 
 @torch.no_grad()
 def predict(net: Module, windows: Windows) -> Tensor:
-    """The network's prediction for every window, (N,), float64.
+    """Return the network's prediction for every window, (N,), float64.
 
     Args:
-        net: Takes (B, T, 1) and gives (B,), in the series' units.
+        net: Maps windows (B, T, 1) to predictions (B,), in the series' units.
         windows: The windows.
     """
     device = next(net.parameters()).device
-    batches = (windows.view(part)[0] for part in windows.parts())
-    return torch.cat([net(x.to(device)).double().cpu() for x in batches])
+    made = torch.empty(len(windows), dtype=torch.float64, device="cpu")
+    for part in windows.parts():
+        made[part] = net(windows.view(part)[0].to(device)).double().cpu()
+    return made
 
 
 def _no_check() -> None:
-    """What is no file cannot change; a lambda could not be sent to a DataLoader's workers."""
+    """Check nothing; unlike a lambda, it can be pickled for a DataLoader's workers."""
 
 
 def check_steps(window: int, horizon: int, steps: int) -> None:
-    """Refuse, with a ValueError, numbers of steps that are below 1."""
+    """Raise a ValueError if a number of steps is below 1."""
     for name, value in {"window": window, "horizon": horizon, "steps": steps}.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1 step, got {value}")
 
 
 def check_series(values: Tensor) -> None:
-    """Refuse what is not one number for each step.
+    """Check that values are one number for each step.
 
     Raises:
-        TypeError: It is not a dense tensor of real numbers.
-        ValueError: It is not (points,).
+        TypeError: values is not a dense tensor of real numbers.
+        ValueError: values is not (points,).
     """
     check_dense(values, "a series")
     if values.dim() != 1:
@@ -154,14 +155,11 @@ def check_series(values: Tensor) -> None:
 
 
 def check_dense(values: Tensor, what: str) -> None:
-    """Refuse what is not a dense tensor of real numbers.
+    """Raise a TypeError if values is not a dense tensor of real numbers.
 
     Args:
-        values: What was given.
+        values: The argument to check.
         what: Its name in the message.
-
-    Raises:
-        TypeError: It is something else.
     """
     if not isinstance(values, Tensor):
         kind = type(values).__name__

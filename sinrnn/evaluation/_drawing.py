@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from sinrnn.evaluation._layout import Margins
 from sinrnn.evaluation.picture import Picture
 
 # Apart in lightness, so that they differ in grey print and for those who see no red or no green.
@@ -15,12 +16,13 @@ TRUTH, SECOND, NETWORK, GREY = "#222222", "#0a4682", "#d86600", "#a9b4c2"
 DASHED: dict[str, Any] = {"color": TRUTH, "ls": "--", "lw": 1}
 STYLES = ("--", "-.", ":", (0, (8, 2)), (0, (4, 1, 1, 1, 1, 1)))
 EDGE: dict[str, Any] = {"clip_on": False, "in_layout": False}  # else marks there take room
+DRAWN = 5000  # stretches of a curve: a picture has 1,350 pixels from left to right
 MARKS = 20  # of a curve, or at the edge: those of more points would merge
 
 
 def blank(rows: int, columns: int, height: float, **kwargs: Any) -> tuple[Picture, Any]:
     """A figure and its axes, row by row."""
-    figure = Picture(figsize=(9, height), dpi=150, layout="constrained")
+    figure = Picture(figsize=(9, height), dpi=150, layout=Margins())
     axes = figure.subplots(rows, columns, squeeze=False, **kwargs).ravel()
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
@@ -28,25 +30,41 @@ def blank(rows: int, columns: int, height: float, **kwargs: Any) -> tuple[Pictur
     return figure, axes
 
 
+def thinned(values: np.ndarray) -> np.ndarray:
+    """Indices of what a picture can show of a long curve: the extremes of its stretches."""
+    size = len(values) // DRAWN
+    if size <= 2:
+        return np.arange(len(values))
+    rows = values[: len(values) // size * size].reshape(-1, size)
+    starts, rest = np.arange(len(rows)) * size, np.arange(rows.size, len(values))
+    return np.unique(np.concatenate([starts + rows.argmin(1), starts + rows.argmax(1), rest]))
+
+
 def caption(axis: Axes, x: str, y: str, title: str = "", **legend: Any) -> None:
     """What stands around and beside the curves; a legend "outside ..." is the figure's."""
     axis.set(xlabel=x, ylabel=y)
-    axis.set_title(title, fontsize=11)
+    axis.set_title(title, fontsize=11, y=1.0)  # with y, as else its place would be looked for
     outside = str(legend.get("loc", "")).startswith("outside")
     of = axis.get_figure() if outside else axis
     assert of is not None  # axes of `blank`
     of.legend(*axis.get_legend_handles_labels(), fontsize=9, frameon=not outside, **legend)
 
 
-def draw_levels(axis: Axes, levels: Mapping[str, float], lowest: float = 0.0) -> None:
-    """A line for each level, and one mark at the edge for those that would squeeze the rest."""
+def draw_levels(
+    axis: Axes, levels: Mapping[str, float], lowest: float = 0.0, highest: float = np.inf
+) -> None:
+    """A line for each level, and a mark at the edges for those that would squeeze the rest."""
     said = {label: f"{label}: {value:.1e}" for label, value in levels.items()}
-    seen = [label for label, value in levels.items() if value >= lowest]
+    seen = [label for label, value in levels.items() if lowest <= value <= highest]
     for style, label in zip(cycle(STYLES), seen, strict=False):
         axis.axhline(levels[label], ls=style, color=TRUTH, lw=1, label=said[label])
-    if below := [said[label] for label in levels if label not in seen]:
-        label = "\n".join(["below the axis:", *below])
-        axis.plot([0.5], [0], "v", color=TRUTH, label=label, transform=axis.transAxes, **EDGE)
+    for mark, edge, where in (("^", 1, "above"), ("v", 0, "below")):
+        there = {label: (value > highest) == (edge == 1) for label, value in levels.items()}
+        if out := [said[label] for label in levels if label not in seen and there[label]]:
+            label = "\n".join([f"{where} the axis:", *out])
+            axis.plot(
+                [0.5], [edge], mark, color=TRUTH, label=label, transform=axis.transAxes, **EDGE
+            )
 
 
 def scale(axis: Axes, shown: np.ndarray, more: np.ndarray) -> None:

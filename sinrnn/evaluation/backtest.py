@@ -1,4 +1,4 @@
-"""Forecasts from many origins: how far they hold, and how wide their intervals must be."""
+"""Backtests: forecasts from many origins, their errors, and the intervals they call for."""
 
 import math
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from sinrnn.forecasting.intervals import recent_error, typical_error
 from sinrnn.forecasting.predictor import Predictor
 
 if TYPE_CHECKING:
-    from sinrnn.data.datamodule import WindowDataModule
+    from sinrnn.data.splits import Splits
 
-ORIGINS = 200  # as many forecasts as a figure needs; more would only take time
+ORIGINS = 200  # enough for stable figures
 TOLERANCE = 0.4  # standard deviations of the training split
 
 
@@ -24,9 +24,9 @@ class Backtest:
 
     Attributes:
         origins: Index in the series of each forecast's first step, (N,).
-        prediction: (N, K).
-        truth: What came, (N, K).
-        last: The last value that was read, (N,): persistence repeats it.
+        prediction: Predictions (N, K).
+        truth: Observed values (N, K).
+        last: Last value of each forecast's window, (N,), which persistence repeats.
     """
 
     origins: Tensor
@@ -41,7 +41,7 @@ class Backtest:
 
     @property
     def persistence(self) -> Tensor:
-        """Root mean squared error of repeating the last value, by horizon, (K,)."""
+        """Root mean squared error of persistence by horizon, (K,)."""
         return (self.last[:, None] - self.truth).square().mean(0).sqrt()
 
     @property
@@ -50,7 +50,7 @@ class Backtest:
         return 1 - (self.rmse / self.persistence).square()
 
     def valid(self, tolerance: float) -> float:
-        """Steps until |error| leaves the tolerance: the median over the origins, at most K."""
+        """Return the median number of steps until |error| exceeds the tolerance, at most K."""
         outside = ~((self.prediction - self.truth).abs() <= tolerance)
         steps = self.truth.shape[1]
         first = torch.where(outside.any(1), outside.double().argmax(1), steps)
@@ -58,30 +58,32 @@ class Backtest:
 
     @property
     def amplitude(self) -> float:
-        """Deviation of the last half of a forecast over that of what came: the median."""
+        """Median ratio of standard deviations, forecast to truth, over the last half of the steps.
+
+        It is 1 if forecasts keep the amplitude of the series, and 0 if they die out.
+        """
         half = self.truth.shape[1] // 2
-        ours, theirs = (v[:, half:].std(1, correction=0) for v in (self.prediction, self.truth))
-        known = theirs > 0
-        return (ours[known] / theirs[known]).quantile(0.5).item() if known.any() else math.nan
+        ours, true = (v[:, half:].std(1, correction=0) for v in (self.prediction, self.truth))
+        known = true > 0
+        return (ours[known] / true[known]).quantile(0.5).item() if known.any() else math.nan
 
     def diverged(self, spread: float) -> float:
-        """Share of forecasts that are somewhere over 10 of the series' deviations away."""
-        away = (self.prediction - self.truth.mean()).abs()
-        return (~(away <= 10 * spread)).any(1).double().mean().item()
+        """Return the share of forecasts that leave the mean by more than 10 standard deviations."""
+        distance = (self.prediction - self.truth.mean()).abs()
+        return (~(distance <= 10 * spread)).any(1).double().mean().item()
 
 
 @dataclass
 class BacktestReport:
-    """How a network forecasts the test split, and how wide its intervals must be.
+    """Backtest of the test split, and intervals.
 
     Attributes:
-        test: Forecasts of the test split, measured against the series without its noise.
-        radius: Half-widths of the intervals, from the validation split, (K,), as `Predictor` has
-            them.
-        coverage: The share of the test split's samples that the intervals hold, by horizon, (K,).
-        tolerance: What an error may be for a forecast to be valid.
+        test: Forecasts of the test split, compared with the series without its noise.
+        radius: Half-widths of the intervals (K,), from the validation split; see `Predictor`.
+        coverage: Share of the test split's samples within the intervals, by horizon, (K,).
+        tolerance: Largest error of a valid forecast.
         spread: Standard deviation of the training split.
-        typical_error: Root mean squared one-step error on the training split, (), 0 if not known.
+        typical_error: Root mean squared one-step error on the training split, or 0.
     """
 
     test: Backtest
@@ -93,20 +95,21 @@ class BacktestReport:
 
 
 def evaluate_backtest(
-    predictor: Predictor, data: "WindowDataModule", steps: int = 100
+    predictor: Predictor, data: "Splits", steps: int = 100
 ) -> BacktestReport | None:
-    """Backtest a network on the test split, with intervals from the validation split.
+    """Backtest a predictor on the test split, with intervals from the validation split.
 
-    An interval's half-width is a quantile of the validation split's errors, each divided by how
-    wrong the network was just before, times how wrong it has been of late; see `recent_error`.
+    The half-width of an interval is a quantile of the errors on the validation split, where each
+    error is divided by the predictor's recent error; see `recent_error`.
 
     Args:
-        predictor: What was trained.
-        data: Set up.
-        steps: K, at most a quarter of either split, so that few forecasts of it overlap much.
+        predictor: The predictor.
+        data: The data, set up.
+        steps: Steps of each forecast, K. A quarter of the shorter split is the limit, so that
+            forecasts do not overlap too much.
 
     Returns:
-        None where there is no closed loop: the horizon is not 1.
+        The report, or None if the horizon is not 1, which a closed loop needs.
     """
     if predictor.horizon != 1 or predictor.window is None:
         return None
@@ -117,41 +120,41 @@ def evaluate_backtest(
     typical = typical_error(predictor, data.windows["train"])
     scores, forecasts = {}, {}
     for name, (first, last) in _edges(data).items():
-        forecasts[name] = made = backtest(predictor, values, first, last, steps)
-        recent = recent_error(predictor, values, made.origins, typical)
-        scores[name] = predictor.error(made.prediction, made.truth) / recent[:, None]
+        forecasts[name] = found = backtest(predictor, values, first, last, steps)
+        recent = recent_error(predictor, values, found.origins, typical)
+        scores[name] = predictor.error(found.prediction, found.truth) / recent[:, None]
     # Errors h steps ahead overlap: about 2 in h are independent, see docs/forecasting.md.
     ahead = torch.arange(1, steps + 1, dtype=torch.float64, device="cpu")
     radius = conformal(scores["val"], independent=2 * lengths["val"] / ahead)
-    held = (scores["test"] <= radius).double().mean(0)
+    coverage = (scores["test"] <= radius).double().mean(0)
     spread = values[slice(*data.edges("train"))].std(correction=0).item()
     test = forecasts["test"]
     test.truth = truth[test.origins[:, None] + torch.arange(steps, device="cpu")]
-    return BacktestReport(test, radius, held, TOLERANCE * spread, spread, typical)
+    return BacktestReport(test, radius, coverage, TOLERANCE * spread, spread, typical)
 
 
-def _edges(data: "WindowDataModule") -> dict[str, tuple[int, int]]:
+def _edges(data: "Splits") -> dict[str, tuple[int, int]]:
     return {name: data.edges(name) for name in ("val", "test")}
 
 
 @torch.no_grad()
 def backtest(predictor: Predictor, values: Tensor, first: int, last: int, steps: int) -> Backtest:
-    """Forecast from origins spread over a stretch of a series.
+    """Forecast from origins spread over a range of a series.
 
-    What is read may lie before the stretch, what is predicted may not.
+    All predictions are within the range. The windows may begin before it.
 
     Args:
-        predictor: With a window.
+        predictor: A predictor with a window.
         values: The series (points,).
-        first: Where the stretch begins.
-        last: Where it ends: the first index that is not predicted.
-        steps: K, at most half of the stretch.
+        first: First index of the range.
+        last: Index after the end of the range.
+        steps: Steps of each forecast, K. Half of the range is the limit.
 
     Raises:
-        ValueError: The network has no window, or the stretch is too short.
+        ValueError: The predictor has no window, or the range is too short.
     """
     if predictor.window is None:
-        raise ValueError("a backtest needs a network that knows its window")
+        raise ValueError("a backtest needs a predictor with a window")
     first = max(first, predictor.window)
     steps = min(steps, (last - first) // 2)
     if steps < 1:
@@ -161,6 +164,6 @@ def backtest(predictor: Predictor, values: Tensor, first: int, last: int, steps:
         torch.linspace(first, last - steps, count, dtype=torch.float64, device="cpu").round().long()
     )
     x = values[origins[:, None] + torch.arange(-predictor.window, 0, device="cpu")]
-    made = predictor.rollout(x, steps).cpu()
-    came = values[origins[:, None] + torch.arange(steps, device="cpu")]
-    return Backtest(origins, made, came.double(), x[:, -1].double())
+    prediction = predictor.rollout(x, steps).cpu()
+    truth = values[origins[:, None] + torch.arange(steps, device="cpu")]
+    return Backtest(origins, prediction, truth.double(), x[:, -1].double())

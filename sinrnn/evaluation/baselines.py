@@ -1,6 +1,6 @@
-"""What a forecast must beat.
+"""Baselines: simple forecasts that a network should beat.
 
-Each baseline sees the same windows (N, T) as the network and predicts the value `horizon` steps
+Each baseline reads the same windows (N, T) as the network and predicts the value `horizon` steps
 after their end, (N,).
 """
 
@@ -11,16 +11,21 @@ from torch import Tensor
 
 from sinrnn.data.windows import GATHERED
 
+FITTED = 2**19  # windows; more do not change the few coefficients
+
 Baseline = Callable[[Tensor], Tensor]
 
 
 def persistence(windows: Tensor) -> Tensor:
-    """The next value is the last one."""
+    """Predict the last value of each window."""
     return windows[:, -1]
 
 
 def linear_extrapolation(horizon: int = 1) -> Baseline:
-    """The line through the last two values goes on; of a one-step window, the value itself."""
+    """Return a baseline that extends the line through a window's last two values.
+
+    For windows of one step it predicts their value.
+    """
 
     def predict(windows: Tensor) -> Tensor:
         last = windows[:, -1]
@@ -32,31 +37,35 @@ def linear_extrapolation(horizon: int = 1) -> Baseline:
 
 
 def autoregression(windows: Tensor, targets: Tensor) -> Baseline:
-    """Least squares on all values of the window and a constant, fitted once, in float64.
+    """Return a linear autoregression on all values of a window and a constant.
 
-    Of long windows, as many are fitted as fit into 128 MB, spread over all that are given.
+    It is fitted by least squares in float64, on at most half a million windows, and on as many as
+    take 128 MB. If there are more, these are spread evenly over all of them.
 
     Args:
         windows: Training windows (N, T).
         targets: Their targets (N,).
     """
     rows = max(1, GATHERED // windows.shape[1])
-    every = -(-len(windows) // rows)
+    every = -(-len(windows) // min(rows, FITTED))
     x, y = _with_constant(windows[::every]), targets[::every].double()[:, None]
-    found = torch.linalg.lstsq(x, y, driver="gelsd").solution[:, 0]
-    return lambda windows: torch.cat([_with_constant(w) @ found for w in windows.split(rows)])
+    coefficients = torch.linalg.lstsq(x, y, driver="gelsd").solution[:, 0]
+    return lambda windows: torch.cat(
+        [_with_constant(part) @ coefficients for part in windows.split(rows)]
+    )
 
 
 def seasonal_naive(values: Tensor, first: int, count: int, period: int, horizon: int) -> Tensor:
-    """The value one period before the target, or as many as the horizon spans: y[t+h-m].
+    """Predict the value one period before the target, y[t+h-m].
 
-    Where the series does not reach back so far, the last value that a window holds.
+    If the horizon is longer than the period, it is the value a multiple of the period before. If
+    the series starts later than that, it is the last value of the window.
 
     Args:
         values: The series (points,).
-        first: Index in it of the first target.
-        count: Targets, N.
-        period: In steps, m.
+        first: Index of the first target in the series.
+        count: Number of targets, N.
+        period: Period in steps, m.
         horizon: Steps from a window's end to its target, h.
 
     Returns:
@@ -75,7 +84,7 @@ def _with_constant(windows: Tensor) -> Tensor:
 
 
 def baselines(windows: Tensor, targets: Tensor, horizon: int) -> dict[str, Baseline]:
-    """All baselines by name, those that learn fitted on the training windows given.
+    """Return the baselines by name, fitted to the training windows where they need it.
 
     Args:
         windows: Training windows (N, T).

@@ -7,8 +7,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from sinrnn.data.datamodule import WindowDataModule
-from sinrnn.evaluation import loss_plots, plots
+from sinrnn.data.splits import Splits
+from sinrnn.evaluation import loss_plots, plots, residual_plots
 from sinrnn.evaluation.results import ROUNDING, Results
 from sinrnn.nn.functional import half_mse
 
@@ -39,14 +39,13 @@ class Figures(Mapping[str, Figure]):
 
 
 def pictures(
-    data: WindowDataModule,
+    data: Splits,
     predicted: dict[str, Tensor],
     results: Results,
     readout_epoch: int | None = None,
 ) -> dict[str, Callable[[], Figure]]:
     """All pictures of a network and, where there is a history, of its run: what draws each."""
-    column = getattr(data.series, "column", None)
-    quantity = column if isinstance(column, str) else "value"
+    quantity = data.series.names[0]
     found: dict[str, Callable[[], Figure]] = {
         "windows": partial(plots.sample_windows, _samples(data, predicted), data.horizon, quantity)
     }
@@ -57,13 +56,9 @@ def pictures(
         found["losses"] = partial(
             loss_plots.loss_curves, history, beside, readout_epoch, results.settings.epochs
         )
-    targets = {name: data.windows[name].targets.double() for name in predicted}
     for name in [name for name in ("val", "train", "test") if name in predicted]:
-        first = data.edges(name)[0] + data.window + data.horizon - 1
-        shown = (name, first, data.horizon, targets[name], predicted[name], quantity)
-        found[f"predictions_{name}"] = partial(plots.predictions, *shown)
-    errors = {name: predicted[name] - targets[name] for name in ("train", "val")}
-    found["residuals"] = partial(plots.residuals, errors)
+        found[f"predictions_{name}"] = partial(_predictions, name, data, predicted[name], quantity)
+    found["residuals"] = partial(_residuals, data, predicted)
     if results.trace is not None:
         found["gradient_flow"] = partial(
             plots.gradient_flow, results.trace, results.settings.bptt_steps
@@ -75,7 +70,20 @@ def pictures(
     return found
 
 
-def _noise(data: WindowDataModule) -> dict[str, float]:
+def _predictions(name: str, data: Splits, predicted: Tensor, quantity: str) -> Figure:
+    first = data.edges(name)[0] + data.window + data.horizon - 1
+    targets = data.windows[name].targets.double()
+    return plots.predictions(name, first, data.horizon, targets, predicted, quantity)
+
+
+def _residuals(data: Splits, predicted: dict[str, Tensor]) -> Figure:
+    splits = ("train", "val")
+    return residual_plots.residuals(
+        {name: predicted[name] - data.windows[name].targets for name in splits}
+    )
+
+
+def _noise(data: Splits) -> dict[str, float]:
     """half_mse on the validation split of the series without its noise, where that is known."""
     targets = data.windows["val"].targets.double()
     first = data.edges("val")[0] + data.window + data.horizon - 1
@@ -85,7 +93,7 @@ def _noise(data: WindowDataModule) -> dict[str, float]:
 
 
 def _samples(
-    data: WindowDataModule, predicted: dict[str, Tensor]
+    data: Splits, predicted: dict[str, Tensor]
 ) -> dict[str, list[tuple[int, Tensor, float, float]]]:
     """At most 4 windows of both splits: index of the first sample, window, target, prediction."""
     samples = {}

@@ -5,9 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from torch import Tensor
 
 from sinrnn.evaluation._drawing import (
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from sinrnn.evaluation.results import History
 
 MARKED = 50  # epochs: the marks of more would merge
+NEAR = 3, 100  # factors: a level as far from the losses as they span is drawn, within these bounds
 
 
 def loss_curves(
@@ -55,12 +54,18 @@ def loss_curves(
         at, found = epochs[val.index(min(known))], min(known)
         label = f"val lowest: {found:.1e} after epoch {at:g}"
         axis.plot(at, found, "o", color=TRUTH, ms=11, mfc="none", label=label)
-    lowest = min(map(min, history.losses.values()))
-    draw_levels(axis, {f"{name}, val": loss for name, loss in beside.items()}, lowest / 100)
+    first, lowest, highest = _range(
+        [np.array(losses) for losses in history.losses.values()], beside
+    )
+    levels = {f"{name}, val": loss for name, loss in beside.items()}
+    draw_levels(axis, levels, lowest, highest)
     if readout_epoch is not None and readout_epoch < max(epochs):
         label = f"readout solved after epoch {readout_epoch}"
         axis.axvline(readout_epoch, color=GREY, lw=1, label=label)
-    _unsqueeze(axis, drawn, [loss for loss in beside.values() if loss >= lowest / 100])
+    if first is not None:
+        axis.set_ylim(*first)
+        for line in drawn:
+            mark_off_scale(axis, line)
     # Where another validation was due, something ended the run: early stopping, max_steps, Ctrl-C.
     due = epochs[-1] + (epochs[-1] - epochs[-2]) if len(epochs) > 1 else math.inf
     early = f"ended after epoch {epochs[-1]:g} of {planned}" if due <= (planned or 0) else ""
@@ -68,19 +73,35 @@ def loss_curves(
     return figure
 
 
-def _unsqueeze(axis: Axes, drawn: Sequence[Line2D], levels: Sequence[float]) -> None:
-    """Put the losses before training at the edge where they take more than half of the axis."""
-    values = [np.asarray(line.get_ydata(), dtype=float) for line in drawn]
-    first = max(losses[0] for losses in values)
-    rest = np.concatenate([*(losses[1:] for losses in values), np.asarray(levels)])
+def _range(
+    losses: Sequence[np.ndarray], beside: Mapping[str, float]
+) -> tuple[tuple[float, float] | None, float, float]:
+    """What is to be seen of losses by epoch, and of levels beside them.
+
+    Returns:
+        Limits for the y-axis where the losses before training would take more than half of it, or
+        else None; the lowest and the highest level that do not squeeze the losses.
+    """
+    before = max(values[0] for values in losses)
+    rest = np.concatenate([values[1:] for values in losses])
     rest = rest[np.isfinite(rest) & (rest > 0)]
-    if len(values[0]) < 4 or len(rest) == 0:
-        return
-    factor = max(rest.max() / rest.min(), 2.0)
-    if first > factor * rest.max():
-        axis.set_ylim(rest.min() / factor**0.1, rest.max() * factor**0.1)
-        for line in drawn:
-            mark_off_scale(axis, line)
+    if len(losses[0]) >= 4 and len(rest):
+        low, high = _near(rest)
+        shown = np.array([*rest, *(level for level in beside.values() if low <= level <= high)])
+        factor = max(shown.max() / shown.min(), 2.0)
+        if before > factor * shown.max():
+            return (shown.min() / factor**0.1, shown.max() * factor**0.1), low, high
+    every = np.concatenate(losses)
+    return None, *_near(every[np.isfinite(every) & (every > 0)])
+
+
+def _near(losses: np.ndarray) -> tuple[float, float]:
+    """The lowest and the highest level that do not squeeze losses."""
+    if not len(losses):
+        return 0.0, math.inf
+    low, high = losses.min(), losses.max()
+    factor = min(max(high / low, NEAR[0]), NEAR[1])
+    return low / factor, high * factor
 
 
 def seeds(histories: Sequence["History"], baselines: Mapping[str, float]) -> Picture:
@@ -96,9 +117,9 @@ def seeds(histories: Sequence["History"], baselines: Mapping[str, float]) -> Pic
             label = name if i == 0 else None
             values = history.losses[name]
             axis.semilogy(history.epochs, values, color=color, lw=width, alpha=0.6, label=label)
-    drawn = [loss for h in histories for losses in h.losses.values() for loss in losses]
-    lowest = min(drawn, default=0.0)
-    draw_levels(axis, {f"{name}, val": value for name, value in baselines.items()}, lowest / 100)
+    drawn = np.array([loss for h in histories for row in h.losses.values() for loss in row])
+    near = _near(drawn[np.isfinite(drawn) & (drawn > 0)])
+    draw_levels(axis, {f"{name}, val": value for name, value in baselines.items()}, *near)
     caption(axis, "epochs done", "half_mse", f"{len(histories)} seeds")
     return figure
 

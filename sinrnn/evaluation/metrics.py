@@ -1,4 +1,4 @@
-"""Measures of predictions and of a network, one function each."""
+"""Metrics of predictions and of a network, one function each."""
 
 import math
 
@@ -8,13 +8,14 @@ from torch import Tensor
 from sinrnn.data.windows import Windows
 from sinrnn.nn.trace import Trace
 
-CARRIES = 1e-3  # of the last step's gradient: a step with less is hardly learnt from
+CARRIES = 1e-3  # relative to the last step's gradient; steps with less contribute hardly anything
 
 
 def skill(mse: float, mse_baseline: float) -> float:
-    """1 - mse / mse_baseline: 1 is perfect, 0 as good as the baseline, below 0 worse.
+    """Return the skill score 1 - mse / mse_baseline.
 
-    Any pair of losses that share a factor will do, half_mse too.
+    1 is perfect, 0 is as good as the baseline, below 0 is worse. Both losses may have a common
+    factor, as half_mse has.
     """
     if mse_baseline == 0:
         return 0.0 if mse == 0 else -float("inf")
@@ -22,17 +23,17 @@ def skill(mse: float, mse_baseline: float) -> float:
 
 
 def conformal(errors: Tensor, coverage: float = 0.9, independent: Tensor | None = None) -> Tensor:
-    """Half-widths of intervals that hold `coverage` of what comes, by horizon (K,).
+    """Return the half-widths (K,) of intervals that contain a share `coverage` of future values.
 
-    Split conformal prediction: of N errors on data that the network has not learnt from, the
-    (N + 1) coverage-th smallest, interpolated between the two beside it. It holds where those
-    errors are like the ones to come; infinite where N is too small to say. Where fewer of them
-    are independent, n, it is the N (1 + 1 / n) coverage-th, at most the largest.
+    Split conformal prediction: the half-width is the (N + 1) coverage-th smallest of N errors on
+    data that was not used for training, interpolated between its two neighbours. It is valid if
+    future errors are distributed like these, and infinite if N is too small. If only n errors are
+    independent, it is the N (1 + 1 / n) coverage-th smallest, at most the largest.
 
     Args:
         errors: |prediction - truth|, (N, K).
-        coverage: Between 0 and 1.
-        independent: n by horizon, (K,); None is N.
+        coverage: Share of values within the intervals, between 0 and 1.
+        independent: Number of independent errors by horizon, n (K,). None is N.
 
     Source:
         Vovk, Gammerman, Shafer (2005), "Algorithmic Learning in a Random World"; Lei et al. (2018),
@@ -49,10 +50,14 @@ def conformal(errors: Tensor, coverage: float = 0.9, independent: Tensor | None 
 
 
 def phase_drift(prediction: Tensor, truth: Tensor) -> tuple[float, float] | None:
-    """How far a forecast (n,) runs ahead of the truth (n,) at its end, after how many periods.
+    """Return by how many periods a forecast (n,) is ahead of the truth (n,) at its end.
 
-    The truth's strongest frequency is demodulated in windows of two periods from both; the angle
-    between them, unwrapped, is the phase. None where there is no wave, or too little of it.
+    Both are demodulated at the strongest frequency of the truth, in windows of two periods. The
+    unwrapped angle between them is the phase.
+
+    Returns:
+        The drift and the number of periods that it took, both in periods. None if the series is not
+        periodic or too short.
     """
     truth, ours = (v.double() - v.double().mean() for v in (truth, prediction))
     n = len(truth)
@@ -62,48 +67,49 @@ def phase_drift(prediction: Tensor, truth: Tensor) -> tuple[float, float] | None
         truth * torch.hann_window(n, periodic=False, device=truth.device).to(truth)
     ).abs()
     peak = int(strength[1:-1].argmax()) + 1
-    # Between two bins the frequency follows from their ratio, which for a Hann window is exact.
+    # The ratio of neighbouring bins gives the frequency between them, exactly for a Hann window.
     side = peak + (1 if strength[peak + 1] > strength[peak - 1] or peak == 1 else -1)
     ratio = (strength[side] / strength[peak]).item()
     period = n / (peak + (side - peak) * (2 * ratio - 1) / (1 + ratio))
-    # Over two periods a Hann window sees neither the mean nor the carrier's mirror image.
+    # Over two periods a Hann window rejects both the mean and the mirror image of the carrier.
     size, step = round(2 * period), max(round(period / 4), 1)
     starts = range(0, n - size + 1, step)
     if period < 4 or len(starts) < 2:
         return None
     carrier = torch.exp(-2j * torch.pi * torch.arange(n, device=truth.device).to(truth) / period)
     hann = torch.hann_window(size, device=truth.device).to(carrier)
-    made, wanted = ((v * carrier).unfold(0, size, step) @ hann for v in (ours, truth))
-    # Where there is no wave there is no phase.
-    if (made.abs() < 0.2 * wanted.abs().mean()).any() or (wanted == 0).any():
+    ours, true = ((v * carrier).unfold(0, size, step) @ hann for v in (ours, truth))
+    # The phase of a wave without amplitude is undefined.
+    if (ours.abs() < 0.2 * true.abs().mean()).any() or (true == 0).any():
         return None
-    turned = (made * wanted.conj()).angle().diff()
+    turned = (ours * true.conj()).angle().diff()
     turned = torch.remainder(turned + torch.pi, 2 * torch.pi) - torch.pi
     return turned.sum().item() / (2 * torch.pi), (starts[-1] - starts[0]) / period
 
 
 def saturated(h: Tensor) -> float:
-    """Share of the states h, of any shape, with |h| > 0.99."""
+    """Return the share of the states h, of any shape, with |h| > 0.99."""
     return float((h.abs() > 0.99).double().mean())
 
 
 def spectral_radius(Whh: Tensor) -> float:
-    """The largest absolute value of an eigenvalue of Whh (H, H); nan where it is not finite."""
-    if not Whh.isfinite().all():  # LAPACK may end the process
+    """Return the largest absolute eigenvalue of Whh (H, H), or nan if Whh is not finite."""
+    if not Whh.isfinite().all():  # LAPACK could abort the process
         return float("nan")
     return float(torch.linalg.eigvals(Whh.detach().double()).abs().max())
 
 
 def gradient_flow(trace: Trace) -> Tensor:
-    """|dLoss/dh[t]| over that of the same window's last step: 10 %, median and 90 % of the windows.
+    """Return |dLoss/dh[t]| relative to the last step of the same window, by step.
 
-    Each window is compared with itself, so that a few with large errors do not speak for all.
+    Each window is normalised by itself, so that a few windows with large errors do not dominate.
 
     Args:
-        trace: Of a batch of windows.
+        trace: The trace of a batch of windows.
 
     Returns:
-        The three by step, (3, T), each that of a window; nan where no last step has a gradient.
+        The 10 % quantile, the median and the 90 % quantile over the windows, (3, T). They are nan
+        if no window has a gradient at its last step.
     """
     size: Tensor = trace.grad_h.double().norm(dim=2)
     size = size[size[:, -1] > 0]
@@ -114,16 +120,18 @@ def gradient_flow(trace: Trace) -> Tensor:
 
 
 def lag(windows: Windows, predicted: Tensor) -> int:
-    """Steps by which predictions (N,) are late, up to the first sample of the windows.
+    """Return the number of steps by which predictions (N,) lag behind their targets.
 
-    It is the one for which they fit the series clearly best: 0 for its target, `horizon` for the
-    last value that was read.
+    It is the shift at which they fit the series clearly best. 0 is the target. `horizon` is the
+    last value of the window, which a network that only copies it predicts.
     """
     values, made = windows.values.double(), predicted.double()
-    read = range(windows.horizon, windows.horizon + windows.window)
+    shifts = (0, *range(windows.horizon, windows.horizon + windows.window))
     errors = {
-        late: (made - values[len(values) - len(made) - late : len(values) - late]).square().mean()
-        for late in (0, *read)
+        shift: (made - values[len(values) - len(made) - shift : len(values) - shift])
+        .square()
+        .mean()
+        for shift in shifts
     }
-    found: int = min(errors, key=lambda late: float(errors[late]))
-    return found if errors[found] < 0.8 * errors[0] else 0
+    best: int = min(errors, key=lambda shift: float(errors[shift]))
+    return best if errors[best] < 0.8 * errors[0] else 0

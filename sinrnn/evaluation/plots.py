@@ -1,5 +1,6 @@
 """Numbers in, matplotlib Figure out."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -23,6 +25,7 @@ from sinrnn.evaluation._drawing import (
     caption,
     mark_off_scale,
     scale,
+    thinned,
 )
 from sinrnn.nn.functional import half_mse
 
@@ -34,15 +37,24 @@ if TYPE_CHECKING:
 
 
 def _truth_and_prediction(
-    steps: np.ndarray, truth: Tensor, prediction: Tensor, labels: tuple[str, str], height: float
+    steps: np.ndarray,
+    truth: Tensor,
+    prediction: Tensor,
+    labels: tuple[str, str],
+    height: float,
+    before: np.ndarray,
 ) -> tuple[Figure, Axes, Axes]:
-    """A prediction over what came, and room for their difference below."""
+    """A prediction over what came, room for what came before, and for their difference below."""
     figure, (above, below) = blank(2, 1, 5, sharex=True, height_ratios=[3, height])
-    above.plot(steps, truth.numpy(), color=TRUTH, lw=4, alpha=0.3, label=labels[0])
-    (made,) = above.plot(steps, prediction.numpy(), color=NETWORK, lw=1.3, label=labels[1])
-    scale(above, truth.numpy(), prediction.numpy())
+    came, ours = (thinned(values.numpy()) for values in (truth, prediction))
+    above.plot(steps[came], truth[came].numpy(), color=TRUTH, lw=4, alpha=0.3, label=labels[0])
+    (made,) = above.plot(
+        steps[ours], prediction[ours].numpy(), color=NETWORK, lw=1.3, label=labels[1]
+    )
+    scale(above, np.concatenate([before, truth.numpy()]), prediction.numpy())
     mark_off_scale(above, made)
     below.set_xlabel("sample of the series")
+    below.xaxis.get_major_locator().set_params(integer=True)
     return figure, above, below
 
 
@@ -98,48 +110,15 @@ def predictions(
         quantity: What the series is of.
     """
     steps, labels = first + np.arange(len(target)), ("target", "prediction")
-    figure, above, below = _truth_and_prediction(steps, target, prediction, labels, 1)
+    figure, above, below = _truth_and_prediction(steps, target, prediction, labels, 1, np.empty(0))
     ahead = "one step" if horizon == 1 else f"{horizon} steps"
     loss = half_mse(prediction.double(), target.double()).item()
     title = f"{name} windows, {ahead} ahead: half_mse {loss:.2e}"
     caption(above, "", quantity, title, loc="outside lower center", ncols=3)
-    below.plot(steps, (prediction - target).numpy(), color=NETWORK, lw=0.8)
+    error = (prediction - target).numpy()
+    shown = thinned(error)
+    below.plot(steps[shown], error[shown], color=NETWORK, lw=0.8)
     below.set_ylabel("prediction - target")
-    return figure
-
-
-def residuals(errors: Mapping[str, Tensor]) -> Figure:
-    """What predictions leave over: how large it is, and whether it still has a pattern.
-
-    Left, a histogram; right, the autocorrelation with the band in which 95 % of white noise lies.
-    What leaves the band could still be learnt. Lag 0, which is always 1, is left out.
-
-    Args:
-        errors: Prediction - target in time order, (N,), by split.
-    """
-    figure, (left, right) = blank(1, 2, 3.6)
-    finite = {name: values[values.isfinite()].numpy() for name, values in errors.items()}
-    every = np.concatenate([*finite.values()])
-    # Residuals that differ by rounding alone leave no room for bins between them.
-    narrow = np.ptp(every) < 1e-12 * max(abs(every).max(), 1e-290) if len(every) else True
-    bins = np.histogram_bin_edges(every, 1 if narrow else 40)
-    looks = ((SECOND, "-"), (NETWORK, "--"))
-    for (color, style), (name, values) in zip(looks, errors.items(), strict=False):
-        share = np.full(len(finite[name]), 100 / max(len(finite[name]), 1))
-        left.hist(finite[name], bins, weights=share, color=color, alpha=0.6, label=name)
-        lags = np.arange(1, min(41, len(values)))
-        around = (values - values.mean()).numpy()
-        power = (around**2).sum() or 1.0
-        shared = [(around[lag:] * around[: len(around) - lag]).sum() / power for lag in lags]
-        right.plot(lags, shared, style, marker=".", color=color, label=name)
-    band = 1.96 / min(len(values) for values in errors.values()) ** 0.5
-    right.axhspan(-band, band, color=GREY, alpha=0.3, lw=0, label="white noise, 95 %")
-    right.set_ylim(-1.05, 1.05)
-    title = ", ".join(
-        f"{name} {values.square().mean().sqrt():.1e}" for name, values in errors.items()
-    )
-    caption(left, "prediction - target", "windows in the bin, %", f"RMSE: {title}")
-    caption(right, "lag, samples", "autocorrelation", "what leaves the band could be learnt")
     return figure
 
 
@@ -150,20 +129,17 @@ def gradient_flow(trace: "Trace", bptt_steps: int | None = None) -> Figure:
         trace: Of one batch.
         bptt_steps: Steps that the gradient reached back in training; None is all.
     """
-    figure, (left, right) = blank(1, 2, 3.6)
     found = metrics.gradient_flow(trace)
     steps = np.arange(1, found.shape[1] + 1)
+    depths = np.unique(np.linspace(1, len(steps), 40).round().astype(int))
+    cosines = [trace.cosine(int(k)) for k in depths]
+    if np.isnan(cosines).all():
+        return _without_gradient()
+    figure, (left, right) = blank(1, 2, 3.6)
     look = "o-" if len(steps) <= MARKS else "-"
     # A step without any gradient has no place on a log scale.
     low, middle, high = found.where(found > 0, np.nan).numpy()
-    left.semilogy(
-        steps,
-        middle,
-        "o-" if len(steps) <= MARKS else "-",
-        color=NETWORK,
-        ms=4,
-        label="median window",
-    )
+    left.semilogy(steps, middle, look, color=NETWORK, ms=4, label="median window")
     left.fill_between(steps, low, high, color=NETWORK, alpha=0.2, lw=0, label="10 to 90 %")
     if np.isfinite(middle).any():
         bottom, top = left.get_ylim()
@@ -171,11 +147,8 @@ def gradient_flow(trace: "Trace", bptt_steps: int | None = None) -> Figure:
     if left.get_ylim()[0] < metrics.CARRIES:
         left.axhline(metrics.CARRIES, **DASHED, label="below: hardly any")
     reached = np.count_nonzero(found[1] > metrics.CARRIES)
-    known = bool(np.isfinite(middle).any())
-    title = f"{reached} of {len(steps)} steps carry gradient" if known else "no gradient at all"
+    title = f"{reached} of {len(steps)} steps carry gradient"
     caption(left, "step t of the window", "|dLoss/dh[t]| over the last step's", title)
-    depths = np.unique(np.linspace(1, len(steps), 40).round().astype(int))
-    cosines = [trace.cosine(int(k)) for k in depths]
     right.plot(depths, cosines, look, color=SECOND, ms=4)
     if bptt_steps is not None and bptt_steps <= len(steps):
         right.axvline(bptt_steps, **DASHED, label=f"bptt_steps in training: {bptt_steps}")
@@ -183,8 +156,19 @@ def gradient_flow(trace: "Trace", bptt_steps: int | None = None) -> Figure:
     right.set_ylim(np.nanmin([0, *cosines]) - 0.05, 1.05)
     right.set_xlabel("bptt_steps k, steps that the gradient reaches back")
     right.set_ylabel("cosine with the full gradient")
+    left.set_xlim(right.get_xlim())  # steps that no gradient reaches, too
     for axis in (left, right):
         axis.xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+def _without_gradient() -> Figure:
+    """A sentence in place of empty axes."""
+    figure, (axis,) = blank(1, 1, 3.6)
+    axis.set_axis_off()
+    axis.set_title("no gradient at all", fontsize=11)
+    said = "dLoss/dh[t] is 0 at every step of every window"
+    axis.text(0.5, 0.5, said, ha="center", va="center", transform=axis.transAxes)
     return figure
 
 
@@ -193,15 +177,20 @@ def rollout(closed: "Rollout", quantity: str = "value") -> Figure:
     steps = closed.start + np.arange(len(closed.truth))
     labels = ("truth", "closed loop: own predictions fed back")
     figure, above, below = _truth_and_prediction(
-        steps, closed.truth, closed.prediction, labels, 1.3
+        steps, closed.truth, closed.prediction, labels, 1.3, closed.warm_up.numpy()
     )
     read = np.arange(closed.start - len(closed.warm_up), closed.start)
     label = "window read at the start"
-    above.plot(read, closed.warm_up.numpy(), ".", color=SECOND, ms=6, label=label)
+    look = "." if len(read) <= MARKS else "-"
+    above.plot(read, closed.warm_up.numpy(), look, color=SECOND, ms=6, lw=1.3, label=label)
     title = f"{len(steps):,} steps in closed loop, RMSE {closed.rmse:.1e}"
     caption(above, "", quantity, title, loc="outside lower center", ncols=3)
     error = (closed.prediction - closed.truth).abs().clamp_min(1e-16)
     below.semilogy(steps, error.numpy(), color=NETWORK, lw=0.8)
+    if error.isfinite().all():  # whole powers of ten: those between would be on top of each other
+        low, high = (end.item() for end in error.log10().aminmax())
+        below.set_ylim(10 ** (math.floor(low) - 0.1), 10 ** (math.ceil(high) + 0.1))
+        below.yaxis.set_minor_formatter(NullFormatter())
     below.set_ylabel("|error|")
     return figure
 
@@ -217,7 +206,7 @@ def backtest(backtest_report: "BacktestReport") -> Figure:
     # A loop that explodes leaves the picture.
     high = max(test.persistence.max().item(), backtest_report.spread, 1e-12)
     high = max([high, *test.rmse[test.rmse <= 3 * high].tolist()])
-    if 0 < test.rmse.min() < high / 100:
+    if 0 < test.rmse.min() < high / 30:
         left.set_yscale("log")
         left.set_ylim(top=2 * high)
     else:
@@ -233,15 +222,20 @@ def backtest(backtest_report: "BacktestReport") -> Figure:
     known = not backtest_report.radius.isinf().any()
     title = f"intervals {held if known else 'are not known'}"
     caption(right, "steps ahead", "samples within their interval, %", title, loc="lower left")
+    for axis in (left, right):
+        axis.xaxis.get_major_locator().set_params(integer=True)
     return figure
 
 
-def forecast(before: Tensor, made: "Forecast") -> Figure:
+def forecast(
+    before: Tensor, made: "Forecast", names: tuple[str, str] = ("value", "time")
+) -> Figure:
     """The end of a series, and how a network thinks that it goes on.
 
     Args:
         before: The last values of the series, (n,).
         made: What comes after them.
+        names: What the values and the times are called.
     """
     figure, (axis,) = blank(1, 1, 4)
     past: NDArray[Any] = np.arange(made.start - len(before), made.start)
@@ -250,7 +244,8 @@ def forecast(before: Tensor, made: "Forecast") -> Figure:
         past, steps = made.past.values[made.start - len(before) :], made.time
     axis.plot(past, before.numpy(), color=TRUTH, lw=1.3, label="series")
     read = past[-len(made.read) :]
-    axis.plot(read, made.read.numpy(), ".", color=SECOND, ms=6, label="read")
+    look = "." if len(read) <= MARKS else "-"
+    axis.plot(read, made.read.numpy(), look, color=SECOND, ms=6, lw=1.3, label="read")
     # From the last sample on, which is known, so that there is no gap before the first prediction.
     steps = np.concatenate([past[-1:], steps])
     y, low, high = (
@@ -261,7 +256,7 @@ def forecast(before: Tensor, made: "Forecast") -> Figure:
             steps, low, high, color=NETWORK, alpha=0.2, lw=0, label=_band(made, known)
         )
     axis.plot(steps, y, color=NETWORK, lw=1.3, label="forecast")
-    axis.set(xlabel="sample of the series" if made.time is None else "time", ylabel="value")
+    axis.set(xlabel="sample of the series" if made.time is None else names[1], ylabel=names[0])
     if steps.dtype.kind == "M":
         concise = ConciseDateFormatter(axis.xaxis.get_major_locator())  # type: ignore[no-untyped-call]
         axis.xaxis.set_major_formatter(concise)

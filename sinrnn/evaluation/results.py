@@ -1,8 +1,8 @@
-"""What was measured of a run: losses, curves, a rollout."""
+"""The measurements of a run: losses, history, rollout and settings."""
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -20,19 +20,20 @@ from sinrnn.nn.trace import Trace
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-# Squared error of float64 arithmetic on numbers of order 1, with room for a long sum.
+# Squared rounding error of a long sum in float64, relative to the variance.
 ROUNDING = 1e-26
+COMPARED = 2**18  # windows at a time: baselines need memory for these alone
 
 
 @dataclass
 class Rollout:
-    """A closed loop beside the truth: `steps` predictions, each fed back as the next input.
+    """A closed loop, in which each prediction is the next input, and the truth.
 
     Attributes:
-        start: Index in the series of the first prediction.
-        warm_up: The window that was read first, (T,).
-        prediction: (steps,).
-        truth: (steps,).
+        start: Index of the first prediction in the series.
+        warm_up: The window before it, (T,).
+        prediction: Predictions (steps,).
+        truth: The series (steps,).
     """
 
     start: int
@@ -42,21 +43,22 @@ class Rollout:
 
     @property
     def rmse(self) -> float:
-        """Root of the mean squared error over all steps, in the series' units."""
+        """Root mean squared error over all steps, in the units of the series."""
         return (self.prediction - self.truth).square().mean().sqrt().item()
 
 
 @dataclass
 class History:
-    """What metrics.csv tells of a run, a value for each time that it was validated.
+    """The history of a run in metrics.csv, with one value per validation.
 
     Attributes:
-        epochs: Epochs done; 0 is before training.
+        epochs: Number of completed epochs. 0 is before training.
         losses: half_mse of the "train" and "val" splits.
-        norm: Gradient norm before clipping, the mean over the steps since the last value; it and
-            the following are one shorter than epochs, as nothing has been learnt before training.
-        norm_max: The largest of those norms.
-        clipped_steps: Share of those steps in which something was clipped; empty without a clip.
+        norm: Mean gradient norm before clipping over the steps since the last value. This list and
+            the following have no value for epoch 0.
+        norm_max: Maximum of these norms.
+        clipped_steps: Share of these steps in which the gradient was clipped. Empty without
+            clipping.
     """
 
     epochs: list[float] = field(default_factory=list)
@@ -67,30 +69,31 @@ class History:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The history in a run's metrics.csv; empty where there is no such file.
+        """Read the history from a metrics.csv. It is empty if the file does not exist.
 
         Raises:
-            ValueError: A line is not whole, or has text where a number belongs.
-            OSError: It is no file, or may not be read.
+            ValueError: A line is incomplete, or has text in place of a number.
+            OSError: The path is not a file, or cannot be read.
         """
-        found = cls()
+        history = cls()
         if not path.exists():
-            return found
+            return history
         with local(path).open() as file:
             rows = csv.DictReader(file)
             for row in rows:
                 try:
-                    found._add(row)
+                    history._add(row)
                 except (KeyError, TypeError, ValueError, csv.Error) as error:
                     reason = f"no {error}" if isinstance(error, KeyError) else error
                     raise ValueError(f"{path}, line {rows.line_num}: {reason}") from error
-        return found
+        return history
 
     def to_pandas(self) -> "DataFrame":
-        """A row for each validation: epoch, train, val, and what is known of the gradient.
+        """Return the history as a DataFrame with one row per validation.
 
         Returns:
-            A DataFrame; norm, norm_max and clipped_steps are nan before training.
+            Columns epoch, train and val, and those of norm, norm_max and clipped_steps that have
+            values, which are nan before training.
         """
         from pandas import DataFrame  # slow to import
 
@@ -101,7 +104,7 @@ class History:
 
     def _add(self, row: dict[str, str]) -> None:
         if None in row or None in row.values():
-            raise ValueError("another number of cells than names")
+            raise ValueError("it must have as many cells as the header")
         if not row["half_mse/val"]:
             return
         self.epochs.append(float(row["epoch"]) + 1 if row.get("epoch") else 0.0)
@@ -113,13 +116,13 @@ class History:
 
 
 class Need(NamedTuple):
-    """The epochs that an option needs until all has happened that it asks for.
+    """The number of epochs that an option needs to take effect.
 
     Attributes:
-        value: The option's.
-        epochs: Of training.
-        option: Whether its name is that of an option of scripts/train.py.
-        waits: Whether it ends training then, if nothing better comes.
+        value: The value of the option.
+        epochs: The number of epochs.
+        option: Whether it is an option of scripts/train.py.
+        waits: Whether it stops training after these epochs without improvement.
     """
 
     value: int
@@ -130,19 +133,19 @@ class Need(NamedTuple):
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run was set to, as far as advice depends on it; None where that is not known.
+    """The settings of a run on which advice depends. None is not known.
 
-    What is not named here is as the arguments of `Predictor` and `Forecaster` of that name.
+    Attributes that are not listed are arguments of `Predictor` and `Forecaster`.
 
     Attributes:
-        longest: The longest window that every split has room for.
-        period: Strongest period of the training split, in steps, or None.
+        longest: The longest window that fits into every split.
+        period: Strongest period of the training split in steps, or None.
         lr: Learning rate of the optimizer.
         epochs: The trainer's max_epochs.
-        clip: Where gradients were clipped, or None.
-        keep: The weights that were kept: "best" or "last".
-        needs: Options that count epochs, by dotted name.
-        unused: Options that have no effect, and the option that each lacks.
+        clip: The trainer's gradient_clip_val, or None.
+        keep: The weights that are kept: "best" or "last".
+        needs: The options that count epochs, by dotted name.
+        unused: The options that have no effect, with the missing option each needs.
     """
 
     window: int = 1
@@ -168,28 +171,27 @@ class Settings:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that the closing table says, and that the diagnosis looks at.
+    """All measurements of a run, for the report and the diagnosis.
 
     Attributes:
         half_mse: Loss by forecaster ("network" and each baseline), then by split.
-        variance: Of the targets of each split.
-        saturated: Share of hidden units with |h| > 0.99 after the validation windows.
-        spectral_radius: Of Whh, its largest eigenvalue's absolute value.
-        trace: Of a batch of training windows.
-        settings: What the run was set to.
-        flatness: Deviation of the training predictions over that of their targets.
-        lag: Steps by which the validation predictions fit the series best when they are taken as
-            late: 0 is what is wanted, the horizon is a copy of the last value.
+        variance: Variance of the targets by split.
+        saturated: Share of hidden units with |h| > 0.99 at the end of the validation windows.
+        spectral_radius: Largest absolute eigenvalue of Whh.
+        trace: The trace of a batch of training windows.
+        settings: The settings of the run.
+        flatness: Standard deviation of the training predictions over that of their targets.
+        lag: Steps by which the validation predictions lag behind their targets; see `metrics.lag`.
         outside: Share of the targets outside the training range, of "val" and "test".
-        train_range: Least and greatest value of the training split.
-        history: The run's curves.
-        rollout: The closed loop, or None where there can be none.
-        coverage: Share of the test split's samples that the intervals hold, or None.
-        backtest_report: Forecasts from many origins, or None.
-        seconds: Of training.
-        epochs: Of training, those of before a resume among them; None where it is not known.
-        ended: Why training ended before its last epoch, if it did.
-        where: What else the closing lists, by name: the run's folder, the TensorBoard command.
+        train_range: Minimum and maximum of the training split.
+        history: The losses by epoch.
+        rollout: The closed loop, or None if the horizon is not 1 or no samples are left.
+        coverage: Share of the test split's samples within the intervals, or None.
+        backtest_report: The backtest, or None.
+        seconds: Duration of the training.
+        epochs: Number of epochs, including those before a resume. None if it is not known.
+        ended: Why training ended before its last epoch, or "".
+        where: Further lines of the report by name: the run's folder, the TensorBoard command.
     """
 
     half_mse: dict[str, dict[str, float]]
@@ -212,42 +214,51 @@ class Results:
     where: dict[str, str] = field(default_factory=dict)
 
     def exact(self, name: str, split: str) -> bool:
-        """Whether a forecaster makes no error on a split but that of rounding."""
+        """Return whether a forecaster has only rounding errors on a split."""
         return self.half_mse[name][split] <= ROUNDING * self.variance[split]
 
     def best_baseline(self, split: str) -> tuple[str, float] | None:
-        """The baseline with the lowest loss on a split, and that loss.
+        """Return the baseline with the lowest loss on a split, and that loss, or None.
 
-        One that is exact up to rounding, as an autoregression is on a sine, is left out: beside it
-        nothing has a skill. None where no other is left.
+        Baselines that are exact up to rounding are left out, such as an autoregression on a sine:
+        no skill is defined against them.
         """
         names = [name for name, row in self.half_mse.items() if name != "network" and split in row]
-        found = [(self.half_mse[n][split], n) for n in names if not self.exact(n, split)]
-        return min(found)[::-1] if found else None
+        losses = [(self.half_mse[n][split], n) for n in names if not self.exact(n, split)]
+        return min(losses)[::-1] if losses else None
 
 
 def losses(
     predictions: Mapping[str, Tensor],
     windows: Mapping[str, tuple[Tensor, Tensor]],
     horizon: int,
-    more: Mapping[str, Mapping[str, Tensor]] | None = None,
+    more: Mapping[str, Mapping[str, Callable[[int, int], Tensor]]] | None = None,
 ) -> dict[str, dict[str, float]]:
-    """half_mse of the network and of each baseline, fitted on "train", over each split.
+    """Return half_mse of the network and of each baseline on each split.
 
     Args:
-        predictions: The network's, by split, (N,).
-        windows: Windows (N, T) and targets (N,), by split.
+        predictions: Predictions (N,) of the network by split.
+        windows: Windows (N, T) and targets (N,) by split. Baselines are fitted to "train".
         horizon: Steps from a window's end to its target.
-        more: Predictions of other baselines, by name, then by split.
+        more: Other baselines, by name, then by split. Each returns its predictions for the windows
+            from one index up to another.
     """
     more = more or {}
-    beside = baselines.baselines(*windows["train"], horizon)
-    found: dict[str, dict[str, float]] = {name: {} for name in ("network", *beside, *more)}
+    fitted = baselines.baselines(*windows["train"], horizon)
+    found: dict[str, dict[str, float]] = {name: {} for name in ("network", *fitted, *more)}
     for split, (x, y) in windows.items():
-        made = {"network": predictions[split]} | {name: r(x) for name, r in beside.items()}
-        made |= {name: by_split[split] for name, by_split in more.items()}
-        for name, prediction in made.items():
-            found[name][split] = half_mse(prediction.double(), y.double()).item()
+        for row in found.values():
+            row[split] = 0.0
+        for first in range(0, len(y), COMPARED):
+            part = slice(first, min(first + COMPARED, len(y)))
+            by_name = {"network": predictions[split][part]}
+            by_name |= {name: baseline(x[part]) for name, baseline in fitted.items()}
+            by_name |= {
+                name: by_split[split](part.start, part.stop) for name, by_split in more.items()
+            }
+            for name, prediction in by_name.items():
+                loss = half_mse(prediction.double(), y[part].double()).item()
+                found[name][split] += loss * (len(prediction) / len(y))
     return found
 
 
@@ -260,18 +271,18 @@ def rollout(
     most: int,
     truth: Tensor | None = None,
 ) -> Rollout | None:
-    """Let the network read the window at `start`, then run on for up to `most` steps.
+    """Predict in closed loop after the window at `start`, for up to `most` steps.
 
     Args:
-        predictor: With horizon 1.
-        values: The series (points,), as far as it is known.
-        start: Index of the first sample read.
-        window: Samples read.
-        most: Predictions to make where the truth is known that far.
-        truth: What they are compared with, like values; None is values.
+        predictor: The predictor.
+        values: The series (points,).
+        start: Index of the first sample of the window.
+        window: Number of samples in the window.
+        most: Maximum number of predictions. There are fewer if the truth ends earlier.
+        truth: The series without noise (points,), to compare with. None is values.
 
     Returns:
-        The rollout, or None where there is no truth to compare with or horizon is not 1.
+        The rollout, or None if the horizon is not 1 or the truth ends with the window.
     """
     first = start + window
     truth = (values if truth is None else truth)[first : first + most].double()
@@ -279,5 +290,5 @@ def rollout(
     if predictor.horizon != 1 or net.input_size != net.output_size or len(truth) == 0:
         return None
     warm_up = values[start:first]
-    made = predictor.rollout(warm_up, len(truth)).cpu()
-    return Rollout(first, warm_up.double(), made, truth)
+    prediction = predictor.rollout(warm_up, len(truth)).cpu()
+    return Rollout(first, warm_up.double(), prediction, truth)

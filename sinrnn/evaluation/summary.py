@@ -1,4 +1,4 @@
-"""What a run is worth, as the few numbers that its folder keeps in results.json."""
+"""The figures of a run that its results.json holds."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from sinrnn.evaluation.report import shown_skill
 from sinrnn.evaluation.results import Results
 from sinrnn.filesystem import local
 
-LONGEST = 10**6  # bytes; there are about 1,000
+LONGEST = 10**6  # bytes; a results.json has about 1,000
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Summary:
 
     Attributes:
         half_mse: Loss by forecaster ("network" and each baseline), then by split.
-        skill: Of the network on the test split, by baseline that is not exact itself.
-        rollout_rmse: Of the closed loop, in the series' units, or None where there was none.
-        coverage: Share of the test samples within the 90 % intervals, or None where there are none.
-        seconds: Of training.
-        epochs: Of training, or None where it is not known.
+        skill: Skill of the network on the test split, by baseline. Exact baselines are left out.
+        rollout_rmse: Root mean squared error of the closed loop, in the series' units, or None.
+        coverage: Share of the test samples within the 90 % intervals, or None.
+        seconds: Duration of the training.
+        epochs: Number of epochs, or None if it is not known.
     """
 
     half_mse: dict[str, dict[str, float]]
@@ -37,7 +37,7 @@ class Summary:
 
     @classmethod
     def of(cls, results: Results) -> Self:
-        """Those of a run's results."""
+        """Return the figures of a run's results."""
         network = results.half_mse["network"]["test"]
         skills = {
             name: skill(network, row["test"])
@@ -56,16 +56,16 @@ class Summary:
         )
 
     def content(self) -> bytes:
-        """That of results.json."""
+        """Return the content of results.json."""
         return (json.dumps(asdict(self), indent=1) + "\n").encode()
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Those in a results.json.
+        """Read the figures from a results.json.
 
         Raises:
-            ValueError: It holds something else.
-            OSError: There is no such file, or it may not be read.
+            ValueError: The file does not hold the figures of a run.
+            OSError: The file does not exist or cannot be read.
         """
         if local(path).stat().st_size > LONGEST:
             raise ValueError(f"{path} must have at most {LONGEST:,} bytes")
@@ -81,7 +81,7 @@ class Summary:
         return found
 
     def figures(self) -> dict[str, float]:
-        """The network's figures by name, in the order of a table."""
+        """Return the figures of the network by name, in the order of a table."""
         splits = ("train", "val", "test")
         found = {f"half_mse {split}": self.half_mse["network"][split] for split in splits}
         found |= {f"skill against {name}": value for name, value in self.skill.items()}
@@ -91,7 +91,7 @@ class Summary:
 
 
 def _check(values: dict[str, Any]) -> None:
-    """Raise where a value is neither a number nor a dict of such."""
+    """Check that all values are numbers or dicts of numbers."""
     for name, value in values.items():
         if isinstance(value, dict):
             _check(value)
@@ -99,27 +99,28 @@ def _check(values: dict[str, Any]) -> None:
             raise ValueError(f"{name} must be a number, got {str(value)[:40]!r}")
 
 
-def together(head: str, found: Sequence[Summary]) -> list[list[str]]:
-    """Median, least and largest of every figure of some runs, as rows of a table.
+def statistics_table(head: str, summaries: Sequence[Summary]) -> list[list[str]]:
+    """Return the median, minimum and maximum of every figure of several runs, as rows of a table.
 
     Args:
-        head: What stands above the figures' names.
-        found: The runs'.
+        head: Title of the column of names.
+        summaries: The figures of the runs.
     """
     by_name: dict[str, list[float]] = {}
-    for summary in found:
+    for summary in summaries:
         for name, value in summary.figures().items():
             by_name.setdefault(name, []).append(value)
     rows = [[head, "median", "least", "largest"]]
     for name, values in by_name.items():
-        count = "" if len(values) == len(found) else f" ({len(values)}/{len(found)})"
+        runs = len(summaries)
+        count = "" if len(values) == runs else f" ({len(values)}/{runs})"
         three = (median(values), min(values), max(values))
         rows.append([f"{name}{count}", *(_shown(name, value) for value in three)])
     return rows
 
 
 def _shown(name: str, value: float) -> str:
-    """A figure, with as many digits as are read."""
+    """Return a figure as text, with the digits that matter."""
     if name.startswith("coverage"):
         return f"{value:.1%}"
     if name.startswith("skill"):

@@ -52,8 +52,7 @@ class Predictor(Units):
         typical_error: Root mean squared one-step error on the training split, (), 0 if not known.
         coverage: Share of the test split's samples within the intervals, by step, (K,) or empty.
         learnt, seen: Range of the training split and of the whole series, (2,) or empty.
-        tested: half_mse on the test split of the network and of `baseline`, (2,) or empty.
-        baseline: Name of the best baseline on the test split, or None.
+        tested: half_mse on the test split of the network and of `baseline`, the name of the best.
         calibrated: Whether `calibrate` was called.
 
     Raises:
@@ -169,6 +168,11 @@ class Predictor(Units):
             self.net.set_readout(torch.zeros_like(self.net.Who), None)
         self.calibrated = True
 
+    def encode(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return windows and targets of `transform` in the network's dtype, on its device."""
+        z, target = self.transform(x, y)
+        return z.to(self.net.Wih), target.to(self.net.Wih)
+
     def forward(self, windows: Tensor) -> Tensor:
         """Predict the value `horizon` steps after each window.
 
@@ -185,7 +189,7 @@ class Predictor(Units):
         x = windows[..., None] if windows.dim() == 2 else windows
         if self.window is not None and x.shape[1] != self.window:
             raise ValueError(f"windows must be of {self.window} samples, got {tuple(x.shape)}")
-        y = self.decode(self.net(self.encode(x)[0].to(self.net.Wih)), x)
+        y = self.decode(self.net(self.encode(x)[0]), x)
         y = y.to(x.dtype if x.is_floating_point() else torch.float64)
         return y[:, 0] if y.shape[1] == 1 else y
 
@@ -212,7 +216,7 @@ class Predictor(Units):
         if x.shape[1] < window:
             raise ValueError(f"the network reads {window} points, the series has {x.shape[1]}")
         if self.in_own_units or self.stateful:
-            z = self.encode(x[..., None])[0].to(self.net.Wih)
+            z = self.encode(x[..., None])[0]
             y = self.net.rollout(z, steps, window=None if self.stateful else window)[..., 0]
             y = self.decode(y, x[..., None])
         else:
@@ -279,11 +283,9 @@ class Predictor(Units):
     def content(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the content of a file of this predictor: tensors and plain values."""
         tensors, about = self.net.content()
-        numbers = dict(self.named_buffers(recurse=False))
-        return (
-            {name: tensor.detach().cpu().clone() for name, tensor in (tensors | numbers).items()},
-            about | {"units": self.units, "predictor": self.get_extra_state()},
-        )
+        tensors |= dict(self.named_buffers(recurse=False))
+        copies = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+        return copies, about | {"units": self.units, "predictor": self.get_extra_state()}
 
     @classmethod
     def _made(cls, tensors: dict[str, Tensor], about: dict[str, Any]) -> Self:

@@ -63,7 +63,7 @@ class Units(KeepsDtype):
         """
         self.mean.zero_()
         self.scale.fill_(1.0)
-        # Without these, `encode` neither subtracts a linear part nor clamps.
+        # Without these, `transform` neither subtracts a linear part nor clamps.
         self.coefficients, self.reach = self.coefficients[:0], self.reach[:0]
         x, y = (part.double() for part in windows.sample(FITTED))
         v = windows.values.double()
@@ -83,7 +83,7 @@ class Units(KeepsDtype):
                 )
             self.mean.fill_(mean)
             self.scale.fill_(scale)
-        z, target = self.encode(x, y[:, :1])
+        z, target = self.transform(x, y[:, :1])
         if self.relative:
             self.reach = torch.stack(z.double().aminmax())
         if self.linear:
@@ -134,7 +134,7 @@ class Units(KeepsDtype):
         z = self._units(x, last)
         return z.clamp(*self.reach) if len(self.reach) else z
 
-    def encode(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def transform(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Transform windows and their targets from the series' units to the network's.
 
         Args:

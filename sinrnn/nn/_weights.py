@@ -44,6 +44,8 @@ class CellWeights(nn.Module):
             >>> torch.allclose(net.Whh @ net.Whh.T, torch.eye(3), atol=1e-6)
             True
         """
+        if self.Wih.is_meta:
+            return  # nothing to draw, and torch would import sympy to find that out
         with torch.no_grad():
             Wih, Whh, Who, bh, bo = (w if w is None else torch.empty_like(w) for w in self._named())
             drawn = Weights(Wih, Whh, Who, bh, bo)  # type: ignore[arg-type]

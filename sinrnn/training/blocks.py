@@ -58,15 +58,16 @@ def take_extra_steps(model: Any, batch: Any, batch_idx: int) -> tuple[Any, int]:
 def _step(model: Any, batch: Any, batch_idx: int, without_autograd: bool) -> None:
     """Make one optimizer step as Lightning does, with the hooks that are in use."""
     trainer, optimizer = model.trainer, model.trainer.optimizers[0]
+    x, y, inputs = model._prepare(batch, batch_idx)
     if without_autograd:
-        weights, (_, y, inputs) = model.net._weights(), model._prepare(batch, batch_idx)
+        weights = model.net._weights()
         loss, gradients = half_mse_gradient(inputs, y, weights, model.net.bptt_steps)
         check_finite("loss", loss.item(), model.global_step)
         for weight, gradient in zip(weights, gradients, strict=True):
             if weight is not None:
                 weight.grad = gradient
     else:
-        loss = model._loss(batch, batch_idx)
+        loss = model._loss(x, y, inputs)
         optimizer.zero_grad()
         loss.backward()
     model.on_after_backward()

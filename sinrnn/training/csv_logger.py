@@ -139,7 +139,7 @@ class ResumableCSVLogger(Logger):
             sync_folder(self.folder)
         except OSError as error:
             raise OSError(
-                f"{self.path} could not be saved ({error.strerror}); what was there is as it was"
+                f"{self.path} could not be saved ({error.strerror}); its old content is unchanged"
             ) from error
 
     def _replace(self, rows: list[dict[str, str]]) -> None:

@@ -62,8 +62,8 @@ class Forecaster(pl.LightningModule):
             all others after each epoch. null keeps the learning rate constant.
         readout_epoch: Epoch (counted from 0) at whose start the readout is solved by least squares
             on the training windows. null: never.
-        readout_rcond: Singular values below this fraction of the largest are treated as zero in
-            that solution. Smaller values fit the windows better but make rollouts less stable.
+        readout_rcond: Cutoff of that solution: singular values below this fraction of the largest
+            are treated as zero. A smaller cutoff fits better but makes rollouts less stable.
         updates: "batch" updates the weights once per batch. "window" updates them once per window,
             in order, as the notebook does. It requires torch.optim.SGD without momentum, no biases
             and a single process, and it clips gradients by value only.
@@ -182,10 +182,13 @@ class Forecaster(pl.LightningModule):
         """
         if self.extra_steps:
             batch, batch_idx = blocks.take_extra_steps(self, batch, batch_idx)
-        return self._loss(batch, batch_idx)
-
-    def _loss(self, batch: Batch, batch_idx: int) -> Tensor:
         x, y, inputs = self._prepare(batch, batch_idx)
+        if self.updates == "window":  # always without noise
+            x, y = blocks.take_window_steps(self, x, y)
+            inputs = x
+        return self._loss(x, y, inputs)
+
+    def _loss(self, x: Tensor, y: Tensor, inputs: Tensor) -> Tensor:
         loss = self.batch_loss(self.net, x, y, inputs)
         if self.processes > 1:
             loss = mean_over_processes(loss, len(x), self.trainer.strategy)
@@ -194,9 +197,9 @@ class Forecaster(pl.LightningModule):
 
     def _prepare(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return windows, targets and the network's inputs: the windows, with noise if set."""
-        x, y = self._encode(*check_batch(self.net, batch, closed_loop=self.updates == "batch"))
-        if self.updates == "window":
-            x, y = blocks.take_window_steps(self, x, y)
+        x, y = self.predictor.encode(
+            *check_batch(self.net, batch, closed_loop=self.updates == "batch")
+        )
         # A resumed run draws the same noise.
         key = torch.initial_seed(), self.current_epoch, batch_idx, self.global_rank
         return x, y, add_noise(x, self.input_noise, key) if self.input_noise else x
@@ -215,14 +218,14 @@ class Forecaster(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the loop state, the hidden state and the choice of units to a checkpoint."""
         save_loop_state(self.trainer, checkpoint)
-        checkpoint["before"], checkpoint["choice"] = self.batch_loss.final_state, self.choice
+        checkpoint["hidden_state"], checkpoint["choice"] = self.batch_loss.final_state, self.choice
         for key in CODE_KEYS:
             checkpoint.get("hyper_parameters", {}).pop(key, None)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore what `on_save_checkpoint` added; the loop state waits for `on_train_start`."""
         self.gradient = checkpoint.get("gradient", {})
-        self.batch_loss.final_state = checkpoint.get("before")
+        self.batch_loss.final_state = checkpoint.get("hidden_state")
         self.choice = f"{checkpoint.get('choice', '')}"
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -265,7 +268,7 @@ class Forecaster(pl.LightningModule):
             if data is None:
                 raise TypeError("readout_epoch needs a WindowDataModule: train with one")
             x, y = data.windows["train"].sample(READOUT_WINDOWS)
-            self.net.fit_readout(*self._encode(x, y), self.readout_rcond)
+            self.net.fit_readout(*self.predictor.encode(x, y), self.readout_rcond)
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and, if one is set, its scheduler.
@@ -279,11 +282,6 @@ class Forecaster(pl.LightningModule):
         if scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": scheduler_config(scheduler)}
-
-    def _encode(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return windows and targets in the units and dtype of the network."""
-        z, target = self.predictor.encode(x, y)
-        return z.to(self.net.Wih), target.to(self.net.Wih)
 
     def _log_loss(self, run: str, loader: int, batch: Batch, batch_idx: int) -> None:
         name, metric = self.losses.of(run, loader)

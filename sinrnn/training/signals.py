@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -28,6 +29,8 @@ class Interrupted(Exception):
 class Signals:
     """Context that records the first SIGINT or SIGTERM. A second SIGINT ends the process at once.
 
+    Outside the main thread it records nothing, because Python allows no handlers there.
+
     Args:
         again: The text that a second SIGINT prints on standard error.
 
@@ -40,7 +43,8 @@ class Signals:
         self.previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        self.previous = {number: signal.getsignal(number) for number in HANDLED}
+        if threading.current_thread() is threading.main_thread():
+            self.previous = {number: signal.getsignal(number) for number in HANDLED}
         self.arm()
         return self
 
@@ -55,7 +59,7 @@ class Signals:
 
     def arm(self) -> None:
         """Install the handlers. Call it again after Lightning has installed its own for SIGTERM."""
-        for number in HANDLED:
+        for number in self.previous:
             signal.signal(number, self._record)
 
     def _record(self, number: int, frame: FrameType | None) -> None:

@@ -367,7 +367,7 @@ def test_signal_stops_with_the_command_that_goes_on(train, tmp_path, number):
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    said = f"\nstopped by {signal.Signals(number).name}, and saved; go on with: "
+    said = f"\nstopped by {signal.Signals(number).name}, and saved; resume with: "
     assert err.startswith(said)
     command = err.removeprefix(said).removesuffix("\n")
     assert "\n" not in command
@@ -414,7 +414,7 @@ def test_second_interrupt_ends_at_once_and_harms_nothing(train, tmp_path):
     assert done.returncode == 128 + signal.SIGINT
     folder = Path("runs/small/version_0")
     command = f"{typed(sys.executable)} impatient.py --resume {folder}"
-    assert done.stderr == f"\nstopped at once; go on with: {command}\n"
+    assert done.stderr == f"\nstopped at once; resume with: {command}\n"
     assert "it goes on" not in done.stdout
     assert not list(folder.rglob("*.part"))
     assert train("--resume", str(folder))[0] == 0
@@ -540,7 +540,7 @@ def test_claimed_folders_are_never_given_twice(tmp_path):
 
 def test_place_where_no_folder_can_be_made_is_refused_before_training(refused):
     Path("runs").write_text("a file")
-    said = "no folder can be made in runs/sine (Not a directory): start where there can be one"
+    said = "cannot create a folder in runs/sine (Not a directory): start in a writable folder"
     assert refused() == said
 
 

@@ -61,12 +61,12 @@ REFUSED = [
     (2.0, ValueError, r"one number for each step, got \(\)"),
     (torch.ones(3, 2), ValueError, r"one number for each step, got \(3, 2\)"),
     (torch.ones(3).to_sparse(), TypeError, "dense tensor of real numbers, got torch.sparse_coo"),
-    (pd.Series([1.0, None]), ValueError, "nan at index 1 and 1 such"),
+    (pd.Series([1.0, None]), ValueError, r"nan at index 1 \(1 in all\)"),
     (pd.Series(["1", "2"]), TypeError, "real numbers, got str '1'"),
     (pd.DataFrame({"a": [1], "b": [2]}), ValueError, r"one column, got 2 \(a, b\)"),
     (Frame(a=[1.0], b=[2.0]), ValueError, r"one column, got 2 \(a, b\)"),
-    ([1.0, float("nan"), float("inf")], ValueError, "nan at index 1 and 2 such in all"),
-    (MASKED, ValueError, "nan at index 1 and 1 such"),
+    ([1.0, float("nan"), float("inf")], ValueError, r"nan at index 1 \(2 in all\)"),
+    (MASKED, ValueError, r"nan at index 1 \(1 in all\)"),
     ([1.0, "x"], TypeError, "real numbers, got str_ '1.0'"),
     ([1.0, None], TypeError, "real numbers, got NoneType 'None'"),
     ([1j], TypeError, "real numbers, got complex128 '1j'"),
@@ -141,21 +141,21 @@ def test_index_is_given_beside_the_values(name):
 
 
 WAYS = (
-    "fill them, as by series.asfreq('D').interpolate(), or give the values alone, as by "
-    "series.to_numpy()"
+    "fill them, for example with series.asfreq('D').interpolate(), or pass the values without "
+    "times, series.to_numpy()"
 )
 WRONG = {
     "gap": (
         [1, 2, 4],
         ValueError,
-        "index, row 2 (counted from 0): 4 comes 2 after 2, where the step is 1, the only gap (1 "
+        "index, row 2 (counted from 0): 4 comes 2 after 2, but the step is 1, the only gap (1 "
         f"missing in all): {WAYS}",
     ),
     "twice": (
         [1, 2, 2],
         ValueError,
-        "index, row 2 (counted from 0): the time 2 comes again: sort the values, or choose one "
-        "series of them",
+        "index, row 2 (counted from 0): the time 2 occurs twice: sort the values, or choose one "
+        "series",
     ),
     "too few": ([1, 2], ValueError, "index must have a time for each value, got 2 and 3"),
     "no times": (
@@ -172,7 +172,7 @@ WRONG = {
     "day or month": (
         ["1/1/2024", "2/1/2024", "3/1/2024"],
         ValueError,
-        "index must hold times like 2000-12-31: '1/1/2024' may be two",
+        "index must hold times like 2000-12-31, got '1/1/2024': day or month?",
     ),
 }
 

@@ -115,8 +115,8 @@ def test_file_is_read_as(tmp_path, case):
 
 def missing(cell, count=1):
     """What is said of a cell without a value."""
-    cure = "or interpolate with --data.series.gaps fill"
-    return f"fill in the missing value, got {cell!r} ({count} in all); {cure}"
+    cure = "fill it in, or interpolate with --data.series.gaps fill"
+    return f"the value is missing, got {cell!r} ({count} in all): {cure}"
 
 
 NUMBER = "must be a finite number like -1.5e3"
@@ -160,12 +160,12 @@ def test_cell_is_refused_by_row_and_column(tmp_path, case):
 
 
 AS_MANY = (
-    "between them: give every row as many; or say what stands between them "
-    "(--data.series.separator), or how many rows to leave out on top (--data.series.skip_rows)"
+    "give all rows the same number, set the separator (--data.series.separator), or skip the first "
+    "rows (--data.series.skip_rows)"
 )
-QUOTE = "may separate columns: say which by --data.series.separator"
+QUOTE = "may separate columns: set --data.series.separator"
 COMMA = (
-    "may be two columns or have a decimal comma: say which by --data.series.separator , or "
+    "may be two columns or have a decimal comma: set --data.series.separator , or "
     "--data.series.decimal ,"
 )
 
@@ -175,11 +175,23 @@ ROWS = {
     "blank twice": (
         "t,wave\n0,5\n \n\n1,6\n",
         3,
-        f" has 1 cells and others have 2, with ',' {AS_MANY}",
+        f" has 1 cells and others have 2, separated by ',': {AS_MANY}",
     ),
-    "long": ("t;v\n0;5\n1;6;7\n", 3, f" has 3 cells and others have 2, with ';' {AS_MANY}"),
-    "short": ("t\tv\n0\n1\t6\n", 2, rf" has 1 cells and others have 2, with '\t' {AS_MANY}"),
-    "one decimal comma": ("1,5\n2\n3\n", 1, f" has 2 cells and others have 1, with ',' {AS_MANY}"),
+    "long": (
+        "t;v\n0;5\n1;6;7\n",
+        3,
+        f" has 3 cells and others have 2, separated by ';': {AS_MANY}",
+    ),
+    "short": (
+        "t\tv\n0\n1\t6\n",
+        2,
+        rf" has 1 cells and others have 2, separated by '\t': {AS_MANY}",
+    ),
+    "one decimal comma": (
+        "1,5\n2\n3\n",
+        1,
+        f" has 2 cells and others have 1, separated by ',': {AS_MANY}",
+    ),
     "comma, header": ("v\n1,5\n2,5\n", 2, f": '1,5' {COMMA}"),
     "decimal commas": ("1,5\n2,5\n3,5\n", 1, f": '1,5' {COMMA}"),
     "decimal commas, once": ("1,5", 1, f": '1,5' {COMMA}"),
@@ -204,7 +216,7 @@ def test_row_is_refused(tmp_path, case):
 TWO = "0 (a), 1 (b)"
 CHOOSE = "choose one with --data.series.column:"
 HAS_2, HAS_3 = (f" has {count} columns of numbers: {CHOOSE}" for count in (2, 3))
-SAY = "say which by header (--data.series.header true or false)"
+SAY = "set header (--data.series.header true or false)"
 
 # text of the file, the column asked for, what is said
 COLUMNS = {
@@ -237,9 +249,8 @@ COLUMNS = {
     "a column for each time": (
         "country,1990,1991,1992\nA,5,6,8\nB,1,1,2\n",
         None,
-        " is a wide file, with a column for each time (1990 to 1992) and a row for each "
-        "series: turn "
-        "it, so that each row is a time",
+        " has a column for each time (1990 to 1992) and a row for each series: transpose it, so "
+        "that each row is a time",
     ),
     "text alone": (
         "a,b\nx,y\nz,w\n",
@@ -251,7 +262,7 @@ COLUMNS = {
     "many": (
         ",".join(["5.5"] * 21),
         None,
-        " has 21 columns of numbers and rows: 1 (turn it, if each row is a series): "
+        " has 21 columns of numbers and 1 row (transpose it if each row is a series): "
         f"{CHOOSE} {', '.join(map(str, range(20)))}, ...",
     ),
     **{
@@ -491,7 +502,9 @@ def test_parquet_has_its_times_in_a_column_or_in_pandas_index(tmp_path, beside, 
 def test_parquet_of_several_series_gives_the_one_asked_for(tmp_path):
     path = parquet(tmp_path, who=list("AABB"), day=[*DAYS[:2], *DAYS[:2]], v=[5, 6, 8, 1])
     assert read(path, where="who=B").tolist() == [8, 1]
-    with pytest.raises(ValueError, match=r"row 2 .*choose one, as by --data.series.where who=A"):
+    with pytest.raises(
+        ValueError, match=r"row 2 .*choose one, for example with --data.series.where who=A"
+    ):
         read(path)
 
 
@@ -550,7 +563,7 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
 def test_first_row_that_may_be_numbers_of_columns_is_asked_about(tmp_path, first):
     rows = "".join(f"{','.join(['2.5'] * (first.count(',') + 1))}\n" for _ in range(3))
     path = given(tmp_path, "a.csv", f"{first}\n{rows}")
-    said = "may be numbers of columns, as pandas writes them, or the first values: say which by "
+    said = "may be column numbers, as pandas writes them, or the first values: set "
     with refuses(
         ValueError, f"{path}, row 1: {first} {said}header (--data.series.header true or false)"
     ):
@@ -585,7 +598,7 @@ def test_gap_at_the_start_does_not_make_the_other_column_the_series(tmp_path, he
 def test_header_of_a_file_without_text_is_refused(tmp_path):
     path = given(tmp_path, "a.npy", npy(np.arange(3.0)))
     for name, value in {"header": True, "time": "t", "decimal": ",", "skip_rows": 1}.items():
-        with refuses(ValueError, f"{name} is for files of text, got {path}: leave it out"):
+        with refuses(ValueError, f"{name} is for text files, got {path}: leave it out"):
             read(path, **{name: value})
 
 

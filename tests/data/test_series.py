@@ -302,7 +302,7 @@ def test_what_was_done_to_a_file_is_printed_before_training(train, tmp_path, cap
     given = ["--data.series=FileSeries", "--data.series.path=days.csv", "--data.series.gaps=fill"]
     assert cli.main([*given, "--figures=false", "--trainer.max_epochs=1"]) == 0
     assert capsys.readouterr().out.startswith(
-        "note: values interpolated: 1 of 200: 2020-02-21 comes 2 days after 2020-02-19, where the "
+        "note: values interpolated: 1 of 200: 2020-02-21 comes 2 days after 2020-02-19, but the "
         "step is 1 day, the only gap (1 missing in all)\nTensorBoard: "
     )
 
@@ -312,8 +312,8 @@ def test_what_was_done_to_a_file_is_printed_before_training(train, tmp_path, cap
     [
         (
             "gap.csv",
-            "gap.csv, row 3, column 'wave': fill in the missing value, got 'NA' (1 in all); or "
-            "interpolate with --data.series.gaps fill",
+            "gap.csv, row 3, column 'wave': the value is missing, got 'NA' (1 in all): fill it in, "
+            "or interpolate with --data.series.gaps fill",
         ),
         (
             "wave.csv",
@@ -376,7 +376,7 @@ def test_mapped_file_that_changes_is_noticed(tmp_path, monkeypatch, change):
     monkeypatch.setattr(readers, "COPIED", 100)
     series = numbers(tmp_path / "a.npy")
     altered(tmp_path / "a.npy", change)
-    with pytest.raises(ValueError, match=r"a\.npy has changed while it was in use: leave it alone"):
+    with pytest.raises(ValueError, match=r"a\.npy has changed during training: start a new run"):
         series.check_unchanged()
 
 
@@ -385,3 +385,18 @@ def test_file_that_fits_is_copied_and_may_change(tmp_path):
     altered(tmp_path / "a.npy", "truncated")
     series.check_unchanged()
     assert series.values()[-1] == 999
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Month,Sales\n2024-01,5\n2024-02,6\n", ("Sales", "Month")),
+        ("Sales\n5\n6\n", ("Sales", "time")),
+        ("5\n6\n", ("value", "time")),
+    ],
+)
+def test_names_of_the_columns_are_those_of_the_file(tmp_path, text, names):
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    assert FileSeries(path).names == names
+    assert Sine().names == ("value", "time")

@@ -169,7 +169,7 @@ def test_times_are_read_and_go_on(tmp_path, case):
 
 SECOND = days(4)[:2] + days(4)[3:]
 LATE = ["2024-01-01 00:00", "2024-01-01 00:05", "2024-01-01 00:10", "2024-01-01 00:17"]
-EVENTS = ["clocks are changed for daylight saving as in Europe/Berlin"]
+EVENTS = ["times follow daylight saving time as in Europe/Berlin"]
 
 # the text, the options, the values, the notes
 NOTED = {
@@ -177,13 +177,13 @@ NOTED = {
         file(days(4)[::-1]),
         {},
         [5, 8, 6, 5],
-        ["the newest row comes first: the series is turned round"],
+        ["the newest row comes first: the order is reversed"],
     ),
     "years of 365 days": (
         file(["2024-02-27", "2024-02-28", "2024-03-01", "2024-03-02"]),
         {},
         [5, 6, 8, 5],
-        ["no year has a 29 February: years of 365 days"],
+        ["no row is of a 29 February: years have 365 days"],
     ),
     "daylight saving": (file(HOURS), {}, [5, 6, 8, 5, 6], EVENTS),
     "gap filled": (
@@ -191,7 +191,7 @@ NOTED = {
         {"gaps": "fill"},
         [5, 6, 7, 8],
         [
-            "values interpolated: 1 of 4: 2024-01-04 comes 2 days after 2024-01-02, where the step "
+            "values interpolated: 1 of 4: 2024-01-04 comes 2 days after 2024-01-02, but the step "
             "is 1 day, the only gap (1 missing in all)"
         ],
     ),
@@ -200,7 +200,7 @@ NOTED = {
         {"gaps": "ignore"},
         [5, 6, 8],
         [
-            "gaps are ignored: 2024-01-04 comes 2 days after 2024-01-02, where the step is 1 day, "
+            "gaps are ignored: 2024-01-04 comes 2 days after 2024-01-02, but the step is 1 day, "
             "the only gap (1 missing in all)"
         ],
     ),
@@ -210,7 +210,7 @@ NOTED = {
         [0, 5, 10, 15],
         [
             "values interpolated: 1 of 4: 2024-01-01 00:17 comes 7 minutes after 2024-01-01 00:10, "
-            "where the step is 5 minutes, the only uneven step"
+            "but the step is 5 minutes, the only uneven step"
         ],
     ),
     "value filled": (
@@ -229,28 +229,28 @@ NOTED = {
         file(days(5), ["NA", 5, 6, 8, "NA"]),
         {"gaps": "fill"},
         [5, 6, 8],
-        ["rows without a value at the ends: 2 left out"],
+        ["rows without a value at the ends: 2 skipped"],
     ),
     "a title": (
         f"Sales of us all\n\n{file(days(3))}",
         {},
         [5, 6, 8],
-        ["rows up to 2 are no part of the table ('Sales of us all'): left out"],
+        ["rows up to 2 are not part of the table ('Sales of us all'): skipped"],
     ),
     "units": (
         f"date,v\nday,m3/s\n{file(days(3), head='')}",
         {},
         [5, 6, 8],
-        ["row 2 holds units (day, m3/s): left out"],
+        ["row 2 holds units (day, m3/s): skipped"],
     ),
-    "units in brackets": ("v\n[m]\n5\n6\n", {}, [5, 6], ["row 2 holds units ([m]): left out"]),
+    "units in brackets": ("v\n[m]\n5\n6\n", {}, [5, 6], ["row 2 holds units ([m]): skipped"]),
     "a code for no value": (
         file(days(6), [5, 6, -999, 7, 8, -999]),
         {},
         [5, 6, -999, 7, 8, -999],
         [
-            "-999 stands in 2 rows, from row 4 on, and far from all others: if it means that there "
-            "is no value, clear those cells"
+            "-999 occurs in 2 rows, first in row 4, far from all other values: if it marks missing "
+            "values, clear those cells"
         ],
     ),
     "a total": (
@@ -306,12 +306,9 @@ def test_rows_are_read_and_what_was_done_is_said(tmp_path, case):
     assert found.notes == notes
 
 
-WAYS = (
-    "interpolate with --data.series.gaps fill, or take the rows as they stand with "
-    "--data.series.gaps ignore"
-)
-ORDER = "put the rows in order, one for each time, or read no times with --data.series.time none"
-ONE = "where several series are mixed, choose one, as by --data.series.where"
+WAYS = "interpolate with --data.series.gaps fill, or ignore them with --data.series.gaps ignore"
+ORDER = "sort the rows, one for each time, or ignore the times with --data.series.time none"
+ONE = "if the file mixes several series, choose one, for example with --data.series.where"
 MIXED = "must not mix decimal points and decimal commas"
 STACKED = "A,2024-01-01,10\nA,2024-01-02,11\nB,2024-01-01,210\n"
 
@@ -320,45 +317,46 @@ REFUSED = {
     "gap": (
         "2024-01-01,10\n2024-01-02,12\n2024-03-01,11\n",
         {},
-        ", row 3: 2024-03-01 comes 59 days after 2024-01-02, where the step is 1 day, the only gap "
+        ", row 3: 2024-03-01 comes 59 days after 2024-01-02, but the step is 1 day, the only gap "
         f"(58 missing in all): {WAYS}",
     ),
     "gaps": (
         file([*days(3), *days(3, "2024-01-05"), *days(2, "2024-01-10")]),
         {},
-        ", row 5: 2024-01-05 comes 2 days after 2024-01-03, where the step is 1 day, the "
+        ", row 5: 2024-01-05 comes 2 days after 2024-01-03, but the step is 1 day, the "
         "first of 2 "
         f"gaps (3 missing in all): {WAYS}",
     ),
     "holiday": (
         file([d for d in WEEKDAYS if d != "2024-01-10"]),
         {},
-        ", row 9: 2024-01-11 comes 2 days after 2024-01-09, where the step is 1 weekday, the only "
+        ", row 9: 2024-01-11 comes 2 days after 2024-01-09, but the step is 1 weekday, the only "
         f"gap (1 missing in all): {WAYS}",
     ),
     "month": (
         file(["2023-11-01", "2023-12-01", "2024-02-01", "2024-03-01"]),
         {},
-        ", row 4: 2024-02-01 comes 62 days after 2023-12-01, where the step is 1 month, "
+        ", row 4: 2024-02-01 comes 62 days after 2023-12-01, but the step is 1 month, "
         "the only gap "
         f"(1 missing in all): {WAYS}",
     ),
     "year": (
         file([1990, 1991, 1993, 1994], head="year,v\n"),
         {},
-        f", row 4: 1993 comes 2 after 1991, where the step is 1, the only gap (1 missing in "
+        f", row 4: 1993 comes 2 after 1991, but the step is 1, the only gap (1 missing in "
         f"all): {WAYS}",
     ),
     "uneven": (
         file(LATE),
         {},
-        ", row 5: 2024-01-01 00:17 comes 7 minutes after 2024-01-01 00:10, where the step is 5 "
+        ", row 5: 2024-01-01 00:17 comes 7 minutes after 2024-01-01 00:10, but the step is 5 "
         f"minutes, the only uneven step: {WAYS}",
     ),
     "more gaps than values": (
         file([*days(2), "2025-01-01"]),
         {"gaps": "fill"},
-        ": to fill the gaps makes 367 values of 3: ignore the gaps, or take a part of the series",
+        ": filling the gaps would turn 3 values into 367: ignore the gaps, or use a part of the "
+        "series",
     ),
     "back": (
         file(["2024-01-01", "2024-01-03", "2024-01-02"]),
@@ -373,13 +371,13 @@ REFUSED = {
     "twice": (
         file([*days(2), *days(1, "2024-01-02")]),
         {},
-        f", row 4: the time 2024-01-02 comes again: {ORDER}",
+        f", row 4: the time 2024-01-02 occurs twice: {ORDER}",
     ),
     "stacked": (STACKED, {}, f", row 3: the time goes from 2024-01-02 to 2024-01-01: {ONE} 0=A"),
     "interleaved": (
         "d,who,v\n2024-01-01,A,1\n2024-01-01,B,2\n2024-01-02,A,1\n2024-01-02,B,3\n",
         {},
-        f", row 3: the time 2024-01-01 comes again: {ONE} who=A",
+        f", row 3: the time 2024-01-01 occurs twice: {ONE} who=A",
     ),
     "where, no such": (STACKED, {"where": "0=C"}, ": no row has 0=C, column 0 holds A, B"),
     "a total": (
@@ -392,7 +390,7 @@ REFUSED = {
     "day or month": (
         file(["1/1/2024", "2/1/2024", "3/1/2024"]),
         {},
-        ", row 2, column 'date': '1/1/2024' may begin with the day or the month: write times as "
+        ", row 2, column 'date': '1/1/2024' may start with the day or the month: write times as "
         "2000-12-31",
     ),
     "two times": (
@@ -403,14 +401,14 @@ REFUSED = {
     "words": (
         "day v\n2024-01-01 5\n2024-01-02 6\n",
         {},
-        ", row 2, column 'day v': must be a finite number like -1.5e3, got '2024-01-01 5'; or say "
-        "what stands between columns (--data.series.separator)",
+        ", row 2, column 'day v': must be a finite number like -1.5e3, got '2024-01-01 5'; or set "
+        "the separator (--data.series.separator)",
     ),
     "rows that are series": (
         "V1,V2,V3,V4\nA,5,6,8\nB,1,1,2\n",
         {},
-        " has 3 columns of numbers and rows: 2 (turn it, if each row is a series): choose one with "
-        "--data.series.column: 1 (V2), 2 (V3), 3 (V4)",
+        " has 3 columns of numbers and 2 rows (transpose it if each row is a series): choose one "
+        "with --data.series.column: 1 (V2), 2 (V3), 3 (V4)",
     ),
     "laps": (
         "lap,time\n1,8\n2,9\n3,7\n",
@@ -420,7 +418,7 @@ REFUSED = {
     "thousands or decimals": (
         "t;v\n0;1.004\n1;987\n2;1.102\n",
         {},
-        ", row 2, column 'v': '1.004' may have decimals or thousands: say which by "
+        ", row 2, column 'v': '1.004' may have decimals or thousands: set "
         "--data.series.decimal . or --data.series.thousands .",
     ),
     "groups of four": (
@@ -432,15 +430,15 @@ REFUSED = {
     "a long row on top": (
         "a,b,1\nt,v\n0,5\n1,6\n",
         {},
-        ", row 1 has 3 cells and others have 2, with ',' between them: give every row as many; or "
-        "say what stands between them (--data.series.separator), or how many rows to leave out on "
-        "top (--data.series.skip_rows)",
+        ", row 1 has 3 cells and others have 2, separated by ',': give all rows the same number, "
+        "set the separator (--data.series.separator), or skip the first rows "
+        "(--data.series.skip_rows)",
     ),
     "missing, though gaps are ignored": (
         file(days(3), [5, "NA", 8]),
         {"gaps": "ignore"},
-        ", row 3, column 'v': fill in the missing value, got 'NA' (1 in all); or interpolate with "
-        "--data.series.gaps fill",
+        ", row 3, column 'v': the value is missing, got 'NA' (1 in all): fill it in, or "
+        "interpolate with --data.series.gaps fill",
     ),
     "an encoding that is none": (
         "v\n5\n6\n",

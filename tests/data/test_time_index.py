@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sinrnn.data.time_index import Step, TimeIndex, by_the_clock, going_on, steps
+from sinrnn.data.time_index import Step, TimeIndex, continued, daylight_saving, steps
 
 # a frequency of pandas, and a step in words
 FREQUENCIES = {
@@ -34,7 +34,7 @@ def test_step_is_found_and_goes_on_as_pandas_has_it(first, frequency):
     step, count = steps(times[:40])
     assert (count == 1).all()
     assert str(step) == FREQUENCIES[frequency]
-    np.testing.assert_array_equal(going_on(times[39], step, 20), times[40:])
+    np.testing.assert_array_equal(continued(times[39], step, 20), times[40:])
 
 
 @pytest.mark.parametrize("frequency", FREQUENCIES)
@@ -52,7 +52,7 @@ def test_years_of_365_days_go_on_without_leap_days(size):
     split = 365 * size  # the first leap day is yet to come
     step, _ = steps(times[: 2 * split])
     assert not step.leap
-    found = going_on(times[2 * split - 1], step, len(times) - 2 * split)
+    found = continued(times[2 * split - 1], step, len(times) - 2 * split)
     np.testing.assert_array_equal(found, times[2 * split :])
 
 
@@ -78,10 +78,10 @@ def test_numbers_go_on(numbers, step, text):
 def test_clocks_that_are_changed_are_recognised(zone, frequency):
     aware = pd.date_range("2024-01-01", "2024-12-31", freq=frequency, tz=zone)
     wall = aware.tz_localize(None).to_numpy().astype("datetime64[us]")
-    utc, found = by_the_clock(wall)
+    utc, found = daylight_saving(wall)
     assert found == zone
     np.testing.assert_array_equal(utc, aware.tz_convert(None).to_numpy())
-    assert by_the_clock(np.delete(wall, 700)) is None
+    assert daylight_saving(np.delete(wall, 700)) is None
 
 
 def test_no_step_is_found_between_uneven_times():

@@ -115,7 +115,7 @@ def test_backtest_is_rollouts_one_by_one(dtype):
 
 
 def test_backtest_refuses_a_network_without_a_window():
-    with refuses(ValueError, "a backtest needs a network that knows its window"):
+    with refuses(ValueError, "a backtest needs a predictor with a window"):
         backtest(predictor(SinRNN()), torch.zeros(40), 20, 40, 6)
 
 

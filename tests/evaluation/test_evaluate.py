@@ -11,7 +11,7 @@ from ramp import Given, data, same
 
 from sinrnn import Sine, SinRNN
 from sinrnn.data.windows import Windows
-from sinrnn.evaluation import evaluate, figures
+from sinrnn.evaluation import baselines, evaluate, figures, results
 from sinrnn.evaluation.diagnosis.checks import diagnose
 from sinrnn.evaluation.metrics import gradient_flow, spectral_radius
 from sinrnn.evaluation.results import History, Settings
@@ -23,7 +23,6 @@ EDGES = {"train": (0, 45), "val": (50, 70), "test": (72, 88)}
 SPLITS = list(EDGES)
 PREDICTIONS = "predictions_val predictions_train predictions_test"
 PICTURES = f"windows losses {PREDICTIONS} residuals gradient_flow rollout"
-INF = float("inf")
 HISTORY = History([0.0, 1.0, 2.0], {"train": [3.0, 2.0, 1.0], "val": [4.0, 3.0, 2.0]})
 
 
@@ -53,7 +52,7 @@ def made(horizon=1, splits=SPLITS):
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_few_are_no_more_than_are_wanted_or_fit(monkeypatch, most, states, count, dtype):
-    monkeypatch.setattr(evaluate, "STATES", states)
+    monkeypatch.setattr(evaluate, "MAX_STATES", states)
     windows = Windows(torch.randn(300), WINDOW)
     found = evaluate.subsample(windows, predictor(SinRNN(hidden_size=H, dtype=dtype)), most)
     same(found, tuple(part.to(dtype) for part in windows.sample(count)))
@@ -62,7 +61,7 @@ def test_few_are_no_more_than_are_wanted_or_fit(monkeypatch, most, states, count
 def test_few_are_a_thousand_from_the_first_window_to_the_last():
     whole = predictor(SinRNN(hidden_size=H))
     x, y = evaluate.subsample(Windows(torch.arange(2000.0), WINDOW), whole)
-    assert len(x) == len(y) == evaluate.LOOKED_AT == 1000
+    assert len(x) == len(y) == evaluate.MAX_WINDOWS == 1000
     assert (x[0, 0], y[-1]) == (0, 1999)
 
 
@@ -198,7 +197,8 @@ def test_picture_of_losses_has_the_noise_where_it_is_known():
     cut = data(Sine(points=400, stop=40.0, noise=0.5), window=WINDOW)
     net = predictor(SinRNN(hidden_size=H), cut.window)
     predicted = evaluate.predictions(net, cut)
-    results = evaluate.evaluate(net, cut, predicted, HISTORY)
+    history = replace(HISTORY, losses={"train": [3.0, 2.0, 0.2], "val": [4.0, 3.0, 0.3]})
+    results = evaluate.evaluate(net, cut, predicted, history)
     first, end = cut.edges("val")
     at = slice(first + WINDOW, end)
     floor = (cut.series.values()[at] - cut.series.noise_free(400)[at]).square().mean().item() / 2
@@ -233,13 +233,12 @@ def test_pictures_of_predictions_and_windows_stand_where_they_are_in_the_series(
             }
 
 
-@pytest.mark.parametrize(("column", "name"), [("Temp", "Temp"), (1, "value"), (None, "value")])
-def test_pictures_name_the_column_where_it_is_named(column, name):
+def test_pictures_name_the_values_as_the_series_does():
     _, cut, predicted, results = drawn()
-    cut.series.column = column
+    cut.series.names = ("Temp", "day")
     found = figures.pictures(cut, predicted, results)
     axes = [found[picture]().axes[0] for picture in ("predictions_test", "rollout", "windows")]
-    assert [axis.get_ylabel() for axis in axes] == [name, name, f"train: {name}"]
+    assert [axis.get_ylabel() for axis in axes] == ["Temp", "Temp", "train: Temp"]
 
 
 def test_picture_of_windows_shows_each_of_fewer_than_four_once():
@@ -252,11 +251,11 @@ def test_picture_of_windows_shows_each_of_fewer_than_four_once():
 def test_other_pictures_show_the_results():
     found, cut, predicted, results = drawn()
     left, _ = found["residuals"]().axes
-    for bars, name in zip(left.containers, ("train", "val"), strict=True):
+    for bars, name in zip(left.patches, ("train", "val"), strict=True):
         errors = (predicted[name] - cut.windows[name].targets).numpy()
-        edges = [*(bar.get_x() for bar in bars), INF]
-        share = 100 * np.histogram(errors, edges)[0] / len(errors)
-        np.testing.assert_allclose([bar.get_height() for bar in bars], share)
+        share, edges, _ = bars.get_data()
+        expected = 100 * np.histogram(errors.clip(edges[0], edges[-1]), edges)[0] / len(errors)
+        np.testing.assert_allclose(share, expected)
     left, right = found["gradient_flow"]().axes
     flow = left.lines[0].get_ydata()
     assert flow.tolist() == gradient_flow(results.trace)[1].tolist()
@@ -268,3 +267,23 @@ def test_other_pictures_show_the_results():
         "bptt_steps in training: 3"
     ]
     assert found["rollout"]().axes[0].get_title().startswith(f"{len(results.rollout.truth)} steps")
+
+
+def test_losses_of_a_long_split_are_those_of_its_parts_together(monkeypatch):
+    sizes = []
+
+    def watched(windows):
+        sizes.append(len(windows))
+        return windows[:, -1]
+
+    monkeypatch.setattr(baselines, "persistence", watched)
+    x, y = torch.randn(100, 6).double(), torch.randn(100).double()
+    made = {"train": torch.randn(100).double()}
+    naive = {"naive": {"train": lambda first, last: y[first:last] + 1}}
+    whole = results.losses(made, {"train": (x, y)}, 1, naive)
+    monkeypatch.setattr(results, "COMPARED", 32)
+    parts = results.losses(made, {"train": (x, y)}, 1, naive)
+    assert sizes == [100, 32, 32, 32, 4]
+    assert whole["naive"]["train"] == pytest.approx(0.5)
+    for name, row in whole.items():
+        assert parts[name] == pytest.approx(row, rel=1e-12)

@@ -9,7 +9,7 @@ import torch
 
 from sinrnn.evaluation.backtest import Backtest, BacktestReport
 from sinrnn.evaluation.results import Results, Rollout
-from sinrnn.evaluation.summary import Summary, together
+from sinrnn.evaluation.summary import Summary, statistics_table
 
 ONE = {"train": 1.0, "val": 2.0, "test": 3.0}
 
@@ -60,7 +60,7 @@ def test_several_summaries_stand_together():
         Summary({"network": ONE | {"val": 5.0}}, {"AR": -3000.0}, None, 0.875, 4.0),
         Summary({"network": ONE}, {"AR": 0.25}, 0.25, 0.95, 2.0),
     ]
-    assert together("3 runs", found) == [
+    assert statistics_table("3 runs", found) == [
         ["3 runs", "median", "least", "largest"],
         ["half_mse train", *["1.00e+00"] * 3],
         ["half_mse val", "2.00e+00", "2.00e+00", "5.00e+00"],

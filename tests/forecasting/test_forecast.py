@@ -328,7 +328,7 @@ def test_named_file_is_forecast_as_that_of_the_run(call, place, model, column):
 def test_file_is_read_as_its_options_say_and_its_notes_are_printed(call):
     status, out, err = call("alone --steps 2 --input gaps.csv --gaps fill --header true --time 0")
     assert (status, err) == (0, "")
-    assert out.startswith("note: values interpolated: 1 of 21: 13 comes 2 after 11, where the step")
+    assert out.startswith("note: values interpolated: 1 of 21: 13 comes 2 after 11, but the step")
     assert table("alone/forecast.csv", "time") == ["21", "22"]
 
 
@@ -385,9 +385,9 @@ BAD = {
     "alone --steps 5": "alone lies in no run's folder: name the file of the series with --input",
     "run --steps 5 --column value": "--column is for a file: name it with --input",
     "run --steps 5 --gaps fill": "--gaps is for a file: name it with --input",
-    "alone --steps 5 --input gaps.csv": "gaps.csv, row 14: 13 comes 2 after 11, where the step is "
-    "1, the only gap (1 missing in all): interpolate with --gaps fill, or take the rows as they "
-    "stand with --gaps ignore",
+    "alone --steps 5 --input gaps.csv": "gaps.csv, row 14: 13 comes 2 after 11, but the step is "
+    "1, the only gap (1 missing in all): interpolate with --gaps fill, or ignore them with --gaps "
+    "ignore",
     "run --steps 5 --input gone.csv": "gone.csv does not exist",
     "run --steps 5 --input http://a.b/c.csv": "http://a.b/c.csv is a URL, and only local files "
     "are read: download it first",

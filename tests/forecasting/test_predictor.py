@@ -320,6 +320,7 @@ def test_loaded_model_keeps_its_horizon(tmp_path):
     assert Forecaster.load_from_checkpoint(path).predictor.horizon == 3
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("strategy", ["ddp_spawn"])
 def test_model_trained_in_other_processes_comes_back_whole(tmp_path, strategy):
     torch.set_default_dtype(torch.float32)  # as other processes have it

@@ -102,6 +102,7 @@ def test_backward_twice_with_the_graph_kept_is_twice_the_gradient(device, call):
         loss.backward()
 
 
+@pytest.mark.slow
 @EXACT
 def test_second_derivative_is_that_of_finite_differences(device, call):
     net, x, h0 = given(call, device)

@@ -73,6 +73,7 @@ def idle():
     return numbers, sum(len(block.steps) for block in blocks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch", "hidden", "lengths"), [(32, 256, range(500, 508)), (2, 1, None)])
 def test_idle_blocks_are_small_beside_the_process(batch, hidden, lengths):
     for steps in lengths or range(40_000, 40_004):

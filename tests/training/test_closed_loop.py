@@ -135,7 +135,7 @@ def test_data_gives_steps_to_training_and_one_to_what_is_judged():
     assert {y.shape[1] for _, y in made.train_dataloader()} == {5}
     evaluated = [*made.val_dataloader(), made.test_dataloader()]
     assert {y.shape[1] for loader in evaluated for _, y in loader} == {1}
-    assert (len(made.learnt), len(made.windows["train"])) == (52, 56)
+    assert (len(made.train_windows), len(made.windows["train"])) == (52, 56)
 
 
 TOO_MANY = {

@@ -18,7 +18,7 @@ from torch.optim import Adam
 import sinrnn
 from sinrnn import Forecaster, Predictor, Run, WindowDataModule
 from sinrnn.evaluation.evaluate import predictions
-from sinrnn.evaluation.gain import kept
+from sinrnn.evaluation.linear_fallback import keep_if_better
 from sinrnn.forecasting.choice import choose_units
 from sinrnn.training import setup
 
@@ -250,7 +250,7 @@ def test_network_that_gains_nothing_is_left_out_of_what_is_saved_and_reported(
 ):
     found = run(train, torch.randn(points).cumsum(0) + 99, "--trainer.max_epochs=30")[1]()
     best = Forecaster.load_from_checkpoint(found.folder / "checkpoints" / "best.ckpt").predictor
-    wanted, why = kept(best, found.data.windows["val"])
+    wanted, why = keep_if_better(best, found.data.windows["val"])
     assert why.startswith(f"left out: {reason}")
     assert said(found, "network", -1) == why
     assert not found.predictor.net.Who.any()

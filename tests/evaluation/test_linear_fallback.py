@@ -5,10 +5,10 @@ import torch
 from cases import BITS, predictor
 
 from sinrnn import Predictor, SinRNN, Windows
-from sinrnn.evaluation.gain import LEAST, SURE, kept, linear_start
+from sinrnn.evaluation.linear_fallback import MIN_GAIN, MIN_WINDOWS, keep_if_better, linear_start
 
 T = 4
-STARTED = "the forecast is the linear one it started as"
+STARTED = "the forecast is that of the linear part"
 
 
 def given(points=80):
@@ -35,14 +35,14 @@ def trained(windows, share, bias=True):
 @pytest.mark.parametrize("bias", [True, False])
 def test_sure_gain_is_kept(bias):
     made = trained(given(), 0.5, bias)
-    assert kept(made, given()) == (made, "")
+    assert keep_if_better(made, given()) == (made, "")
 
 
 @pytest.mark.parametrize("bias", [True, False])
 def test_loss_gives_the_linear_start(bias):
     windows = given()
     made = trained(windows, -0.5, bias)
-    found, said = kept(made, windows)
+    found, said = keep_if_better(made, windows)
     x, _ = windows[:]
     start = Predictor(SinRNN(hidden_size=16, bias=bias), window=T, linear=True)
     start.calibrate(windows)
@@ -61,26 +61,28 @@ def test_gain_counts_from_half_a_standard_error():
         before, after = ((each(x) - y[:, 0]).square() for each in (linear_start(made), made))
         gain = before - after
         error = gain.std() / len(x) ** 0.5
-        wanted = gain.mean() > SURE * error
+        wanted = gain.mean() > MIN_GAIN * error
         found.setdefault((gain.mean() > 0).item(), set()).add(wanted.item())
-        predictor, said = kept(made, windows)
+        predictor, said = keep_if_better(made, windows)
         assert (predictor is made) == wanted
-        if 0 < gain.mean() <= SURE * error:
+        if 0 < gain.mean() <= MIN_GAIN * error:
             share, doubt = (part / before.mean() for part in (gain.mean(), error))
             assert f" it gained {share:.1%}, with a standard error of {doubt:.1%}; the " in said
     assert found == {True: {True, False}, False: {False}}
 
 
-@pytest.mark.parametrize("count", [LEAST - 1, LEAST])
+@pytest.mark.parametrize("count", [MIN_WINDOWS - 1, MIN_WINDOWS])
 def test_few_windows_cannot_tell(count):
     made, few = trained(given(), 0.5), given(count + T)
     assert len(few) == count
-    found, said = kept(made, few)
-    assert (found is made) == (count == LEAST)
-    assert said.startswith(f"left out: {count} validation windows cannot tell") == (count < LEAST)
+    found, said = keep_if_better(made, few)
+    assert (found is made) == (count == MIN_WINDOWS)
+    assert said.startswith(f"left out: {count} validation windows cannot tell") == (
+        count < MIN_WINDOWS
+    )
 
 
 @pytest.mark.parametrize("count", [5, 80])
 def test_predictor_without_a_linear_part_is_kept(count):
     made = predictor(SinRNN(hidden_size=5), T)
-    assert kept(made, given(count)) == (made, "")
+    assert keep_if_better(made, given(count)) == (made, "")

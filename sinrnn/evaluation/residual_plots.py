@@ -1,0 +1,60 @@
+"""A picture of what predictions leave over."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from sinrnn.evaluation._drawing import GREY, NETWORK, SECOND, blank, caption
+
+
+def residuals(errors: Mapping[str, Tensor]) -> Figure:
+    """What predictions leave over: how large it is, and whether it still has a pattern.
+
+    Left, a histogram; right, the autocorrelation with the band in which 95 % of white noise lies.
+    What leaves the band could still be learnt. Lag 0, which is always 1, is left out.
+
+    Args:
+        errors: Prediction - target in time order, (N,), by split.
+    """
+    figure, (left, right) = blank(1, 2, 3.6)
+    finite = {name: values[values.isfinite()].numpy() for name, values in errors.items()}
+    bins, beyond = _bins(np.concatenate([*finite.values()]))
+    # One is filled and the other an outline: filled bars over filled bars are one grey.
+    looks = ((SECOND, "-", {"fill": True, "alpha": 0.3}), (NETWORK, "--", {"lw": 1.8}))
+    for (color, style, look), (name, values) in zip(looks, errors.items(), strict=False):
+        counts, _ = np.histogram(finite[name].clip(bins[0], bins[-1]), bins)
+        share = 100 * counts / max(len(finite[name]), 1)
+        left.stairs(share, bins, color=color, label=name, **look)
+        lags = np.arange(1, min(41, len(values)))
+        around = (values - values.mean()).numpy()
+        power = np.dot(around, around) or 1.0
+        shared = [np.dot(around[lag:], around[: len(around) - lag]) / power for lag in lags]
+        right.plot(lags, shared, style, marker=".", color=color, label=name)
+    band = 1.96 / min(len(values) for values in errors.values()) ** 0.5
+    right.axhspan(-band, band, color=GREY, alpha=0.3, lw=0, label="white noise, 95 %")
+    right.set_ylim(-1.05, 1.05)
+    title = ", ".join(
+        f"{name} {values.square().mean().sqrt():.1e}" for name, values in errors.items()
+    )
+    left.locator_params(axis="x", nbins=6)
+    caption(left, f"prediction - target{beyond}", "windows in the bin, %", f"RMSE: {title}")
+    caption(right, "lag, samples", "autocorrelation", "what leaves the band could be learnt")
+    return figure
+
+
+def _bins(errors: np.ndarray) -> tuple[np.ndarray, str]:
+    """Edges of 40 bins, and what is to be said of errors beyond them."""
+    if not len(errors):
+        return np.array([-0.5, 0.5]), ""
+    low, high = errors.min(), errors.max()
+    # Residuals that differ by rounding alone leave no room for bins between them.
+    if high - low < 1e-12 * max(abs(low), abs(high), 1e-290):
+        return np.histogram_bin_edges(errors, 1), ""
+    start, end = np.quantile(errors, (0.005, 0.995))
+    room = (end - start) / 2
+    if room > 0 and (low < start - room or high > end + room):  # a few would squeeze all others
+        low, high = max(low, start - room), min(high, end + room)
+        return np.linspace(low, high, 41), " (outer bins: and all beyond)"
+    return np.histogram_bin_edges(errors, 40), ""
