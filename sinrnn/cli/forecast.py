@@ -88,8 +88,8 @@ def _written(args: argparse.Namespace) -> str:
     made.to_csv(table)
     write(image, drawn)
     facts = [
-        f"forecast   {args.steps:,} steps from sample {made.start} on, "
-        f"after reading the last {len(made.read)}",
+        f"forecast   {args.steps:,} steps from sample {made.start} on; "
+        f"the network reads the last {len(made.read)}",
         f"intervals  {_intervals(made)}",
         f"tested     {_tested(predictor)}",
     ]
@@ -103,14 +103,14 @@ def _written(args: argparse.Namespace) -> str:
 def _intervals(made: Forecast) -> str:
     steps, known = len(made.prediction), int(made.lower.isfinite().sum())
     if not known:
-        return "none: the model has none"
-    held = "" if made.held is None else f" asked, {made.held:.0%} held on the test split"
-    return f"90%{held}, for {'all of them' if known == steps else f'the first {known}'}"
+        return "none in the model file"
+    held = "" if made.held is None else f", {made.held:.0%} coverage on the test split"
+    return f"90% nominal{held}, for {'all' if known == steps else f'the first {known}'} steps"
 
 
 def _tested(predictor: Predictor) -> str:
     if not len(predictor.tested):
-        return "not known: the model does not say"
+        return "no result in the model file"
     ours, theirs = predictor.tested.tolist()
     return (
         f"half_mse {ours:.2e} on the test split, skill {number(skill(ours, theirs))} against the "

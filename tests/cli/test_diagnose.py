@@ -71,7 +71,7 @@ def test_notebook_is_told_what_was_found_in_it(runs):
     found = {
         "saturated": r"- 100% of the hidden units .* spectral radius (2[3-6]\.?\d?): start with "
         r"--model\.init orthogonal\.",
-        "vanishing": r"- The gradient vanishes: only 1 of 4 steps carry any .*",
+        "vanishing": r"- The gradient vanishes: only 1 of 4 steps receive gradient .*",
         "baseline": r"- Linear extrapolation is .* times better .* \(half_mse 1\.53e-12 "
         r"against .*\) and .* times better on the test split .*",
         "extrapolating": r"- 100% of the test targets lie outside the training range "
@@ -85,7 +85,7 @@ def test_notebook_is_told_what_was_found_in_it(runs):
 
 def test_healthy_run_ends_with_nothing_wrong(runs):
     _, said = runs["sine"]
-    assert said.endswith("\n\nNothing is wrong with this run.\n")
+    assert said.endswith("\n\nNo problems found.\n")
     assert not [line for line in said.splitlines() if line.startswith("!")]
 
 
@@ -172,7 +172,7 @@ def test_run_without_metrics_is_diagnosed_without_its_curves(copied, capsys):
     assert diagnose(["copy"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert out.endswith("Nothing is wrong with this run.\n")
+    assert out.endswith("No problems found.\n")
     named = [line[2:].split("  ")[0] for line in out.splitlines() if line[2:]]
     assert not {"clipping", "overfitting"} & set(named)
 
