@@ -19,7 +19,7 @@ from sinrnn.callbacks.monitor import Monitor
 from sinrnn.callbacks.progress_bar import Progress
 from sinrnn.config import restore
 from sinrnn.config.parser import ConfigCLI, parse_run_config
-from sinrnn.config.resume_checks import refuse_changes, refuse_other_series
+from sinrnn.config.resume_checks import is_as_long, refuse_changes, refuse_other_series
 from sinrnn.data.arrays import ArraySeries
 from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.data.series import Series, digest
@@ -47,6 +47,7 @@ class Job:
         content: The content of the checkpoint to resume from, or {}.
         resume: The command that resumes the run.
         lock: The lock of the folder, or -1.
+        finished: Whether the run has finished before, so that it is only reported again.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Job:
         content: Content,
         resume: str,
         lock: int,
+        finished: bool = False,
     ) -> None:
         self.model, self.data, self.folder = model, data, final_report.folder
         self.final_report, self.resume, self.lock = final_report, resume, lock
@@ -78,8 +80,11 @@ class Job:
                 "use_distributed_sampler": False,  # BaseBatchSampler distributes the batches
             }
         )
-        self.loggers = []
-        if self.trainer.global_rank == 0:
+        self.loggers, self.finished = [], finished
+        if finished:  # by a callback, perhaps, which Lightning would ask again after an epoch
+            progress = content["loops"]["fit_loop"]["epoch_progress"]
+            self.trainer.fit_loop.max_epochs = progress["current"]["processed"]
+        elif self.trainer.global_rank == 0:
             run_folder.refuse_vanished(self.folder, lock)
             self.loggers = make_loggers(
                 self.folder, content.get("global_step"), content.get("metrics")
@@ -197,11 +202,11 @@ def prepare(
         lock = run_folder.claim(resume) if resume is not None and first else -1
         if lock >= 0:
             undo.callback(os.close, lock)
-        content = read(checkpoint) if checkpoint is not None else {}
+        content, finished = read(checkpoint) if checkpoint is not None else {}, False
         if checkpoint is not None:
-            refuse_changes(
-                config(checkpoint.parents[1]), f"{content.get('config', '')}", checkpoint
-            )
+            both = config(checkpoint.parents[1]), f"{content.get('config', '')}"
+            refuse_changes(*both, checkpoint)
+            finished = (checkpoint.parents[1] / run_folder.RESULTS).is_file() and is_as_long(*both)
             restore_units(model.predictor, content)
         data.setup()
         series = digest(data.values)
@@ -220,7 +225,8 @@ def prepare(
         settings = restore.restore_settings(folder, yaml.load(text, fast))
         final_report = FinalReport(folder, monitor, keep, figures, command_line, settings)
         resumed_by = command(folder)
-        job = Job(model, data, trainer, text, series, final_report, content, resumed_by, lock)
+        made = (text, series, final_report, content, resumed_by, lock, finished)
+        job = Job(model, data, trainer, *made)
         model.trainer = job.trainer
         job.trainer.datamodule = data  # type: ignore[attr-defined]
         model.setup("fit")

@@ -5,13 +5,14 @@ from typing import Any
 from lightning.pytorch.callbacks import EarlyStopping, Timer
 
 
-def why_ended(trainer: Any) -> str:
+def why_ended(trainer: Any, most: int | None) -> str:
     """A phrase where training ended before its last epoch, and "" where it did not.
 
     Args:
         trainer: Whose training has ended.
+        most: The epochs that were asked for, or None.
     """
-    done, most = trainer.current_epoch, trainer.max_epochs
+    done = trainer.current_epoch
     if trainer.fast_dev_run or most is None or not 0 <= done < most:
         return ""
     after = f"after epoch {done} of {most}"

@@ -81,7 +81,7 @@ class FinalReport(pl.Callback):
             backtest_report=found,
             seconds=seconds,
             epochs=None if trainer.fast_dev_run else trainer.current_epoch,  # type: ignore[attr-defined]
-            ended=why_ended(trainer),
+            ended=why_ended(trainer, self.settings.epochs if self.settings else None),
             where={
                 **({"units": pl_module.choice} if pl_module.choice else {}),
                 **({"network": left_out} if left_out else {}),
@@ -97,16 +97,20 @@ class FinalReport(pl.Callback):
         findings = checks.findings(checks.diagnose(results, self.command_line))
         self.text = report.closing(results, *findings)
         write(self.folder / run_folder.RESULTS, Summary.of(results).content())
+        made = (data, predicted, results, pl_module.readout_epoch)
+        draws = pictures(*made) if self.figures else {}
         about = f"# {escaped(f'{self.folder}')}\n\n```text\n{self.text}\n```\n"
+        about += "".join(f"\n![{name}]({run_folder.FIGURES}/{name}.png)\n" for name in draws)
         write(self.folder / run_folder.REPORT, about.encode())
         if self.show is not None:
+            status()  # the text takes its line
             self.show(self.text)
         files = {}
         if self.figures:
             status("drawing")
             folder = self.folder / run_folder.FIGURES
             folder.mkdir(exist_ok=True)
-            for name, draw in pictures(data, predicted, results, pl_module.readout_epoch).items():
+            for name, draw in draws.items():
                 files[name] = png(draw())
                 write(folder / f"{name}.png", files[name])
         self.monitor.finish(trainer, predictor, results, files, self.text)

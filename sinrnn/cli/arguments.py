@@ -74,6 +74,23 @@ def take_seeds(args: list[str]) -> int | None:
     return seeds
 
 
+def take_section(args: list[str]) -> str | None:
+    """Take --help out of the arguments; returns its section, "" without one, None without it.
+
+    Raises:
+        ValueError: There is no such section.
+    """
+    place = next((i for i, arg in enumerate(args) if arg in ("-h", "--help")), None)
+    if place is None:
+        return None
+    following = args[place + 1 : place + 2]
+    section = following[0] if following and not following[0].startswith("-") else ""
+    if section not in ("", *SECTIONS):
+        raise ValueError(f"--help must be of {', '.join(SECTIONS)}, or of nothing, got {section}")
+    del args[place : place + 1 + bool(section)]
+    return section
+
+
 def configs(args: Sequence[str]) -> list[str]:
     """The config files that the arguments name, those of one section among them."""
     sections = [f"--{section}" for section in SECTIONS]

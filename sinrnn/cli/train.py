@@ -14,10 +14,9 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from sinrnn.cli import messages
 from sinrnn.cli.arguments import (
-    SEEDS,
-    TRUST,
     command,
     configs,
+    take_section,
     take_seeds,
     take_trusted,
     with_config,
@@ -30,11 +29,6 @@ from sinrnn.run_folder import LAST, folder_name
 from sinrnn.seeds import train_seeds
 from sinrnn.training.quiet import quiet
 from sinrnn.training.signals import Interrupted
-
-SHIPPED = (
-    "Where you have no file configs/NAME, that name is one that comes with sinrnn: --config "
-    f"{', '.join(f'configs/{path.name}' for path in sorted(CONFIGS.glob('*.yaml')))}."
-)
 
 USER_ERRORS = (
     ArgumentError,
@@ -56,17 +50,18 @@ class TrainCLI(parser.ConfigCLI):
     Args:
         args: The arguments.
         trusted: Modules that configs may name beside those that are listed.
+        section: Whose help is shown in place of training, see `sinrnn.cli.help`; None trains.
     """
 
-    def __init__(self, args: Sequence[str], trusted: Sequence[str] = ()) -> None:
-        self.trusted = trusted
+    def __init__(
+        self, args: Sequence[str], trusted: Sequence[str] = (), section: str | None = None
+    ) -> None:
+        self.trusted, self.section = trusted, section
         super().__init__(
             args,
             trusted,
             Parser,
             prog=shlex.join(command()),
-            description=f"Train a recurrent network. {SHIPPED} --seeds COUNT: {SEEDS} "
-            f"--trust MODULE: {TRUST}",
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -74,6 +69,13 @@ class TrainCLI(parser.ConfigCLI):
         for path in configs(args):
             files.check(path)
         super().parse_arguments(parser, args)
+        if self.section is not None:
+            from sinrnn.cli import help
+
+            paths = [Path(f"{path}") for path in self.config.get("config") or []]
+            ours = [f"configs/{p.name}" if p.parent == CONFIGS else f"{p}" for p in paths]
+            say(help.text(self.config.as_dict(), " and ".join(ours), self.section))
+            raise SystemExit(0)
 
     def job(self) -> Job:
         """Check what was asked for, and claim a folder for it.
@@ -104,8 +106,9 @@ def main(argv: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()) 
         trusted = take_trusted(args)
         for arg in args:
             refuse_url(arg)
+        section = take_section(args)
         seeds = take_seeds(args)
-        parsed = TrainCLI(with_config(args), trusted)
+        parsed = TrainCLI(with_config(args), trusted, section)
         if seeds is not None:
             return _train_seeds(parsed, seeds)
         job = parsed.job()
@@ -151,6 +154,8 @@ def _train(job: Job) -> int:
         for note in job.notes:
             say(filled(note))
         say(f"TensorBoard: {job.final_report.tensorboard}")
+    if job.finished:
+        say("note: the run has ended; it goes on with more epochs: --trainer.max_epochs N")
     try:
         job.train(lambda text: say(f"\n{text}"))
     except Interrupted as stopped:

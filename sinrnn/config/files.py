@@ -56,8 +56,30 @@ def resuming(folder: Path) -> list[str]:
     """
     if not (folder / CONFIG).is_file():
         raise FileNotFoundError(f"--resume: {no_run(folder)}")
-    series = [f"--data.series.path={folder / SERIES}"] if (folder / SERIES).is_file() else []
-    return ["--config", str(folder / CONFIG), *series]
+    arguments = ["--config", str(folder / CONFIG)]
+    if (folder / SERIES).is_file():
+        return [*arguments, f"--data.series.path={folder / SERIES}"]
+    check(str(folder / CONFIG), code=True)
+    settings = dict(flatten(yaml.safe_load((folder / CONFIG).read_text("utf-8"))))
+    path = settings.get("data.series.init_args.path")
+    if isinstance(path, str) and not Path(path).exists():
+        found = seen_from_here(folder, path)
+        arguments += [f"--data.series.path={found}"] * (found != path)
+    return arguments
+
+
+def seen_from_here(folder: Path, path: str) -> str:
+    """Return a path of a run's config, found in the folder in which the run was trained.
+
+    Args:
+        folder: The run's folder, runs/NAME/VERSION in that folder.
+        path: The path; it is returned as it is where there is no such file.
+    """
+    found = folder.absolute().parents[2:3]
+    there = found[0] / path if found else Path(path)
+    if Path(path).is_absolute() or not there.is_file():
+        return path
+    return path if there == Path(path).absolute() else str(there)
 
 
 def flatten(settings: Any, key: str = "") -> Iterator[tuple[str, Any]]:

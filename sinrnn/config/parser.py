@@ -22,6 +22,15 @@ from sinrnn.data.datamodule import WindowDataModule
 from sinrnn.run_folder import CONFIG
 from sinrnn.training.forecaster import Forecaster
 
+# Options that belong to none of trainer, model and data.
+OPTIONS = {
+    "seed_everything": "Seed of the initial weights and of the batch order.",
+    "name": "Name of the run, saved in runs/NAME.",
+    "threads": "Number of CPU threads. One is fastest up to a few hundred hidden units.",
+    "keep": "Weights to save and report: the best on the validation split, or the last.",
+    "figures": "Save figures at the end of training.",
+    "resume": "Resume the run in this folder.",
+}
 MAY_BE_NULL = ("trainer", "data.window")
 
 # Limits of values that no constructor checks.
@@ -87,33 +96,16 @@ class ConfigCLI(LightningCLI):
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the options that belong to none of trainer, model and data."""
-        parser.add_argument(
-            "--seed_everything",
-            type=int,
-            default=0,
-            help="Seed of the initial weights and of the batch order.",
-        )
-        parser.add_argument(
-            "--name", type=str, default="run", help="Name of the run, saved in runs/NAME."
-        )
-        parser.add_argument(
-            "--threads",
-            type=int,
-            default=1,
-            help="Number of CPU threads. One is fastest up to a few hundred hidden units.",
-        )
-        parser.add_argument(
-            "--keep",
-            type=Literal["best", "last"],
-            default="best",
-            help="Weights to save and report: the best on the validation split, or the last.",
-        )
-        parser.add_argument(
-            "--figures", type=bool, default=True, help="Save figures at the end of training."
-        )
-        parser.add_argument(
-            "--resume", type=str, default=None, help="Resume the run in this folder."
-        )
+        kinds: dict[str, tuple[Any, Any]] = {
+            "seed_everything": (int, 0),
+            "name": (str, "run"),
+            "threads": (int, 1),
+            "keep": (Literal["best", "last"], "best"),
+            "figures": (bool, True),
+            "resume": (str, None),
+        }
+        for name, (kind, default) in kinds.items():
+            parser.add_argument(f"--{name}", type=kind, default=default, help=OPTIONS[name])
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the monitor, and use one seed for weights and batches."""

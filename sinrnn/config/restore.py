@@ -85,13 +85,19 @@ def _restore(
 
 
 def _series(folder: Path, series: Any) -> Any:
-    """Return the config's series. A series stored in the run's folder is read from there."""
+    """Return the config's series, with the path of its file as seen from here.
+
+    A series stored in the run's folder is read from there, and a relative path starts in the folder
+    in which the run was trained.
+    """
     arguments = series.get("init_args") if isinstance(series, dict) else None
     own = folder / SERIES
     if isinstance(arguments, dict) and own.is_file():
         path = arguments.get("path")
         if isinstance(path, str) and Path(path).name == SERIES:
             return series | {"init_args": arguments | {"path": str(own)}}
+    if isinstance(arguments, dict) and isinstance(path := arguments.get("path"), str):
+        return series | {"init_args": arguments | {"path": files.seen_from_here(folder, path)}}
     return series
 
 

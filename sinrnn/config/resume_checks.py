@@ -49,6 +49,18 @@ def refuse_changes(config: str, before: str, checkpoint: Path) -> None:
             )
 
 
+def is_as_long(config: str, before: str) -> bool:
+    """Return whether a resumed run is to end where the run of the checkpoint was to end.
+
+    Args:
+        config: The config, as YAML text.
+        before: The config of the checkpoint.
+    """
+    was, now = (dict(flatten(yaml.safe_load(text))) for text in (before, config))
+    lengths = (f"trainer.max_{unit}" for unit in ("epochs", "steps", "time"))
+    return all(was.get(key) == now.get(key) for key in lengths)
+
+
 def refuse_other_series(now: Any, before: Any, checkpoint: Path | None) -> None:
     """Check that a run is resumed on the same values. The config holds only the series' name.
 

@@ -91,7 +91,8 @@ def _no_option(word: str, options: Sequence[str]) -> str:
     name = word.partition("=")[0].lstrip("-")
     near = _suggest.option(name, options, ALIASES)
     question = meant(f"--{near}" if near else "")
-    return f"there is no option --{name}{question or ': --help lists them'}"
+    section = " trainer" * name.startswith("trainer.")
+    return f"there is no option --{name}{question or f': --help{section} lists them'}"
 
 
 def _no_class(said: str, key: str, name: str) -> str:

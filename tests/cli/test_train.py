@@ -18,9 +18,11 @@ import pytest
 import torch
 import yaml
 from lightning.pytorch.callbacks import LearningRateMonitor
+from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sinrnn import Forecaster, Predictor, Sine, WindowDataModule, fit
+from sinrnn.callbacks import final_report
 from sinrnn.cli import train as cli
 from sinrnn.cli.arguments import typed
 from sinrnn.cli.train import TrainCLI, main
@@ -139,6 +141,9 @@ def test_curves_start_before_training_and_fall_and_tensorboard_has_them_and_the_
     torch.testing.assert_close(curve[-1].value, last, rtol=1e-6, atol=0)
     pictures = {f"pictures/{path.stem}" for path in (folder / "figures").iterdir()}
     assert set(events.Tags()["images"]) == pictures
+    shown = re.findall(r"^!\[(\w+)\]\((\S+)\)$", (folder / "report.md").read_text(), re.MULTILINE)
+    assert {name for name, _ in shown} == {path.stem for path in (folder / "figures").iterdir()}
+    assert all((folder / path).is_file() for _, path in shown)
 
 
 @pytest.mark.process
@@ -306,9 +311,30 @@ def test_resume_goes_on_in_the_same_folder_with_what_may_change(train, theirs):
 def test_finished_run_is_only_reported_again(train, theirs):
     names = ("metrics.csv", "checkpoints/best.ckpt", "model.safetensors")
     before = [(theirs / name).read_bytes() for name in names]
+    events = {path: path.read_bytes() for path in theirs.glob("events.*")}
     torch.set_default_dtype(torch.float32)  # as in a process of its own
     assert train("--resume", "theirs")[0] == 0
     assert [(theirs / name).read_bytes() for name in names] == before
+    assert {path: path.read_bytes() for path in theirs.glob("events.*")} == events
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_finished_run_that_stopped_early_is_only_reported_again(train):
+    args = "--trainer.callbacks EarlyStopping --trainer.callbacks.monitor half_mse/val "
+    args += "--trainer.callbacks.patience 2 --trainer.max_epochs 40 --data.series.points 120 "
+    args += "--model.optimizer Adam --model.optimizer.lr 0.5 --model.readout_epoch null"
+    assert train(*args.split())[0] == 0
+    folder = Path("runs/sine/version_0")
+    kept = [*folder.glob("events.*"), folder / "metrics.csv"]
+    before = [path.read_bytes() for path in kept]
+    status, out, _ = train("--resume", str(folder))
+    assert status == 0
+    assert "note: the run has ended; it goes on with more epochs" in out
+    assert re.search(r"stopped early after epoch \d+ of 40: half_mse/val has\s+not", out)
+    assert [path.read_bytes() for path in kept] == before
+    assert len([*folder.glob("events.*")]) == 1
+    assert train("--resume", str(folder), "--trainer.max_epochs", "41")[0] == 0
+    assert (folder / "metrics.csv").read_bytes() > before[-1]  # it goes on
 
 
 def test_second_process_in_a_folder_is_refused(refused, train, theirs):
@@ -431,6 +457,23 @@ def test_keep_says_which_weights_are_saved_and_reported(train, tmp_path, keep, a
     assert (best["epoch"], last["epoch"]) == (1, 4)
     best_Whh = best["state_dict"]["predictor.net.Whh"]
     assert torch.equal(net.net.Whh, best_Whh) is (keep == "best")
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_table_is_on_the_screen_before_the_pictures_are_drawn(monkeypatch, capsys):
+    said = []
+
+    def draw():
+        said.append(capsys.readouterr().out)
+        return Figure()
+
+    monkeypatch.setattr(final_report, "pictures", lambda *args: {"one": draw})
+    Path("small.yaml").write_text(SMALL)
+    assert cli.main(["--config", "small.yaml"]) == 0
+    (before,) = said
+    assert re.search(r"^network +\S+ +\S+ +\S+$", before, re.MULTILINE)
+    assert "TensorBoard  tensorboard --logdir runs/small\n" in before
+    assert capsys.readouterr().out == ""
 
 
 # In float64 every seed is below linear extrapolation's 1.5e-12.
