@@ -1,4 +1,4 @@
-"""scripts/diagnose.py as people use it: a run's folder, and what is wrong with it."""
+"""scripts/diagnose.py as people use it: a run's folder, and its diagnosis."""
 
 import contextlib
 import io
@@ -182,6 +182,6 @@ def test_help_explains(capsys):
         diagnose(["--help"])
     assert left.value.code == 0
     out, err = capsys.readouterr()
-    assert "What is wrong with a finished run, and what to try." in out
+    assert "Print the diagnosis of a finished run" in out
     assert re.search(r"^ +run +The run's folder\.$", out, re.MULTILINE)
     assert err == ""

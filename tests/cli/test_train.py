@@ -329,7 +329,7 @@ def test_finished_run_that_stopped_early_is_only_reported_again(train):
     before = [path.read_bytes() for path in kept]
     status, out, _ = train("--resume", str(folder))
     assert status == 0
-    assert "note: the run has ended; it goes on with more epochs" in out
+    assert "note: the run is finished; to continue it" in out
     assert re.search(r"stopped early after epoch \d+ of 40: half_mse/val has\s+not", out)
     assert [path.read_bytes() for path in kept] == before
     assert len([*folder.glob("events.*")]) == 1

@@ -266,7 +266,8 @@ def test_other_pictures_show_the_results():
     assert [text.get_text() for text in right.get_legend().get_texts()] == [
         "bptt_steps in training: 3"
     ]
-    assert found["rollout"]().axes[0].get_title().startswith(f"{len(results.rollout.truth)} steps")
+    title = found["rollout"]().axes[0].get_title()
+    assert title.startswith(f"{len(results.rollout.truth)} closed-loop steps")
 
 
 def test_losses_of_a_long_split_are_those_of_its_parts_together(monkeypatch):

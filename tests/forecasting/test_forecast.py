@@ -382,9 +382,10 @@ BAD = {
     "no/where --steps 5": "no/where does not exist",
     "run/checkpoints --steps 5": "run/checkpoints is not a run's folder: no config.yaml in it",
     "run/config.yaml --steps 5": "run/config.yaml is not a Predictor file: ",
-    "alone --steps 5": "alone lies in no run's folder: name the file of the series with --input",
-    "run --steps 5 --column value": "--column is for a file: name it with --input",
-    "run --steps 5 --gaps fill": "--gaps is for a file: name it with --input",
+    "alone --steps 5": "alone is not in the folder of a run: name the file of the series with "
+    "--input",
+    "run --steps 5 --column value": "--column needs a file: name it with --input",
+    "run --steps 5 --gaps fill": "--gaps needs a file: name it with --input",
     "alone --steps 5 --input gaps.csv": "gaps.csv, row 14: 13 comes 2 after 11, but the step is "
     "1, the only gap (1 missing in all): interpolate with --gaps fill, or ignore them with --gaps "
     "ignore",
