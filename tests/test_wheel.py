@@ -143,7 +143,8 @@ def test_shipped_config_is_found_where_there_is_none_of_that_name(tmp_path, monk
     shipped = form.format(CONFIGS / "best.yaml").split()
     assert cli.with_config([*args, *series]) == [*shipped, *series]
     unknown = form.format("configs/nope.yaml").split()
-    assert cli.with_config(unknown) == unknown
+    with pytest.raises(FileNotFoundError, match="there is no such file"):
+        cli.with_config(unknown)
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "best.yaml").touch()
     assert cli.with_config(args) == args

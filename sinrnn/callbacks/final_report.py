@@ -103,6 +103,7 @@ class FinalReport(pl.Callback):
         about += "".join(f"\n![{name}]({run_folder.FIGURES}/{name}.png)\n" for name in draws)
         write(self.folder / run_folder.REPORT, about.encode())
         if self.show is not None:
+            status()  # the text takes its line
             self.show(self.text)
         files = {}
         if self.figures:

@@ -38,7 +38,7 @@ class Monitor(pl.Callback):
 
     Gradient norms and the learning rate go to every logger; the rest to TensorBoard alone, at
     each validation: details of the network as long as they take no more than 4 % of the time, and
-    pictures as long as they take no more than 3 %.
+    pictures as long as they take no more than 2 %.
 
     Args:
         gradients: Gradient norm before clipping, mean and largest since the last validation, and
@@ -82,7 +82,7 @@ class Monitor(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say what is trained, and what it must beat."""
-        self.details, self.drawing = TimeBudget(0.04, 0.0), TimeBudget(0.03, 0.2)
+        self.details, self.drawing = TimeBudget(0.04, 0.0), TimeBudget(0.02, 0.2)
         self.every = trainer.log_every_n_steps  # type: ignore[attr-defined]
         loggers, data = list(tensorboard.loggers(trainer)), windows_of(trainer)
         baselines = baseline_losses(data) if loggers and data is not None else {}
