@@ -47,7 +47,7 @@ class Job:
         content: The content of the checkpoint to resume from, or {}.
         resume: The command that resumes the run.
         lock: The lock of the folder, or -1.
-        finished: Whether the run has ended before, so that it is only reported again.
+        finished: Whether the run has finished before, so that it is only reported again.
     """
 
     def __init__(

@@ -56,8 +56,10 @@ def browser(width=1280, height=860):
 
 if __name__ == "__main__":
     runs, picture = sys.argv[1:]
-    with tensorboard(runs) as address, browser(1500, 810) as visit:
-        page = visit(f"{address}#custom_scalars")
-        page.locator("tf-custom-scalar-multi-line-chart-card svg path").first.wait_for()
+    with tensorboard(runs) as address, browser(1000, 720) as visit:
+        page = visit(f"{address}#custom_scalars&_smoothingWeight=0")
+        card = page.locator("tf-custom-scalar-multi-line-chart-card").first
+        card.locator("svg path").first.wait_for()
+        card.locator("paper-icon-button").first.click()  # as wide as the page
         page.wait_for_timeout(3000)  # until the curves are drawn
-        page.screenshot(path=picture)
+        page.screenshot(path=picture, clip={"x": 0, "y": 66, "width": 1000, "height": 534})

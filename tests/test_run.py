@@ -373,7 +373,7 @@ SERIES = [
     sinrnn.Square(period=13.0, **GIVEN),
     sinrnn.MackeyGlass(tau=18, **GIVEN),
     FileSeries("configs/sunspots.csv", column=1, header=True, max_megabytes=7),
-    FileSeries("configs/sunspots.csv", time="t", gaps="fill", decimal=".", separator=","),
+    FileSeries("configs/sunspots.csv", time="year", gaps="fill", decimal=".", separator=","),
 ]
 
 

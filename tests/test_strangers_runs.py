@@ -347,7 +347,7 @@ def meanwhile(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("module", "when"), [(run_folder, "claim"), (job, "make_trainer"), (job, "loggers")]
+    ("module", "when"), [(run_folder, "claim"), (job, "make_trainer"), (job, "make_loggers")]
 )
 @pytest.mark.parametrize("what", [RUN, RUN.parent, RUN.parent.parent])
 def test_folder_that_vanishes_leaves_nothing_behind(train, home, meanwhile, module, when, what):
@@ -358,7 +358,7 @@ def test_folder_that_vanishes_leaves_nothing_behind(train, home, meanwhile, modu
 
 @pytest.mark.usefixtures("home")
 def test_folder_of_another_run_by_then_is_left_as_it_is(train, meanwhile):
-    meanwhile(job, "loggers", replace, RUN)
+    meanwhile(job, "make_loggers", replace, RUN)
     assert train("--config", "small.yaml") == (2, "", VANISHED.format(RUN))
     assert (RUN / "config.yaml").read_text() == "another's"
 

@@ -62,7 +62,7 @@ def test_sdist_holds_what_the_tests_need_and_nothing_else(built):
 
 
 @pytest.mark.process
-def test_every_command_helps(wheel, capsys):
+def test_every_command_helps(wheel, capsys, monkeypatch):
     (listed,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     parser = configparser.ConfigParser()
     parser.read_file(io.StringIO(wheel.read(listed).decode()))
@@ -70,8 +70,9 @@ def test_every_command_helps(wheel, capsys):
     assert set(commands) == {"sinrnn", "sinrnn-diagnose", "sinrnn-export", "sinrnn-forecast"}
     for command, target in commands.items():
         module, _, name = target.partition(":")
+        monkeypatch.setattr(sys, "argv", [command, "--help"])
         with pytest.raises(SystemExit) as stop:
-            getattr(importlib.import_module(module), name)(["--help"])
+            getattr(importlib.import_module(module), name)()
         assert (command, stop.value.code) == (command, 0)
         assert capsys.readouterr().out.startswith("usage: ")
 
@@ -142,7 +143,8 @@ def test_shipped_config_is_found_where_there_is_none_of_that_name(tmp_path, monk
     shipped = form.format(CONFIGS / "best.yaml").split()
     assert cli.with_config([*args, *series]) == [*shipped, *series]
     unknown = form.format("configs/nope.yaml").split()
-    assert cli.with_config(unknown) == unknown
+    with pytest.raises(FileNotFoundError, match="there is no such file"):
+        cli.with_config(unknown)
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "best.yaml").touch()
     assert cli.with_config(args) == args

@@ -104,6 +104,7 @@ class FinalReport(pl.Callback):
         write(self.folder / run_folder.REPORT, about.encode())
         status()
         if self.show is not None:
+            status()  # the text takes its line
             self.show(self.text)
         files = {}
         if self.figures:

@@ -30,6 +30,7 @@ from sinrnn.training.loggers import Events
 FITTED = 20_000  # windows that baselines are fitted to and measured on: plenty for so few weights
 PICTURED = 2_000  # windows: more would be a black bar
 WATCHED = ("rollout", "predictions_val")  # while training goes on; few, so that each has a history
+WATCHED_DPI = 100  # 900 pixels: as many as TensorBoard has room for where a picture is clicked
 
 
 class Monitor(pl.Callback):
@@ -37,7 +38,7 @@ class Monitor(pl.Callback):
 
     Gradient norms and the learning rate go to every logger; the rest to TensorBoard alone, at
     each validation: details of the network as long as they take no more than 4 % of the time, and
-    pictures as long as they take no more than 3 %.
+    pictures as long as they take no more than 2 %.
 
     Args:
         gradients: Gradient norm before clipping, mean and largest since the last validation, and
@@ -81,7 +82,7 @@ class Monitor(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say what is trained, and what it must beat."""
-        self.details, self.drawing = TimeBudget(0.04, 0.0), TimeBudget(0.03, 0.2)
+        self.details, self.drawing = TimeBudget(0.04, 0.0), TimeBudget(0.02, 0.2)
         self.every = trainer.log_every_n_steps  # type: ignore[attr-defined]
         loggers, data = list(tensorboard.loggers(trainer)), windows_of(trainer)
         baselines = baseline_losses(data) if loggers and data is not None else {}
@@ -201,7 +202,9 @@ class Monitor(pl.Callback):
         names = [name for name in WATCHED if name in found]
         name = names[self.drawn % len(names)]
         self.drawn += 1
-        tensorboard.add_picture(writer, name, png(found[name]()), step)
+        figure = found[name]()
+        figure.set_dpi(WATCHED_DPI)
+        tensorboard.add_picture(writer, name, png(figure), step)
 
     def finish(
         self,

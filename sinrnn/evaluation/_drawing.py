@@ -78,8 +78,8 @@ def scale(axis: Axes, shown: np.ndarray, more: np.ndarray) -> None:
     low, high = np.min(shown), np.max(shown)
     room = max(high - low, 1e-12, 1e-9 * abs(high))
     near = more[(more >= low - 2 * room) & (more <= high + 2 * room)]
-    ends = np.concatenate([near, [low, high]])
-    axis.set_ylim(ends.min() - 0.1 * room, ends.max() + 0.1 * room)
+    ends = [low, high, *([near.min(), near.max()] if len(near) else [])]
+    axis.set_ylim(min(ends) - 0.1 * room, max(ends) + 0.1 * room)
 
 
 def mark_off_scale(axis: Axes, line: Line2D) -> None:

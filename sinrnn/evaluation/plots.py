@@ -244,8 +244,7 @@ def forecast(
         past, steps = made.past.values[made.start - len(before) :], made.time
     axis.plot(past, before.numpy(), color=TRUTH, lw=1.3, label="series")
     read = past[-len(made.read) :]
-    look = "." if len(read) <= MARKS else "-"
-    axis.plot(read, made.read.numpy(), look, color=SECOND, ms=6, lw=1.3, label="read")
+    axis.plot(read, made.read.numpy(), color=SECOND, lw=5, alpha=0.35, label="read")
     # From the last sample on, which is known, so that there is no gap before the first prediction.
     steps = np.concatenate([past[-1:], steps])
     y, low, high = (

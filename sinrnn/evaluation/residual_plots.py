@@ -19,7 +19,10 @@ def residuals(errors: Mapping[str, Tensor]) -> Figure:
         errors: Prediction - target in time order, (N,), by split.
     """
     figure, (left, right) = blank(1, 2, 3.6)
-    finite = {name: values[values.isfinite()].numpy() for name, values in errors.items()}
+    finite = {
+        name: (values if values.isfinite().all() else values[values.isfinite()]).numpy()
+        for name, values in errors.items()
+    }
     bins, beyond = _bins(np.concatenate([*finite.values()]))
     # One is filled and the other an outline: filled bars over filled bars are one grey.
     looks = ((SECOND, "-", {"fill": True, "alpha": 0.3}), (NETWORK, "--", {"lw": 1.8}))
@@ -35,9 +38,8 @@ def residuals(errors: Mapping[str, Tensor]) -> Figure:
     band = 1.96 / min(len(values) for values in errors.values()) ** 0.5
     right.axhspan(-band, band, color=GREY, alpha=0.3, lw=0, label="white noise, 95 %")
     right.set_ylim(-1.05, 1.05)
-    title = ", ".join(
-        f"{name} {values.square().mean().sqrt():.1e}" for name, values in errors.items()
-    )
+    sizes = {name: values.norm().item() / len(values) ** 0.5 for name, values in errors.items()}
+    title = ", ".join(f"{name} {size:.1e}" for name, size in sizes.items())
     left.locator_params(axis="x", nbins=6)
     caption(left, f"prediction - target{beyond}", "windows in the bin, %", f"RMSE: {title}")
     caption(right, "lag, samples", "autocorrelation", "what leaves the band could be learnt")

@@ -18,9 +18,11 @@ import pytest
 import torch
 import yaml
 from lightning.pytorch.callbacks import LearningRateMonitor
+from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sinrnn import Forecaster, Predictor, Sine, WindowDataModule, fit
+from sinrnn.callbacks import final_report
 from sinrnn.cli import train as cli
 from sinrnn.cli.arguments import typed
 from sinrnn.cli.train import TrainCLI, main
@@ -455,6 +457,23 @@ def test_keep_says_which_weights_are_saved_and_reported(train, tmp_path, keep, a
     assert (best["epoch"], last["epoch"]) == (1, 4)
     best_Whh = best["state_dict"]["predictor.net.Whh"]
     assert torch.equal(net.net.Whh, best_Whh) is (keep == "best")
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_table_is_on_the_screen_before_the_pictures_are_drawn(monkeypatch, capsys):
+    said = []
+
+    def draw():
+        said.append(capsys.readouterr().out)
+        return Figure()
+
+    monkeypatch.setattr(final_report, "pictures", lambda *args: {"one": draw})
+    Path("small.yaml").write_text(SMALL)
+    assert cli.main(["--config", "small.yaml"]) == 0
+    (before,) = said
+    assert re.search(r"^network +\S+ +\S+ +\S+$", before, re.MULTILINE)
+    assert "TensorBoard  tensorboard --logdir runs/small\n" in before
+    assert capsys.readouterr().out == ""
 
 
 # In float64 every seed is below linear extrapolation's 1.5e-12.

@@ -314,7 +314,7 @@ def test_another_model_in_a_runs_folder_is_held_to_its_config(call):
 
 
 @pytest.mark.parametrize("model", ["alone", "alone/model.safetensors"])
-@pytest.mark.parametrize("column", ["", " --column value", " --column 1"])
+@pytest.mark.parametrize("column", ["", " --column sunspots", " --column 1"])
 def test_named_file_is_forecast_as_that_of_the_run(call, place, model, column):
     assert call("run --steps 40")[0] == 0
     status, out, err = call(f"{model} --steps 40 --input sunspots.csv{column}")
@@ -393,9 +393,9 @@ BAD = {
     "are read: download it first",
     "http://a.b/run --steps 5": "http://a.b/run is a URL, and only local files are read: "
     "download it first",
-    "run --steps 5 --input sunspots.csv --column spots": "sunspots.csv has no column 'spots': "
-    "choose one with --column: 0 (t), 1 (value)",
-    "run --steps 5 --input sunspots.csv --column t": "the network was trained on values around ",
+    "run --steps 5 --input sunspots.csv --column spots": "sunspots.csv has no column 'spots' "
+    "(did you mean sunspots?): choose one with --column: 0 (year), 1 (sunspots)",
+    "run --steps 5 --input sunspots.csv --column year": "the network was trained on values around ",
 }
 
 

@@ -176,8 +176,9 @@ def run(train, values, *args):
 
 
 def said(run, name, place=0):
-    """What a line of the report says that begins so."""
-    return re.findall(rf"(?m)^{name} +(.*)$", run.report)[place]
+    """What the report says on a line that begins so, and on the lines that go on with it."""
+    found = re.findall(rf"(?m)^{name} +(.*(?:\n +.*)*)$", run.report)[place]
+    return re.sub(r"\n +", " ", found)
 
 
 @pytest.mark.process
