@@ -41,7 +41,7 @@ def backtest_facts(found: BacktestReport) -> dict[str, str]:
         "backtest": f"RMSE {rmse} step{'' if one else 's'} ahead, skill against persistence "
         f"{skills} (from {origins} place{'' if origins == 1 else 's'})",
         "holds for": f"{test.valid(found.tolerance):.0f} of {steps} steps within "
-        f"{found.tolerance:.2g} in the median; amplitude {test.amplitude:.2f}; "
+        f"{found.tolerance:.2g} (median); amplitude {test.amplitude:.2f}; "
         + (f"{away:.0%} diverge" if away else "none diverges"),
         "intervals": _intervals(found),
     }
@@ -53,7 +53,7 @@ def _intervals(found: BacktestReport) -> str:
     held, steps = found.coverage, len(found.coverage)
     each = f" ({held.min():.0%} to {held.max():.0%} at each of {steps} steps)" * (steps > 1)
     fails = ": too narrow" if held.mean() < FAILS else ""
-    return f"90% asked, {held.mean():.0%} held on the test split{each}{fails}"
+    return f"90% asked, {held.mean():.0%} held on test{each}{fails}"
 
 
 def number(value: float) -> str:
@@ -101,7 +101,7 @@ def closing(results: Results, problems: Sequence[str] = (), notes: Sequence[str]
     else:
         steps = in_steps(len(results.rollout.truth))
         facts["rollout"] = (
-            f"RMSE {results.rollout.rmse:.2e} over {steps} in closed loop, from the test split on"
+            f"RMSE {results.rollout.rmse:.2e} over {steps} in closed loop, from test on"
         )
     if results.backtest_report is not None:
         facts |= backtest_facts(results.backtest_report)

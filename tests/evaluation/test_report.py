@@ -99,7 +99,7 @@ def test_table_calls_exact_what_is_small_beside_the_variance():
     assert table(results).splitlines()[3].endswith("exact up to rounding")
 
 
-LOOP = "RMSE 5.00e-01 over 4 steps in closed loop, from the test split on"
+LOOP = "RMSE 5.00e-01 over 4 steps in closed loop, from test on"
 SKILL = "0.250 on test, against the best baseline: linear extrapolation"
 ERROR = "mean squared error 1.5e-06 times the variance of the test split"
 LEGEND = "half_mse: mean squared error / 2; skill: 1 - half_mse / the baseline's."
@@ -129,16 +129,15 @@ def test_backtest_facts_word_for_word():
     )
     assert backtest_facts(found) == {
         "backtest": "RMSE 0.71 at 1 step ahead, skill against persistence 0.88 (from 2 places)",
-        "holds for": "2 of 4 steps within 0.4 in the median; amplitude 1.00; none diverges",
-        "intervals": "90% asked, 75% held on the test split (40% to 100% at each of 4 steps): "
-        "too narrow",
+        "holds for": "2 of 4 steps within 0.4 (median); amplitude 1.00; none diverges",
+        "intervals": "90% asked, 75% held on test (40% to 100% at each of 4 steps): too narrow",
     }
 
 
 @pytest.mark.parametrize(("held", "fails"), [(0.8, ""), (0.79, ": too narrow")])
 def test_intervals_of_one_step_fail_below_four_fifths(held, fails):
     said = backtest_facts(backtest_report([[2.0]], coverage=(held,)))["intervals"]
-    assert said == f"90% asked, {held:.0%} held on the test split{fails}"
+    assert said == f"90% asked, {held:.0%} held on test{fails}"
 
 
 def test_closing_has_no_skill_where_every_baseline_is_exact():
@@ -158,7 +157,7 @@ def test_backtest_facts_of_more_than_a_hundred_steps():
         "skill against persistence nan, 0.97, -2.93 (from 1 place)"
     )
     assert facts["holds for"] == (
-        "100 of 100 steps within 10 in the median; amplitude 1.00; none diverges"
+        "100 of 100 steps within 10 (median); amplitude 1.00; none diverges"
     )
 
 
@@ -166,7 +165,7 @@ def test_backtest_facts_of_forecasts_that_diverge():
     # Around 3, with a deviation of 1: two of the four are beyond 13.
     found = backtest_report([[2.0, 4.0], [202.0, 4.0], [2.0, 4.0], [2.0, math.inf]])
     assert backtest_facts(found)["holds for"] == (
-        "2 of 2 steps within 0.4 in the median; amplitude nan; 50% diverge"
+        "2 of 2 steps within 0.4 (median); amplitude nan; 50% diverge"
     )
 
 
