@@ -276,7 +276,7 @@ def killed_at_the_end(
 def all_whole(run: Path) -> bool:
     """Whether what the end of a run has written is whole."""
     Predictor.load(run / "model.safetensors")
-    report = (run / "report.md").read_text().endswith("```\n")
+    report = (run / "report.md").read_text().endswith(("```\n", ".png)\n"))
     return report and all(path.read_bytes().endswith(PNG_END) for path in run.rglob("*.png"))
 
 
@@ -393,12 +393,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as home:
         os.environ["TMPDIR"] = "/dev/shm" if Path("/dev/shm").is_dir() else home
         seconds, wanted = {}, {}
+        total = len(kinds) * len(PLANS) + 2 * len(list(kinds)[:2]) + options.runs + 1
+        started = time.monotonic()
 
         def judge(what: str, wanted: dict[str, Any], folder: Path) -> None:
             nonlocal failed, done
             wrong = differences(wanted, outcome(folder))
             failed, done = failed + bool(wrong), done + 1
             print(f"{what}: {'differs in ' + ', '.join(wrong) if wrong else 'equal'}", flush=True)
+            left = (time.monotonic() - started) / done * (total - done)
+            print(f"{done} of {total}, about {left:.0f} s left", file=sys.stderr)
 
         for name, args in kinds.items():
             folder, fresh = Path(home) / f"{name}, short", [*SMALL, *args, *SHORT]

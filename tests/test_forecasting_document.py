@@ -3,6 +3,7 @@
 import contextlib
 import statistics
 
+import pytest
 import torch
 
 from sinrnn import FileSeries, Predictor
@@ -14,6 +15,7 @@ from sinrnn.nn.functional import half_mse
 SUNSPOTS = CONFIGS / "sunspots.csv"
 
 
+@pytest.mark.slow
 def test_sunspots_are_forecast_as_well_as_promised(tmp_path):
     torch.set_default_dtype(torch.float32)  # as in a run
     values = FileSeries(SUNSPOTS).values()

@@ -180,7 +180,7 @@ def test_backend_that_matplotlib_does_not_know_is_not_asked_for():
     for program in ("train", "forecast", "diagnose", "export"):
         script = Path(__file__).parents[1] / "scripts" / f"{program}.py"
         first = re.search(r"^(?:from|import) (\S+)", script.read_text(), re.MULTILINE)[1]
-        assert first == f"sinrnn.cli.{program}"
+        assert first.startswith("sinrnn.cli.")
     command = [sys.executable, "-c", "import sinrnn.cli, matplotlib"]
     env = os.environ | {"MPLBACKEND": "nonsense"}
     done = subprocess.run(command, env=env, capture_output=True)
@@ -278,7 +278,7 @@ def test_mapped_series_that_is_truncated_is_not_read_beyond_its_end(
     given += ["--model.optimizer", "torch.optim.Adam", "--trainer.enable_progress_bar", "false"]
     done = programs.run("-c", TRUNCATED, hook, size, *given, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("error: series.npy has changed while it was in use")
+    assert done.stderr.startswith("error: series.npy has changed during training")
     folder = tmp_path / "runs" / "sine" / "version_0"
     assert not (folder / "model.safetensors").exists()
     if points == 400:  # the epoch that went well

@@ -103,6 +103,7 @@ class FinalReport(pl.Callback):
         about = f"# {escaped(f'{self.folder}')}\n\n```text\n{self.text}\n```\n"
         about += "".join(f"\n![{name}]({run_folder.FIGURES}/{name}.png)\n" for name in draws)
         write(self.folder / run_folder.REPORT, about.encode())
+        status()
         if self.show is not None:
             status()  # the text replaces it
             self.show(self.text)

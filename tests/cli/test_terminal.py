@@ -65,6 +65,7 @@ def test_run_that_stops_early_has_no_line_that_is_too_wide(tmp_path, monkeypatch
     why = f"stopped early after epoch {ended[1]} of 40: half_mse/val has not fallen for 3 epochs"
     assert why in " ".join(text.split())
     assert any(part.startswith("evaluating ...") for line in found for part in line)
+    assert "..." not in text  # and is cleared before the table
     status, found = shown(diagnose, "runs/sine/version_0")
     assert status == 0
     assert max(len(part) for line in found for part in line) < COLUMNS

@@ -62,6 +62,7 @@ FUNCTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tracing", ["real", "fake", "symbolic"])
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("bptt_steps", [None, K])
