@@ -64,5 +64,4 @@ class Progress(ProgressBar):
         """Close the bar at 100 %, also if training ended early."""
         if self.bar is not None:
             self.bar.total = self.bar.n
-            self.bar.refresh()
             self.bar.close()

@@ -511,10 +511,10 @@ def test_notebook_script_prints_its_table_and_writes_its_figure(tmp_path):
         if cells:
             table[re.sub(r", \d+\.\d s$", "", cells[1])] = (float(cells[2]), float(cells[3]))
     assert list(table) == [
-        "notebook's print, before training",
-        "notebook's print, after 500 epochs",
-        "its recipe, 3 starts, before training",
-        "its recipe, 3 starts, 2 epochs",
+        "printed in the notebook, before training",
+        "printed in the notebook, after 500 epochs",
+        "same training, 3 starts, before",
+        "same training, 3 starts, 2 epochs",
         "mean of the training targets",
         "persistence",
         "linear extrapolation",
@@ -522,7 +522,7 @@ def test_notebook_script_prints_its_table_and_writes_its_figure(tmp_path):
         "best.yaml, 1 seeds, float32",
         "best.yaml, 1 seeds, float64",
     ]
-    before, after = (table[f"its recipe, 3 starts, {w}"] for w in ("before training", "2 epochs"))
+    before, after = (table[f"same training, 3 starts, {w}"] for w in ("before", "2 epochs"))
     for first, second in zip(before, after, strict=True):
         assert 100 < second < 0.99 * first < 1000
     assert table["best.yaml, 1 seeds, float64"][1] < table["linear extrapolation"][1] < 1.6e-12
