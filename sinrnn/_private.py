@@ -122,6 +122,13 @@ def add_steps(trainer: Any, count: int) -> None:
 # jsonargparse.
 
 
+def import_verdicts() -> object:
+    """Return the object that holds the import rules in force; new rules make a new object."""
+    from jsonargparse._common import parsing_settings  # slow to import
+
+    return parsing_settings["import_path_verdicts"]
+
+
 @contextmanager
 def kept_parser_settings() -> Iterator[None]:
     """Restore the parser settings on exit; there is no public way to read them.

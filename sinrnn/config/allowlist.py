@@ -16,13 +16,14 @@ import torch
 from jsonargparse import set_parsing_settings
 from torch.optim import Optimizer, lr_scheduler
 
+from sinrnn._private import import_verdicts
 from sinrnn.data import series, synthetic
 from sinrnn.data.series import Series
 
 CALL_ARGUMENTS = (lr_scheduler.LambdaLR, lr_scheduler.MultiplicativeLR)
 
-# Trusted modules and `trainer` by call; jsonargparse keeps modules until they are denied.
-_calls: list[tuple[frozenset[str], bool]] = []
+_trusted: set[str] = set()  # modules trusted so far: jsonargparse keeps them until they are denied
+_last: list[object] = []  # the last call's arguments and rules
 
 
 def allowed_classes(trainer: bool = True) -> dict[str, type]:
@@ -106,19 +107,22 @@ def restrict_imports(trusted: Sequence[str] = (), trainer: bool = True) -> None:
     """
     if trusted:  # they may be in the current folder, as for python -m
         sys.path.append(str(Path.cwd()))
-    call = frozenset(trusted), trainer
-    if call in _calls[-1:]:
-        return  # nothing changes, and its thousands of names take half of the time to parse
-    allowed = allowed_classes(trainer)
-    below = [f"{path}.{name}" for path, cls in allowed.items() for name in {*dir(cls), *dir(type)}]
     set_parsing_settings(
-        import_path_denylist=["*", *below, *frozenset().union(*(modules for modules, _ in _calls))],
-        import_path_allowlist=[*allowed, *trusted],
         instantiate_subclass_spec_in_any=False,
         config_read_mode_urls_enabled=False,
         config_read_mode_fsspec_enabled=False,
     )
-    _calls.append(call)
+    call = frozenset(trusted), trainer
+    if _last == [call, import_verdicts()]:
+        return  # in force already; setting thousands of names takes half of the time to parse
+    allowed = allowed_classes(trainer)
+    below = [f"{path}.{name}" for path, cls in allowed.items() for name in {*dir(cls), *dir(type)}]
+    set_parsing_settings(
+        import_path_denylist=["*", *below, *_trusted],
+        import_path_allowlist=[*allowed, *trusted],
+    )
+    _trusted.update(trusted)
+    _last[:] = call, import_verdicts()
 
 
 def check_paths(value: Any, key: str) -> None:
