@@ -182,7 +182,7 @@ def test_code_and_what_cannot_be_is_refused():
         (["--seeds", "two"], "--seeds must be a number"),
         (["--seeds"], "--seeds needs a value"),
         (["--seeds=0"], "--seeds must be at least 1, got 0"),
-        (["--seeds=2", "--resume", "runs/a"], "--seeds is for new runs"),
+        (["--seeds=2", "--resume", "runs/a"], "--seeds and --resume exclude each other"),
     ],
 )
 def test_command_line_refuses_such_seeds(refused, args, said):

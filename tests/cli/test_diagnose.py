@@ -76,8 +76,8 @@ def test_notebook_is_told_what_was_found_in_it(runs):
         r"against .*\) and .* times better on the test split .*",
         "extrapolating": r"- 100% of the test targets lie outside the training range "
         r"\(0 to 0\.383\), .*",
-        "mean": r"- The training loss .* Cure what is said of its scale, hidden units or gradient "
-        r"first\.",
+        "mean": r"- The training loss .* First fix the problem of the scale, the hidden units or "
+        r"the gradient\.",
     }
     for name, pattern in found.items():
         assert any(re.fullmatch(pattern, line) for line in sentences(said)), name
@@ -183,5 +183,5 @@ def test_help_explains(capsys):
     assert left.value.code == 0
     out, err = capsys.readouterr()
     assert "Print the diagnosis of a finished run" in out
-    assert re.search(r"^ +run +The run's folder\.$", out, re.MULTILINE)
+    assert re.search(r"^ +run +Folder of the run\.$", out, re.MULTILINE)
     assert err == ""
