@@ -222,8 +222,8 @@ def disturbed(
 def killed_from_python(home: Path, times: int, dice: random.Random) -> str:
     """Kill and resume `fit` repeatedly, and run it undisturbed; return the statuses."""
     alone, folder = home / "alone", home / "killed"
-    for made in (alone, folder):
-        made.mkdir(parents=True)
+    for each in (alone, folder):
+        each.mkdir(parents=True)
     started, statuses = time.monotonic(), []
     assert ended(from_python(alone)) == 0, (alone / "log.txt").read_text()
     seconds = time.monotonic() - started

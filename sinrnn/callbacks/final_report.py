@@ -98,8 +98,8 @@ class FinalReport(pl.Callback):
         findings = checks.findings(checks.diagnose(results, self.command_line))
         self.text = report.closing(results, *findings)
         write(self.folder / run_folder.RESULTS, Summary.of(results).content())
-        made = (data, predicted, results, pl_module.readout_epoch)
-        draws = pictures(*made) if self.figures else {}
+        arguments = (data, predicted, results, pl_module.readout_epoch)
+        draws = pictures(*arguments) if self.figures else {}
         about = f"# {escaped(f'{self.folder}')}\n\n```text\n{self.text}\n```\n"
         about += "".join(f"\n![{name}]({run_folder.FIGURES}/{name}.png)\n" for name in draws)
         write(self.folder / run_folder.REPORT, about.encode())

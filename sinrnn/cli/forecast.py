@@ -78,34 +78,34 @@ def _written(args: argparse.Namespace) -> str:
     if isinstance(series, FileSeries):
         check_other("--output", table, series.path, "the input")
     values = series.values()
-    made = predictor.forecast(series, args.steps)
+    result = predictor.forecast(series, args.steps)
 
     from sinrnn.evaluation import picture, plots  # matplotlib is slow to import
 
-    before = values[-max(3 * len(made.read), args.steps) :].double()
+    before = values[-max(3 * len(result.read), args.steps) :].double()
     image = table.with_suffix(".png")
-    drawn = picture.png(plots.forecast(before, made, series.names))
-    made.to_csv(table)
+    drawn = picture.png(plots.forecast(before, result, series.names))
+    result.to_csv(table)
     write(image, drawn)
     facts = [
-        f"forecast   {args.steps:,} steps from sample {made.start} on; "
-        f"the network reads the last {len(made.read)}",
-        f"intervals  {_intervals(made)}",
+        f"forecast   {args.steps:,} steps from sample {result.start} on; "
+        f"the network reads the last {len(result.read)}",
+        f"intervals  {_intervals(result)}",
         f"tested     {_tested(predictor)}",
     ]
     notes = [filled(f"note: {note}") for note in series.notes]
     files = [f"table      {table}", f"picture    {image}"]
-    cautions = [f"warning    {caution}" for caution in made.cautions]
+    cautions = [f"warning    {caution}" for caution in result.cautions]
     facts, cautions = ([filled(line, " " * 11) for line in lines] for lines in (facts, cautions))
     return "\n".join([*notes, *facts, *files, *cautions])
 
 
-def _intervals(made: Forecast) -> str:
-    steps, known = len(made.prediction), int(made.lower.isfinite().sum())
+def _intervals(result: Forecast) -> str:
+    steps, known = len(result.prediction), int(result.lower.isfinite().sum())
     if not known:
         return "none in the model file"
-    held = "" if made.held is None else f", {made.held:.0%} coverage on the test split"
-    return f"90% nominal{held}, for {'all' if known == steps else f'the first {known}'} steps"
+    coverage = "" if result.held is None else f", {result.held:.0%} coverage on the test split"
+    return f"90% nominal{coverage}, for {'all' if known == steps else f'the first {known}'} steps"
 
 
 def _tested(predictor: Predictor) -> str:

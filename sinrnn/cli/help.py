@@ -67,12 +67,12 @@ def _section(name: str, values: dict[str, Any], short: bool) -> Iterator[str]:
 
 def _argument(name: str, value: Any, description: str) -> Iterator[str]:
     """Yield the help of an argument, and of the arguments of its class."""
-    made = value if isinstance(value, dict) and "class_path" in value else None
-    yield from _option(name, made["class_path"] if made else _value(value), description)
-    cls = allowed_classes().get(made["class_path"]) if made else None
+    chosen = value if isinstance(value, dict) and "class_path" in value else None
+    yield from _option(name, chosen["class_path"] if chosen else _value(value), description)
+    cls = allowed_classes().get(chosen["class_path"]) if chosen else None
     ours = cls is not None and cls.__module__.startswith("sinrnn")
     texts = _texts(cls) if cls and ours else {}
-    for inner, given in ((made or {}).get("init_args") or {}).items():
+    for inner, given in ((chosen or {}).get("init_args") or {}).items():
         yield from _argument(f"{name}.{inner}", given, texts.get(inner, ""))
 
 

@@ -7,7 +7,7 @@ from sinrnn.evaluation.results import Need
 # Arguments of schedulers that count epochs, and how many more epochs they need to take effect: a
 # step sets the learning rate of the next epoch.
 COUNTS = {"step_size": 1, "milestones": 1, "T_max": 0, "T_0": 0, "total_iters": 0, "total_steps": 0}
-# Arguments of callbacks that count epochs, by class, likewise.
+# The same for arguments of callbacks, by class.
 CALLBACKS = {
     "EarlyStopping": ("patience", 1),  # counts validations
     "ModelCheckpoint": ("every_n_epochs", 0),

@@ -230,34 +230,34 @@ def backtest(backtest_report: "BacktestReport") -> Figure:
 
 
 def forecast(
-    before: Tensor, made: "Forecast", names: tuple[str, str] = ("value", "time")
+    before: Tensor, result: "Forecast", names: tuple[str, str] = ("value", "time")
 ) -> Figure:
     """Draw the end of a series and its forecast.
 
     Args:
         before: The last values of the series, (n,).
-        made: Their forecast.
+        result: Their forecast.
         names: The names of the values and of the times.
     """
     figure, (axis,) = blank(1, 1, 4)
-    past: NDArray[Any] = np.arange(made.start - len(before), made.start)
-    steps: NDArray[Any] = np.asarray(made.index)
-    if made.past is not None and made.time is not None:
-        past, steps = made.past.values[made.start - len(before) :], made.time
+    past: NDArray[Any] = np.arange(result.start - len(before), result.start)
+    steps: NDArray[Any] = np.asarray(result.index)
+    if result.past is not None and result.time is not None:
+        past, steps = result.past.values[result.start - len(before) :], result.time
     axis.plot(past, before.numpy(), color=TRUTH, lw=1.3, label="series")
-    read = past[-len(made.read) :]
-    axis.plot(read, made.read.numpy(), color=SECOND, lw=5, alpha=0.35, label="read")
+    read = past[-len(result.read) :]
+    axis.plot(read, result.read.numpy(), color=SECOND, lw=5, alpha=0.35, label="read")
     # Starting at the last sample, so that there is no gap before the first prediction.
     steps = np.concatenate([past[-1:], steps])
     y, low, high = (
-        torch.cat([before[-1:], v]).numpy() for v in (made.prediction, made.lower, made.upper)
+        torch.cat([before[-1:], v]).numpy() for v in (result.prediction, result.lower, result.upper)
     )
-    if known := int(made.lower.isfinite().sum()):
+    if known := int(result.lower.isfinite().sum()):
         axis.fill_between(
-            steps, low, high, color=NETWORK, alpha=0.2, lw=0, label=_band(made, known)
+            steps, low, high, color=NETWORK, alpha=0.2, lw=0, label=_band(result, known)
         )
     axis.plot(steps, y, color=NETWORK, lw=1.3, label="forecast")
-    axis.set(xlabel="sample of the series" if made.time is None else names[1], ylabel=names[0])
+    axis.set(xlabel="sample of the series" if result.time is None else names[1], ylabel=names[0])
     if steps.dtype.kind == "M":
         concise = ConciseDateFormatter(axis.xaxis.get_major_locator())  # type: ignore[no-untyped-call]
         axis.xaxis.set_major_formatter(concise)
@@ -265,8 +265,10 @@ def forecast(
     return figure
 
 
-def _band(made: "Forecast", known: int) -> str:
+def _band(result: "Forecast", known: int) -> str:
     """Return the legend of the intervals: coverage, and how far ahead they were measured."""
-    held = "" if made.held is None else f", {100 * made.held:.0f} % coverage on the test split"
-    end = f", measured up to step {known}" if known < len(made.prediction) else ""
-    return f"interval: 90 % nominal{held}{end}"
+    coverage = (
+        "" if result.held is None else f", {100 * result.held:.0f} % coverage on the test split"
+    )
+    end = f", measured up to step {known}" if known < len(result.prediction) else ""
+    return f"interval: 90 % nominal{coverage}{end}"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Squared rounding error of a long sum in float64, relative to the variance.
 ROUNDING = 1e-26
-COMPARED = 2**18  # windows at a time: baselines need memory for these alone
+COMPARED = 2**18  # windows at a time: which limits the memory of the baselines
 
 
 @dataclass
