@@ -1,8 +1,8 @@
-"""How fast sinrnn is: python scripts/benchmark.py --help.
+"""Benchmarks of sinrnn: python scripts/benchmark.py --help.
 
-The contestants of a row run in turns, in blocks of calls, in one process. A figure is the median
-over the blocks: of CPU time on one core, so that other work on the machine does not count, or of
-wall time with --threads or --unpinned.
+The implementations in a row are measured in turns, in blocks of calls, in one process. A figure is
+the median over the blocks: CPU time on one core, so that other work on the machine does not count,
+or wall time with --threads or --unpinned.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from sinrnn import SinRNN
 from sinrnn.nn import _reference
 from sinrnn.nn.functional import half_mse
 
-# (T, B, D, H), from the notebook's one window to what only arithmetic decides.
+# (T, B, D, H), from one window of the notebook to sizes limited by arithmetic.
 SHAPES = [
     (4, 1, 1, 50),
     (4, 32, 1, 50),
@@ -48,7 +48,7 @@ clock = time.process_time
 
 
 def medians(calls: dict[str, Call]) -> Row:
-    """Median time of each call, in microseconds, measured in turns."""
+    """Return the median time of each call in microseconds, measured in turns."""
     threads = torch.get_num_threads()
     timers = {
         name: Timer("call()", globals={"call": call}, timer=clock, num_threads=threads)
@@ -64,7 +64,7 @@ def medians(calls: dict[str, Call]) -> Row:
 
 
 def in_turns(rounds: int, calls: dict[str, Callable[[], float]]) -> Row:
-    """Median of the seconds that each call returns, in milliseconds; the first round warms up."""
+    """Return the median in milliseconds of the seconds that each call returns, after a warm-up."""
     times = [[call() for call in calls.values()] for _ in range(rounds + 1)]
     return _medians(calls, times[1:], 1e3)
 
@@ -75,20 +75,20 @@ def _medians(names: Iterable[str], times: list[list[float]], unit: float) -> Row
 
 
 class TorchRNN(nn.ModuleList):
-    """nn.RNN with its nn.Linear, many-to-one as SinRNN is."""
+    """nn.RNN with nn.Linear, many-to-one like SinRNN."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """The last output, (B, O)."""
+        """Return the last output, (B, O)."""
         rnn, head = self
         last: Tensor = head(rnn(x)[0][:, -1])
         return last
 
 
 class AutogradLoop(nn.ModuleList):
-    """SinRNN's weights in a plain loop, its gradient left to autograd."""
+    """SinRNN's weights in a plain loop, with autograd's gradient."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """The last output, (B, O)."""
+        """Return the last output, (B, O)."""
         net: Any = self[0]
         last: Tensor = _reference.states(x, None, net.Wih, net.Whh)[:, -1] @ net.Who.t()
         return last
@@ -107,7 +107,7 @@ def one_step(network: Any, x: Tensor) -> Call:
 
 
 def jax_step(x: Tensor, weights: Sequence[Tensor]) -> dict[str, Call]:
-    """The same in JAX, jit(grad(scan)), where it is installed."""
+    """Return the same in JAX, jit(grad(scan)), if it is installed."""
     if importlib.util.find_spec("jax") is None:
         return {}
     jax: Any = importlib.import_module("jax")
@@ -172,7 +172,7 @@ def compiled(T: int, B: int, D: int, H: int) -> dict[str, Call]:
 
 
 def timed(calls: Callable[..., dict[str, Call]], label: str, *sizes: Any) -> list[Row]:
-    """A row for each size."""
+    """Return a row for each size."""
     rows: list[Row] = []
     for size in sizes:
         row: Row = {label: ",".join(map(str, size))}
@@ -190,7 +190,7 @@ kind, T, B, H, k = sys.argv[1], *map(int, sys.argv[2:])
 net, x = SinRNN(1, H, bptt_steps=k or None), torch.randn(B, T, 1)
 net = TorchRNN(net.to_torch()) if kind == "nn.RNN" else net
 one_step(net, x[:, :1])()
-open("/proc/self/clear_refs", "w").write("5")  # forget the peak that importing left
+open("/proc/self/clear_refs", "w").write("5")  # reset the peak of the imports
 before = of("VmRSS")
 one_step(net, x)()
 print(of("VmHWM") - before)
@@ -198,7 +198,7 @@ print(of("VmHWM") - before)
 
 
 def memory() -> list[Row]:
-    """Peak memory of forward and backward beyond the input, each in a process of its own."""
+    """Peak memory of forward and backward without the input, each in its own process."""
     rows: list[Row] = []
     for T, B, H, k in ((2000, 32, 128, 0), (1_000_000, 1, 50, 100)):
         row: Row = {"T,B,H,bptt_steps": f"{T},{B},{H},{k or 'all'}"}
@@ -212,7 +212,7 @@ def memory() -> list[Row]:
 
 
 def configured(name: str, *args: str) -> Any:
-    """Model, data and settings of a shipped config, without Lightning's remarks."""
+    """Return model, data and settings of a shipped config, without Lightning's messages."""
     from sinrnn.cli.train import TrainCLI
     from sinrnn.filesystem import CONFIGS
     from sinrnn.training.quiet import quiet
@@ -222,7 +222,7 @@ def configured(name: str, *args: str) -> Any:
 
 
 def bare_loop(*args: str, rnn: bool = False) -> float:
-    """Seconds of a plain torch loop for sine.yaml: same batches, optimizer and losses."""
+    """Return the seconds of a plain loop for sine.yaml: same batches, optimizer and losses."""
     config = configured("sine", *args)
     model, data = config.model, config.datamodule
     data.setup()
@@ -251,7 +251,7 @@ def bare_loop(*args: str, rnn: bool = False) -> float:
 
 
 def whole_run(name: str, *args: str, monitor: bool = True) -> float:
-    """Seconds of scripts/train.py with a config, from the first step to the last checkpoint."""
+    """Return the seconds of scripts/train.py, from the first step to the last checkpoint."""
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         job = configured(name, "--trainer.enable_progress_bar=false", *args).job()
         job.trainer.callbacks.remove(job.final_report)
@@ -268,23 +268,23 @@ ADAM = """--data.series.points 33340 --model.optimizer torch.optim.Adam --model.
 
 
 def program() -> list[Row]:
-    """scripts/train.py, and a plain torch loop that logs and saves nothing."""
+    """scripts/train.py, and a plain torch loop without logs and checkpoints."""
     rows: list[Row] = []
-    for what, args in (("Adam, 1,875 steps", ADAM), ("sine.yaml, L-BFGS", [])):
+    for label, args in (("Adam, 1,875 steps", ADAM), ("sine.yaml, L-BFGS", [])):
         calls: dict[str, Callable[[], float]] = {
             "loop": partial(bare_loop, *args),
             "no monitor": partial(whole_run, "sine", *args, monitor=False),
             "sinrnn": partial(whole_run, "sine", *args),
         }
-        if args:  # else the readout is solved, which nn.RNN cannot
+        if args:  # without it, the readout is solved, which nn.RNN cannot do
             calls = {"loop, nn.RNN": partial(bare_loop, *args, rnn=True)} | calls
-        row: Row = {"what": what}
+        row: Row = {"what": label}
         rows.append(row | in_turns(5, calls))
     return rows
 
 
 def numpy_loop(weights: Sequence[Array], x: Array, y: Array, lr: float) -> None:
-    """The notebook's kind of loop, corrected: one clipped step of gradient descent per window."""
+    """Train like the notebook, corrected: one clipped step of gradient descent per window."""
     Wih, Whh, Who = weights
     steps, h = x.shape[1], np.zeros((x.shape[1] + 1, len(Whh)))
     for window, target in zip(x, y, strict=True):
@@ -325,7 +325,7 @@ def notebook() -> list[Row]:
     return [in_turns(3, calls)]
 
 
-# What measures each part, its unit, and about how many seconds it takes.
+# For each part: the function that measures it, its unit, and its approximate seconds.
 PARTS: dict[str, tuple[Callable[[], list[Row]], str, int]] = {
     "layer": (partial(timed, layer, "T,B,D,H", *SHAPES), "us", 35),
     "forward": (partial(timed, forward, "T,B,D,H", *SHAPES), "us", 18),
@@ -339,7 +339,7 @@ PARTS: dict[str, tuple[Callable[[], list[Row]], str, int]] = {
 
 
 def show(name: str, rows: list[Row]) -> None:
-    """Print one table, with each contestant's ratio to sinrnn."""
+    """Print a table with the ratio of each implementation to sinrnn."""
     others = [key for key, value in rows[0].items() if isinstance(value, float) and key != "sinrnn"]
     for row in rows:
         shared = [key for key in others if key in row]
@@ -354,7 +354,7 @@ def show(name: str, rows: list[Row]) -> None:
     for key in [f"{key} / sinrnn" for key in others] if len(rows) > 3 else []:
         ratios = [float(row[key]) for row in rows]
         mean = statistics.geometric_mean(ratios)
-        print(f"{key}: geometric mean {mean:.2f}, least {min(ratios):.2f}")
+        print(f"{key}: geometric mean {mean:.2f}, minimum {min(ratios):.2f}")
 
 
 def _cell(key: str, value: float | str) -> str:
@@ -364,11 +364,17 @@ def _cell(key: str, value: float | str) -> str:
 
 
 def main() -> int:
-    """Measure what is asked for and print it."""
-    parser = argparse.ArgumentParser(allow_abbrev=False, description="How fast sinrnn is.")
-    parser.add_argument("parts", nargs="*", help=f"any of {', '.join(PARTS)}; all by default")
-    parser.add_argument("--threads", type=int, default=1, help="torch's threads (default: 1)")
-    parser.add_argument("--unpinned", action="store_true", help="on all cores, in wall time")
+    """Measure the chosen parts, print tables and return the exit status."""
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description="Measure the speed and memory of sinrnn."
+    )
+    parser.add_argument(
+        "parts", nargs="*", help=f"parts to measure: {', '.join(PARTS)} (default: all)"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")
+    parser.add_argument(
+        "--unpinned", action="store_true", help="use all cores and measure wall time"
+    )
     given = parser.parse_args()
     if unknown := set(given.parts) - set(PARTS):
         parser.error(f"unknown part {', '.join(sorted(unknown))}: choose from {', '.join(PARTS)}")

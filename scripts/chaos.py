@@ -1,4 +1,4 @@
-"""Interrupt training again and again, and see that it ends with the same bits.
+"""Interrupt training many times and check that the results are bit-identical.
 
 python scripts/chaos.py                        25 runs, all fixed plans, 200 killed saves
 python scripts/chaos.py --runs 2 --saves 10    a short form
@@ -43,7 +43,7 @@ SMALL = ["--data.series.points", "200", "--data.series.noise", "0.1", "--data.wi
 SMALL += ["--trainer.enable_progress_bar", "false", "--model.hidden_size", "8"]
 ADAM = ["--model.optimizer", "torch.optim.Adam", "--model.optimizer.lr", "0.01"]
 ADAM += ["--model.readout_epoch", "null"]
-# Different ways to learn: each has something of its own that must not be lost.
+# Ways to train, each with its own state that a checkpoint must contain.
 KINDS = {
     "noise, clipping, schedule": [
         *ADAM,
@@ -84,7 +84,7 @@ KINDS = {
 
 @dataclass
 class At(pl.Callback):
-    """Sends this process a signal in the hook `name` when `when` says so; all else is silence."""
+    """A callback that sends this process a signal in the hook `name` if `when` returns true."""
 
     name: str
     when: Callable[[pl.Trainer], bool]
@@ -109,12 +109,12 @@ class At(pl.Callback):
 
 
 def never(trainer: pl.Trainer) -> bool:
-    """For a process that is left alone, or is interrupted from outside."""
+    """Return False, for a process that is not interrupted, or interrupted from outside."""
     return False
 
 
 def batch(wanted: int) -> Callable[[pl.Trainer], bool]:
-    """Whether the batch of the second epoch (counted from its end where below 0) is `wanted`."""
+    """Return a test for a batch of the second epoch, counted from its end if negative."""
 
     def here(trainer: pl.Trainer) -> bool:
         index = wanted % int(trainer.num_training_batches)
@@ -124,11 +124,11 @@ def batch(wanted: int) -> Callable[[pl.Trainer], bool]:
 
 
 def second(trainer: pl.Trainer) -> bool:
-    """Whether it is the second epoch."""
+    """Return whether it is the second epoch."""
     return trainer.current_epoch == 1
 
 
-SHORT = ["--trainer.max_epochs", "6"]  # the plans are over in the third epoch
+SHORT = ["--trainer.max_epochs", "6"]  # the plans end in the third epoch
 PLANS = {
     "at step 1": ("on_train_batch_end", lambda t: t.global_step == 1),
     "last batch but one": ("on_train_batch_end", batch(-2)),
@@ -140,7 +140,7 @@ PLANS = {
 
 
 def process(folder: Path, main: Callable[[], int]) -> int:
-    """Call in a process of its own, forked from this one, which has imported everything."""
+    """Call `main` in a process forked from this one, which has imported everything."""
     pid = os.fork()
     if pid:
         return pid
@@ -157,12 +157,12 @@ def process(folder: Path, main: Callable[[], int]) -> int:
 
 
 def training(folder: Path, args: list[str], at: At) -> int:
-    """Train in a process of its own."""
+    """Train in another process."""
     return process(folder, lambda: train(args, [at]))
 
 
 def from_python(folder: Path) -> int:
-    """Train in a process of its own as a notebook does: with fit, and from then on with resume."""
+    """Train in another process as a notebook does: first with fit, later with resume."""
 
     def main() -> int:
         run = Path("runs/sine/version_0")
@@ -178,17 +178,17 @@ def from_python(folder: Path) -> int:
 
 
 def forecasting(folder: Path, steps: int) -> int:
-    """Forecast in a process of its own."""
+    """Forecast in another process."""
     return process(folder, lambda: forecast(["runs/sine/version_0", "--steps", f"{steps}"]))
 
 
 def ended(pid: int) -> int:
-    """Wait for a process; its exit status, negative where a signal killed it."""
+    """Wait for a process and return its exit status, negative if a signal killed it."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def undisturbed(folder: Path, args: list[str]) -> float:
-    """Train without interruption; returns the seconds that it took, without the report."""
+    """Train without interruption and return the seconds of training."""
     code = ended(training(folder, args, At("", never, 0)))
     log = (folder / "log.txt").read_text()
     assert code == 0, log
@@ -196,7 +196,7 @@ def undisturbed(folder: Path, args: list[str]) -> float:
 
 
 def arguments(folder: Path, fresh: list[str]) -> list[str]:
-    """Those of a first start, and from then on those that the first run's end names."""
+    """Return the arguments of a new run, or those that resume it if it exists."""
     run = folder / "runs" / "sine" / "version_0"
     return ["--resume", str(run)] if (run / "config.yaml").exists() else fresh
 
@@ -204,40 +204,40 @@ def arguments(folder: Path, fresh: list[str]) -> list[str]:
 def disturbed(
     folder: Path, args: list[str], seconds: float, times: int, dice: random.Random
 ) -> str:
-    """Train, interrupted at random instants by random signals; says which."""
-    said = []
+    """Train, interrupted at random times by random signals; return these and the statuses."""
+    statuses = []
     for _ in range(times):
         number = dice.choice([KILL, TERM, INT])
-        pid = told(folder, args, "on_train_start")
+        pid = started_up(folder, args, "on_train_start")
         time.sleep(dice.uniform(0, seconds / times))
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
         code = ended(pid)
-        said.append(f"{number.name[3:]}:{code}")
+        statuses.append(f"{number.name[3:]}:{code}")
         assert code in (0, -number, 128 + number), (folder / "log.txt").read_text()
     finish(folder)
-    return " ".join(said)
+    return " ".join(statuses)
 
 
 def killed_from_python(home: Path, times: int, dice: random.Random) -> str:
-    """Fit and kill, resume and kill, ..., beside one that is left alone; says how each ended."""
+    """Kill and resume `fit` repeatedly, and run it undisturbed; return the statuses."""
     alone, folder = home / "alone", home / "killed"
     for made in (alone, folder):
         made.mkdir(parents=True)
-    started, said = time.monotonic(), []
+    started, statuses = time.monotonic(), []
     assert ended(from_python(alone)) == 0, (alone / "log.txt").read_text()
     seconds = time.monotonic() - started
     for _ in range(times):
         pid = from_python(folder)
         while not (folder / "runs" / "sine" / "version_0" / "config.yaml").exists():
             time.sleep(0.01)
-        said.append(kill(pid, dice.uniform(0, 1.5 * seconds / times)))
+        statuses.append(kill(pid, dice.uniform(0, 1.5 * seconds / times)))
     assert ended(from_python(folder)) == 0, (folder / "log.txt").read_text()
-    return " ".join(said)
+    return " ".join(statuses)
 
 
-def told(folder: Path, args: list[str], hook: str) -> int:
-    """Train or resume, and come back when that hook is reached, or the process has ended."""
+def started_up(folder: Path, args: list[str], hook: str) -> int:
+    """Train or resume; return the process when it reaches the hook, or has ended."""
     reader, writer = os.pipe()
     pid = training(folder, arguments(folder, args), At("", never, 0, writer, hook))
     os.close(writer)
@@ -247,54 +247,54 @@ def told(folder: Path, args: list[str], hook: str) -> int:
 
 
 def finish(folder: Path) -> None:
-    """Go on to the end."""
+    """Resume to the end."""
     code = ended(training(folder, arguments(folder, []), At("", never, 0)))
     assert code == 0, (folder / "log.txt").read_text()
 
 
 def kill(pid: int, after: float) -> str:
-    """Kill a process after that many seconds; says how it ended."""
+    """Kill a process after this many seconds and return its status."""
     time.sleep(after)
-    os.kill(pid, KILL)  # one that has ended waits for `ended`
+    os.kill(pid, KILL)  # a process that has ended waits for `ended`
     return f"KILL:{ended(pid)}"
 
 
 def killed_at_the_end(
     folder: Path, args: list[str], times: int, dice: random.Random
 ) -> tuple[int, str]:
-    """Kill while model, report and figures are written; how often one was not whole."""
-    pid, started = told(folder, args, "on_fit_end"), time.monotonic()
+    """Kill while model, report and figures are written; return how often one was torn."""
+    pid, started = started_up(folder, args, "on_fit_end"), time.monotonic()
     assert ended(pid) == 0
-    seconds, torn, said = time.monotonic() - started, 0, []
+    seconds, torn, statuses = time.monotonic() - started, 0, []
     for _ in range(times):
-        said.append(kill(told(folder, args, "on_fit_end"), dice.uniform(0, seconds)))
+        statuses.append(kill(started_up(folder, args, "on_fit_end"), dice.uniform(0, seconds)))
         torn += not all_whole(folder / "runs" / "sine" / "version_0")
     finish(folder)
-    return torn, " ".join(said)
+    return torn, " ".join(statuses)
 
 
 def all_whole(run: Path) -> bool:
-    """Whether what the end of a run has written is whole."""
+    """Return whether model, report and figures of a run are whole."""
     Predictor.load(run / "model.safetensors")
     report = (run / "report.md").read_text().endswith(("```\n", ".png)\n"))
     return report and all(path.read_bytes().endswith(PNG_END) for path in run.rglob("*.png"))
 
 
 def killed_at_the_start(folder: Path, args: list[str], times: int, dice: random.Random) -> str:
-    """Kill again and again before a run that goes on has begun to train."""
+    """Kill repeatedly before a resumed run starts to train."""
     started = time.monotonic()
-    pid = told(folder, args, "on_train_start")
+    pid = started_up(folder, args, "on_train_start")
     seconds = time.monotonic() - started
-    said = [kill(pid, 0)]
+    statuses = [kill(pid, 0)]
     for _ in range(times):
         pid = training(folder, arguments(folder, args), At("", never, 0))
-        said.append(kill(pid, dice.uniform(0, seconds)))
+        statuses.append(kill(pid, dice.uniform(0, seconds)))
     finish(folder)
-    return " ".join(said)
+    return " ".join(statuses)
 
 
 def killed_forecasts(folder: Path, times: int, dice: random.Random) -> int:
-    """Kill while a forecast is written; returns how often a file was neither old nor new."""
+    """Kill while a forecast is written; return how often a file was neither old nor new."""
     run, known, torn = folder / "runs" / "sine" / "version_0", set(), 0
     files = [run / "forecast.csv", run / "forecast.png"]
     for steps in (9, 5):
@@ -312,7 +312,7 @@ def killed_forecasts(folder: Path, times: int, dice: random.Random) -> int:
 
 
 def outcome(folder: Path) -> dict[str, Any]:
-    """All that must be the same: weights, optimizer, curves."""
+    """Return all that must be identical: weights, optimizer state, curves."""
     run = folder / "runs" / "sine" / "version_0"
     found: dict[str, Any] = {}
     for name in ("best", "last"):
@@ -336,7 +336,7 @@ def outcome(folder: Path) -> dict[str, Any]:
 
 
 def equal(one: Any, two: Any) -> bool:
-    """Whether two outcomes have the same bits."""
+    """Return whether two outcomes are bit-identical."""
     if isinstance(one, torch.Tensor):
         return isinstance(two, torch.Tensor) and torch.equal(one, two)
     if isinstance(one, dict):
@@ -347,12 +347,12 @@ def equal(one: Any, two: Any) -> bool:
 
 
 def differences(one: dict[str, Any], two: dict[str, Any]) -> list[str]:
-    """What is not the same."""
+    """Return the names of all that differs."""
     return [key for key in one if not equal(one[key], two[key])]
 
 
 def torn(folder: Path, times: int, dice: random.Random) -> int:
-    """Kill a process that saves without end; returns how often the file was not whole."""
+    """Kill a process that saves repeatedly; return how often the file was torn."""
     path, count = folder / "a.ckpt", 0
     state = {"state_dict": {"Whh": torch.randn(200, 200)}, "step": 0}
     write(path, checkpoint_io.pack(state))
@@ -374,18 +374,22 @@ def torn(folder: Path, times: int, dice: random.Random) -> int:
 
 
 def main() -> int:
-    """Run what the arguments ask for; returns the exit status."""
+    """Run all interruptions, print the results and return the exit status."""
     parser = argparse.ArgumentParser(
         allow_abbrev=False, description=__doc__.splitlines()[0] if __doc__ else None
     )
-    parser.add_argument("--runs", type=int, default=25, help="Runs with random interruptions.")
-    parser.add_argument("--times", type=int, default=4, help="Interruptions of each.")
-    parser.add_argument("--saves", type=int, default=200, help="Saves that are killed.")
-    parser.add_argument("--kinds", type=int, default=len(KINDS), help="Ways to learn, at most 7.")
-    parser.add_argument("--seed", type=int, default=0, help="Of the dice.")
+    parser.add_argument(
+        "--runs", type=int, default=25, help="Number of runs with random interruptions."
+    )
+    parser.add_argument("--times", type=int, default=4, help="Number of interruptions of each run.")
+    parser.add_argument("--saves", type=int, default=200, help="Number of killed saves.")
+    parser.add_argument(
+        "--kinds", type=int, default=len(KINDS), help="Number of ways to train, at most 7."
+    )
+    parser.add_argument("--seed", type=int, default=0, help="Seed of the interruptions.")
     options = parser.parse_args()
-    logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it tells of every restart
-    # Most of a run's time, and none of its bits: two small ones are enough.
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it logs every restart
+    # Figures take most of the time and have no effect on the bits, so two small ones are drawn.
     small = {"a": lambda: Figure((1, 1)), "b": lambda: Figure((1, 2))}
     final_report.pictures = lambda *args: small  # type: ignore[attr-defined]
     dice, failed, done, bad, killed = random.Random(options.seed), 0, 0, 0, 0
@@ -412,14 +416,14 @@ def main() -> int:
             for plan, (hook, when) in PLANS.items():
                 folder = Path(home) / f"{name}, {plan}"
                 folder.mkdir()
-                said = []
+                statuses = []
                 for number in (KILL, TERM, INT):
                     pid = training(folder, arguments(folder, fresh), At(hook, when, number))
-                    said.append(f"{number.name[3:]}:{ended(pid)}")
+                    statuses.append(f"{number.name[3:]}:{ended(pid)}")
                 finish(folder)
-                judge(f"{name}, {plan} ({' '.join(said)})", short, folder)
+                judge(f"{name}, {plan} ({' '.join(statuses)})", short, folder)
             if name not in list(kinds)[:2]:
-                continue  # what follows is the same whatever is learnt
+                continue  # the rest does not depend on the way to train
             folder = Path(home) / f"{name}, end"
             folder.mkdir()
             found, which = killed_at_the_end(folder, fresh, options.times, dice)
@@ -430,7 +434,7 @@ def main() -> int:
             folder = Path(home) / f"{name}, start"
             folder.mkdir()
             which = killed_at_the_start(folder, fresh, options.times, dice)
-            judge(f"{name}, before training goes on ({which})", short, folder)
+            judge(f"{name}, before training resumes ({which})", short, folder)
         for name, args in list(kinds.items())[: options.runs]:
             folder = Path(home) / name
             folder.mkdir()

@@ -1,4 +1,4 @@
-"""Say what is wrong with a finished run, and what to try: python scripts/diagnose.py RUN."""
+"""Print the diagnosis of a finished run: python scripts/diagnose.py RUN."""
 
 from sinrnn.cli.start import start
 

@@ -1,4 +1,4 @@
-"""A trained network for other programs: python scripts/export.py RUN --onnx FILE."""
+"""Export a trained network to ONNX: python scripts/export.py RUN --onnx FILE."""
 
 from sinrnn.cli.start import start
 

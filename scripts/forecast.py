@@ -1,4 +1,4 @@
-"""Go on where a series ends: python scripts/forecast.py RUN --steps 50."""
+"""Forecast a series: python scripts/forecast.py RUN --steps 50."""
 
 from sinrnn.cli.start import start
 

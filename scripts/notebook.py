@@ -1,7 +1,7 @@
-"""The notebook's recipe from many random starts, beside what else there is on its windows.
+"""Compare the notebook's training from many random starts with baselines and with best.yaml.
 
-Everything is read from configs/notebook.yaml and configs/best.yaml. The starts learn in float64, in
-as many processes as there are cores.
+All settings are those of configs/notebook.yaml and configs/best.yaml. The starts are trained in
+float64, in as many processes as there are cores.
 """
 
 import argparse
@@ -35,12 +35,12 @@ PRINTED = {"before training": (268.99, 261.04), "after 500 epochs": (0.00521, 0.
 
 
 def configured(name: str, *args: str) -> TrainCLI:
-    """Model, data and settings of a shipped config."""
+    """Return model, data and settings of a shipped config."""
     return TrainCLI(["--config", str(CONFIGS / f"{name}.yaml"), *args])
 
 
 def learn_one(net: SinRNN, data: WindowDataModule, epochs: int, lr: float, clip: float) -> Tensor:
-    """Both losses and saturation of one start, by epoch: (E, 3)."""
+    """Train one start and return both losses and the saturation by epoch, (E, 3)."""
     torch.set_num_threads(1)
     both = [data.windows[name][:] for name in SPLITS]
     x, y = both[0]
@@ -56,7 +56,7 @@ def learn_one(net: SinRNN, data: WindowDataModule, epochs: int, lr: float, clip:
 
 
 def learn(starts: int, epochs: int | None) -> tuple[WindowDataModule, Tensor, Tensor]:
-    """The notebook's recipe: both losses (E, 2, S) and saturation (E, S) by epoch."""
+    """Train all starts and return both losses (E, 2, S) and the saturation (E, S) by epoch."""
     config = configured("notebook")
     data, given = config.datamodule, config.config
     data.setup()
@@ -78,13 +78,13 @@ def learn(starts: int, epochs: int | None) -> tuple[WindowDataModule, Tensor, Te
 
 
 def best(seeds: int, precision: str) -> tuple[Tensor, float]:
-    """configs/best.yaml from seeds 0, 1, ...: both losses (2, S), median seconds of training."""
+    """Train best.yaml with seeds 0, 1, ...; return both losses (2, S) and the median seconds."""
     found, seconds = [], []
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         for seed in trange(seeds, unit="run", desc=f"best.yaml, {precision}"):
             args = (f"--seed_everything={seed}", f"--trainer.precision={precision}")
             job = configured("best", *args, "--trainer.enable_progress_bar=false").job()
-            cast(Any, job.trainer).callbacks.remove(job.final_report)  # draws pictures
+            cast(Any, job.trainer).callbacks.remove(job.final_report)  # it draws figures
             started = time.perf_counter()
             job.trainer.fit(job.model, job.data)
             seconds.append(time.perf_counter() - started)
@@ -99,7 +99,7 @@ def best(seeds: int, precision: str) -> tuple[Tensor, float]:
 
 
 def row(name: str, values: Sequence[float] | Tensor) -> str:
-    """A line of the table: both losses, or their median, least and largest."""
+    """Return a line of the table: both losses, or their median, minimum and maximum."""
     cells = []
     for value in values:
         spread = torch.as_tensor(value, dtype=torch.float64).flatten()
@@ -109,12 +109,23 @@ def row(name: str, values: Sequence[float] | Tensor) -> str:
 
 
 def main() -> None:
-    """Learn, print the table, draw the figure."""
+    """Train, print the table and draw the figure."""
     parser = argparse.ArgumentParser(allow_abbrev=False, description=__doc__.partition("\n")[0])
-    parser.add_argument("--starts", type=int, default=64, help="random starts (default: 64)")
-    parser.add_argument("--epochs", type=int, help="instead of the config's 500")
-    parser.add_argument("--seeds", type=int, default=20, help="runs of best.yaml (default: 20)")
-    parser.add_argument("--figure", type=Path, default=Path("notebook.png"), help="the PNG")
+    parser.add_argument(
+        "--starts", type=int, default=64, help="number of random starts (default: 64)"
+    )
+    parser.add_argument(
+        "--epochs", type=int, help="number of epochs (default: 500, as in the config)"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=20, help="number of runs of best.yaml (default: 20)"
+    )
+    parser.add_argument(
+        "--figure",
+        type=Path,
+        default=Path("notebook.png"),
+        help="PNG to write (default: notebook.png)",
+    )
     args = parser.parse_args()
     for name in ("starts", "seeds"):
         if getattr(args, name) < 1:
@@ -133,18 +144,18 @@ def main() -> None:
         levels[name] = [half_mse(baseline(x), y).item() for x, y in windows.values()]
     good = {precision: best(args.seeds, precision) for precision in ("32-true", "64-true")}
 
-    lines = [f"{'half_mse: median (least .. largest)':42}{'train':33}val", "-" * 106]
-    lines += [row(f"notebook's print, {when}", values) for when, values in PRINTED.items()]
+    lines = [f"{'half_mse: median (minimum .. maximum)':42}{'train':33}val", "-" * 106]
+    lines += [row(f"printed in the notebook, {when}", values) for when, values in PRINTED.items()]
     epochs = len(curves) - 1
-    lines.append(row(f"its recipe, {args.starts} starts, before training", curves[0]))
-    lines.append(row(f"its recipe, {args.starts} starts, {epochs} epochs", curves[-1]))
+    lines.append(row(f"same training, {args.starts} starts, before", curves[0]))
+    lines.append(row(f"same training, {args.starts} starts, {epochs} epochs", curves[-1]))
     lines += [row(name, values) for name, values in levels.items()]
     for precision, (values, seconds) in good.items():
         kind = f"float{precision[:2]}, {seconds:.1f} s"
         lines.append(row(f"best.yaml, {args.seeds} seeds, {kind}", values))
     low, middle, high = saturated[-1].min(), saturated[-1].median(), saturated[-1].max()
     lines.append(
-        f"\nhidden units beyond |h| > 0.99 after training: {middle:.1%} ({low:.1%} .. {high:.1%})"
+        f"\nsaturated units, |h| > 0.99, after training: {middle:.1%} ({low:.1%} .. {high:.1%})"
     )
     print("\n" + "\n".join(lines))
 
@@ -158,7 +169,7 @@ def main() -> None:
 
 
 def half_mean(target: Tensor, mean: Tensor) -> float:
-    """half_mse of predicting one number."""
+    """Return half_mse of predicting one number."""
     return half_mse(mean.expand_as(target), target).item()
 
 

@@ -1,4 +1,4 @@
-"""Train a sine network, or whatever --config says: python scripts/train.py --help."""
+"""Train a network, by default on a sine: python scripts/train.py --help."""
 
 from sinrnn.cli.start import start
 

@@ -1,31 +1,31 @@
-"""The name that was probably meant, for whoever typed another."""
+"""The closest known name to a mistyped one."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-MOST = 1000  # names that are looked at in a folder
+MOST = 1000  # names to compare in a folder
 
 
 def closest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str:
-    """The name most like a word, whatever their case; "" where none is like it."""
+    """Return the name closest to a word, ignoring case, or "" if none is close."""
     known = {name.lower(): name for name in reversed([*names])}
     found = get_close_matches(word.lower(), known, 1, cutoff)
     return known[found[0]] if found else ""
 
 
 def meant(name: str) -> str:
-    """The question after a sentence; nothing without a name."""
+    """Return the question that follows an error message, or "" without a name."""
     return f": did you mean {name}?" if name else ""
 
 
 def option(word: str, options: Sequence[str], aliases: dict[str, str]) -> str:
-    """The option most like a word.
+    """Return the option closest to a word.
 
     Args:
-        word: A dotted name that is no option.
-        options: All dotted names.
-        aliases: Options by what they are called elsewhere.
+        word: A dotted name that is not an option.
+        options: The dotted names of all options.
+        aliases: Options by their names in other programs.
     """
     section, _, last = word.rpartition(".")
     if last in aliases:
@@ -38,11 +38,11 @@ def option(word: str, options: Sequence[str], aliases: dict[str, str]) -> str:
 
 
 def file(path: Path) -> str:
-    """The file or folder most like one that is not there, in the same folder."""
+    """Return the file or folder closest to a missing one, in the same folder."""
     folder = path.parent
     try:
         names = [each.name for each, _ in zip(folder.iterdir(), range(MOST), strict=False)]
     except OSError:
         return ""
-    near = closest(path.name, names, 0.75)  # endings alone make names alike
+    near = closest(path.name, names, 0.75)  # high, since equal endings make names similar
     return str(folder / near) if near else ""

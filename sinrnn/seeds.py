@@ -56,7 +56,7 @@ class Seeds:
 
     @property
     def table(self) -> str:
-        """Median, least and greatest of every result, as text, and the runs that did not finish."""
+        """Median, minimum and maximum of every result as text, and the unfinished runs."""
         return "\n".join([columns.text(self._rows()), *self._rest()])
 
     @property

@@ -111,7 +111,7 @@ def table(card):
 def test_train_and_validation_share_a_chart_with_what_they_must_beat(visit):
     page = visit("custom_scalars")
     card = page.locator("tf-custom-scalar-multi-line-chart-card").filter(
-        has_text="log10 of half_mse, and of what val must beat"
+        has_text="log10 of half_mse, with the baselines on val"
     )
     card.get_by_text("Matches (4)").wait_for()  # train, val and two baselines: one is exact
     assert card.locator("svg path, canvas").count() > 0

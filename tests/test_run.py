@@ -108,7 +108,7 @@ def test_fit_has_the_files_and_bits_of_the_command_line(train, built, epochs):
     assert found.config == wanted.config
     files = [{path.name for path in run.folder.rglob("*")} for run in (found, wanted)]
     assert len(set.symmetric_difference(*files)) == 2  # the files of events, with the time in it
-    reports = [run.report.partition("\nWhat is wrong")[0] for run in (found, wanted)]
+    reports = [run.report.partition("\nProblems and")[0] for run in (found, wanted)]
     without_names = [re.sub(r"(?m)^(training|run) .*\n", "", report) for report in reports]
     assert without_names[0] == without_names[1]
 
@@ -122,7 +122,7 @@ def test_run_opens_what_training_has_left():
     assert run.figures["rollout"] is run.figures["rollout"]
     assert run.figures["rollout"]._repr_png_().startswith(b"\x89PNG")  # as notebooks ask
     assert "\n  scale " in f"{run.diagnose()}"
-    assert "--" not in f"{run.diagnose()}{run.report.partition('What is wrong')[2]}"
+    assert "--" not in f"{run.diagnose()}{run.report.partition('Problems and')[2]}"
     assert "--" in f"{run.diagnose(command_line=True)}"
     torch.testing.assert_close(
         run.forecast(3).prediction, run.predictor.rollout(Sine(points=120).values(), 3)

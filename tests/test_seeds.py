@@ -135,7 +135,7 @@ def test_one_that_fails_is_named_and_the_others_are_kept(monkeypatch, tmp_path):
     assert [run.folder.name for run in found.runs] == ["version_0", "version_2"]
     assert not Path("runs/run/version_1").exists()  # it never began
     table = found.table.splitlines()
-    assert re.split("  +", table[0]) == ["1 of 3 seeds, 0 to 2", "median", "least", "largest"]
+    assert re.split("  +", table[0]) == ["1 of 3 seeds, 0 to 2", "median", "minimum", "maximum"]
     assert re.split("  +", table[-5]) == ["seconds", "1.5", "1.5", "1.5"]
     assert table[-3:] == [
         "seed 1 failed: too \\x1b large",
@@ -182,7 +182,7 @@ def test_code_and_what_cannot_be_is_refused():
         (["--seeds", "two"], "--seeds must be a number"),
         (["--seeds"], "--seeds needs a value"),
         (["--seeds=0"], "--seeds must be at least 1, got 0"),
-        (["--seeds=2", "--resume", "runs/a"], "--seeds is for new runs"),
+        (["--seeds=2", "--resume", "runs/a"], "--seeds and --resume exclude each other"),
     ],
 )
 def test_command_line_refuses_such_seeds(refused, args, said):

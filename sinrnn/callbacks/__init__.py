@@ -2,7 +2,7 @@
 
 - `sinrnn.callbacks.checkpoint`: saves the best and the last checkpoint;
 - `sinrnn.callbacks.monitor`: logs training to TensorBoard;
-- `sinrnn.callbacks.tensorboard`: the formats that TensorBoard takes;
-- `sinrnn.callbacks.progress_bar`: one line in the terminal;
-- `sinrnn.callbacks.final_report`: model file, pictures and report at the end.
+- `sinrnn.callbacks.tensorboard`: the data that TensorBoard shows;
+- `sinrnn.callbacks.progress_bar`: a progress bar of one line;
+- `sinrnn.callbacks.final_report`: model file, figures and report at the end of a run.
 """

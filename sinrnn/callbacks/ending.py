@@ -1,4 +1,4 @@
-"""Why training ended before its last epoch."""
+"""The reason why training ended early."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ from lightning.pytorch.callbacks import EarlyStopping, Timer
 
 
 def why_ended(trainer: Any, most: int | None) -> str:
-    """A phrase where training ended before its last epoch, and "" where it did not.
+    """Return why training ended before its last epoch, or "" if it did not.
 
     Args:
-        trainer: Whose training has ended.
-        most: The epochs that were asked for, or None.
+        trainer: The trainer, after training.
+        most: The planned number of epochs, or None.
     """
     done = trainer.current_epoch
     if trainer.fast_dev_run or most is None or not 0 <= done < most:
@@ -27,5 +27,5 @@ def why_ended(trainer: Any, most: int | None) -> str:
                 why = f"{callback.stopping_reason_message}"
             return f"stopped early {after}: {why}"
         if isinstance(callback, Timer) and callback.time_remaining() == 0:
-            return f"stopped {after}: its time is over"
+            return f"stopped {after}: its time limit was reached"
     return f"stopped {after}"

@@ -1,4 +1,4 @@
-"""The end of a run: its weights become a model file, pictures and a report."""
+"""The callback that writes the model file, the figures and the report of a run."""
 
 import time
 from collections.abc import Callable
@@ -30,18 +30,19 @@ from sinrnn.training.forecaster import Forecaster
 
 
 class FinalReport(pl.Callback):
-    """At the end of training, turns its weights into a model file, pictures and a report.
+    """Writes the model file, the figures and the report at the end of training.
 
     Args:
         folder: The run's folder.
-        monitor: Shows the same in TensorBoard.
-        keep: Which weights: "best" on the validation split, or the "last".
-        figures: Whether pictures are drawn.
-        command_line: Whether advice names options of scripts/train.py, or else Python's arguments.
-        settings: What the run was set to.
+        monitor: The callback that adds them to TensorBoard.
+        keep: The weights to keep: "best" on the validation split, or "last".
+        figures: Whether to draw figures.
+        command_line: Whether suggestions name options of scripts/train.py; else arguments in
+            Python.
+        settings: The settings of the run.
 
     Attributes:
-        show: Called with the closing text before pictures are drawn, as those take a second.
+        show: Called with the closing text before the figures are drawn, which takes a second.
     """
 
     show: Callable[[str], None] | None = None
@@ -70,7 +71,7 @@ class FinalReport(pl.Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not trainer.is_global_zero or not isinstance(pl_module, Forecaster):
             return
-        status("measuring")
+        status("evaluating")
         for logger in trainer.loggers:
             logger.save()
         predictor, found, left_out = self._saved(pl_module, data)
@@ -104,7 +105,7 @@ class FinalReport(pl.Callback):
         write(self.folder / run_folder.REPORT, about.encode())
         status()
         if self.show is not None:
-            status()  # the text takes its line
+            status()  # the text replaces it
             self.show(self.text)
         files = {}
         if self.figures:
@@ -120,8 +121,8 @@ class FinalReport(pl.Callback):
     def _saved(
         self, model: Forecaster, data: WindowDataModule
     ) -> tuple[Predictor, BacktestReport | None, str]:
-        """The predictor that is kept, as its file holds it; its backtest; why it has no network."""
-        # Where nothing was validated, the last weights are all there is.
+        """Return the saved predictor, its backtest, and why it has no network, if so."""
+        # Without a validation there are only the last weights.
         best = self.folder / run_folder.BEST
         if best.exists() and self.keep == "best":
             model.load_state_dict(checkpoint_io.read(best)["state_dict"])

@@ -1,4 +1,4 @@
-"""The callback that makes training visible in TensorBoard."""
+"""The callback that logs training to TensorBoard."""
 
 import re
 from math import isfinite
@@ -27,27 +27,26 @@ from sinrnn.training import options
 from sinrnn.training.forecaster import Forecaster
 from sinrnn.training.loggers import Events
 
-FITTED = 20_000  # windows that baselines are fitted to and measured on: plenty for so few weights
-PICTURED = 2_000  # windows: more would be a black bar
-WATCHED = ("rollout", "predictions_val")  # while training goes on; few, so that each has a history
-WATCHED_DPI = 100  # 900 pixels: as many as TensorBoard has room for where a picture is clicked
+FITTED = 20_000  # windows for the fit of the baselines, which have few coefficients
+PICTURED = 2_000  # windows in a figure; more would be a solid bar
+WATCHED = ("rollout", "predictions_val")  # during training; few, so that each is drawn often
+WATCHED_DPI = 100  # 900 pixels wide, the size of a selected image in TensorBoard
 
 
 class Monitor(pl.Callback):
-    """Shows in TensorBoard how a network learns, and why it does not.
+    """Logs training, with measurements that show why a network does not learn, to TensorBoard.
 
-    Gradient norms and the learning rate go to every logger; the rest to TensorBoard alone, at
-    each validation: details of the network as long as they take no more than 4 % of the time, and
-    pictures as long as they take no more than 2 %.
+    Gradient norms and the learning rate go to every logger, everything else to TensorBoard. The
+    details of the network and the figures are logged at validations, within time budgets of 4 %
+    and 2 % of the training time.
 
     Args:
-        gradients: Gradient norm before clipping, mean and largest since the last validation, and
+        gradients: Gradient norm before clipping, mean and maximum since the last validation, and
             the share of entries and of steps that were clipped; with L-BFGS, of each evaluation.
         health: Spectral radius of Whh, and the share of saturated hidden units.
-        flow: |dLoss/dh[t]| over that of the last step, the median of the windows, for up to 16
-            steps t.
-        histograms: Of each weight and of its gradient as the last step used it, clipped.
-        pictures: Rollout and predictions during training; at its end, all pictures.
+        flow: |dLoss/dh[t]| / |dLoss/dh[T]|, the median over windows, for up to 16 steps t.
+        histograms: Histograms of the weights, and of their gradients after clipping.
+        pictures: Rollout and predictions during training, and all figures at its end.
         hparams: The run's row in HPARAMS, with its validation loss.
         texts: The closing table, at the end, and the config.
         graph: The network's operations, at the end.
@@ -73,15 +72,15 @@ class Monitor(pl.Callback):
         self.listed = False
 
     def state_dict(self) -> dict[str, Any]:
-        """What has been gathered since the last validation."""
+        """Return the measurements since the last validation."""
         return {"norms": self.norms, "clipped": self.clipped}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from it."""
+        """Restore the measurements since the last validation."""
         self.norms, self.clipped = state_dict["norms"], state_dict["clipped"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Say what is trained, and what it must beat."""
+        """Log the config and the losses of the baselines, and lay out the charts."""
         self.details, self.drawing = TimeBudget(0.04, 0.0), TimeBudget(0.02, 0.2)
         self.every = trainer.log_every_n_steps  # type: ignore[attr-defined]
         loggers, data = list(tensorboard.loggers(trainer)), windows_of(trainer)
@@ -126,17 +125,17 @@ class Monitor(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Where an epoch is long, show that it moves: the batch's loss."""
+        """Log the loss of the batch every `log_every_n_steps` steps, for long epochs."""
         done = trainer.fit_loop.batch_idx + 1  # a step may have taken several batches
         if outputs and self.every and done % self.every == 0:
-            # Lightning has divided it for the accumulation, and the network has units of its own.
+            # Undo Lightning's division for the accumulation, and the scaling of the series.
             whole = trainer.accumulate_grad_batches * _scale(pl_module) ** 2
             loss = whole * outputs["loss"].item()
             for logger in tensorboard.loggers(trainer):
                 logger.experiment.add_scalar("half_mse/batch", loss, trainer.global_step)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write what only TensorBoard can show."""
+        """Log hyperparameters, details and figures within their time budgets."""
         loss = trainer.callback_metrics.get("half_mse/val")
         if trainer.state.fn != "fit" or trainer.sanity_checking or loss is None:
             return
@@ -161,13 +160,13 @@ class Monitor(pl.Callback):
         self.listed = True
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the last weights, whether or not they came when they were allowed."""
+        """Log the details of the last weights, regardless of the time budget."""
         for logger in tensorboard.loggers(trainer):
             if isinstance(pl_module, Forecaster) and self.detailed != trainer.global_step:
                 self._detail(logger.experiment, pl_module, trainer)
 
     def row(self) -> dict[str, float]:
-        """What the steps since the last validation were like, for the epoch's row."""
+        """Return the measurements since the last validation as a row of metrics.csv; reset them."""
         row = {"learning_rate": self.rate}
         if self.norms:
             row |= {"gradient/norm": _mean(self.norms), "gradient/norm_max": max(self.norms)}
@@ -183,19 +182,19 @@ class Monitor(pl.Callback):
         if self.health:
             writer.add_scalar("weights/spectral_radius_Whh", spectral_radius(net.Whh), step)
         if data is not None and (self.health or self.flow):
-            x, y = subsample(data.windows["train"], module.predictor)  # those of the report
-            seen = trace(net, x, y)
+            x, y = subsample(data.windows["train"], module.predictor)  # the windows of the report
+            traced = trace(net, x, y)
             if self.health:
-                writer.add_scalar("states/saturated", saturated(seen.h[:, -1]), step)
+                writer.add_scalar("states/saturated", saturated(traced.h[:, -1]), step)
             if self.flow:
-                tensorboard.add_flow(writer, gradient_flow(seen)[1], step)
+                tensorboard.add_flow(writer, gradient_flow(traced)[1], step)
         if self.histograms:
             tensorboard.add_histograms(writer, net, step)
 
     def _picture(
         self, writer: SummaryWriter, module: Forecaster, data: WindowDataModule, step: int
     ) -> None:
-        """Draw the next picture."""
+        """Log the next figure."""
         part, predictor = excerpt(data, PICTURED), module.predictor.copy()
         predicted = predictions(predictor, part, ("train", "val"))
         found = pictures(part, predicted, evaluate(predictor, part, predicted))
@@ -214,13 +213,13 @@ class Monitor(pl.Callback):
         pngs: dict[str, bytes],
         text: str,
     ) -> None:
-        """Show what came out of a run.
+        """Log the results of a run.
 
         Args:
-            trainer: Whose training ended.
-            predictor: What is kept.
-            results: What it is worth.
-            pngs: Pictures by name.
+            trainer: The trainer, after training.
+            predictor: The saved predictor.
+            results: Its results.
+            pngs: The figures by name, as PNG.
             text: The closing table.
         """
         step = trainer.global_step
@@ -239,9 +238,9 @@ class Monitor(pl.Callback):
 
 
 def baseline_losses(data: WindowDataModule) -> dict[str, float]:
-    """half_mse of each baseline on the validation split, by a name that TensorBoard takes.
+    """Return half_mse of each baseline on the validation split, by a name for TensorBoard.
 
-    Without those that are exact up to rounding: nothing has a skill against them.
+    Baselines that are exact up to rounding are left out, since a skill against them is undefined.
     """
     (x, y), (val_x, val_y) = (data.windows[name].sample(FITTED) for name in ("train", "val"))
     x, y, val_x, val_y = x[..., 0], y[:, 0], val_x[..., 0], val_y[:, 0].double()
@@ -258,5 +257,5 @@ def _mean(values: list[float]) -> float:
 
 
 def _scale(module: pl.LightningModule) -> float:
-    """What one of the units that the loss is in is in the series' own."""
+    """Return the size of the loss's unit in units of the series."""
     return module.predictor.scale.item() if isinstance(module, Forecaster) else 1.0

@@ -1,4 +1,4 @@
-"""The progress bar: one line in the terminal."""
+"""The progress bar."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -9,12 +9,12 @@ from lightning.pytorch.callbacks import ProgressBar
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-# The bar takes the columns that are left; where there are none, what is cut off stands behind it.
+# The bar takes the remaining columns. In a narrow terminal, the end of the line is cut off.
 FORMAT = "{desc}{postfix} |{bar}| {elapsed}<{remaining}, {rate_fmt}"
 
 
 class Progress(ProgressBar):
-    """One line for the whole of training: epoch, steps, time left, both losses."""
+    """One line for the whole training: epoch, losses, time left, steps per second."""
 
     bar: "tqdm | None" = None
     is_disabled = False
@@ -29,7 +29,7 @@ class Progress(ProgressBar):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the bar."""
-        from tqdm.auto import tqdm  # in a notebook it warns when it finds no widgets
+        from tqdm.auto import tqdm  # in a notebook it warns if there are no widgets
 
         steps = trainer.max_epochs * trainer.num_training_batches if trainer.max_epochs else 0
         self.bar = tqdm(
@@ -44,12 +44,12 @@ class Progress(ProgressBar):
         )
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: object, **kwargs: object) -> None:
-        """One step done, or several."""
+        """Update the bar after one or more steps."""
         if self.bar is not None:
             self.bar.update(trainer.fit_loop.total_batch_idx + 1 - self.bar.n)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the epoch's losses."""
+        """Show the losses of the epoch."""
         if self.bar is not None and trainer.state.fn == "fit":
             losses = {
                 name.removeprefix("half_mse/"): f"{value:.2e}"
@@ -61,8 +61,7 @@ class Progress(ProgressBar):
             self.bar.set_postfix(losses, refresh=False)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Close the bar; what ended early is done, too."""
+        """Close the bar at 100 %, also if training ended early."""
         if self.bar is not None:
             self.bar.total = self.bar.n
-            self.bar.refresh()
             self.bar.close()

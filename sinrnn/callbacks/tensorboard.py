@@ -1,4 +1,4 @@
-"""What TensorBoard shows, in the forms that it takes."""
+"""Scalars, histograms, images, charts and hyperparameters for TensorBoard."""
 
 import re
 import warnings
@@ -20,36 +20,36 @@ from sinrnn.forecasting.predictor import Predictor
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.training.forecaster import Forecaster
 
-FLOWS = 16  # steps of the window whose gradient flow is a curve of its own
-GRAPHED = 4  # steps of the window in the graph: the rest looks the same
-METRIC = "val half_mse"  # of HPARAMS: at the end, that of the weights that are kept
+FLOWS = 16  # steps of the window with a curve of the gradient flow
+GRAPHED = 4  # steps of the window in the graph; all steps look the same
+METRIC = "val half_mse"  # of HPARAMS; at the end, that of the saved weights
 FIRST = ("hidden_size", "lr", "optimizer", "window")  # columns of HPARAMS
 
 
 def loggers(trainer: pl.Trainer) -> Iterator[TensorBoardLogger]:
-    """The loggers that write for TensorBoard; none but in the first process."""
+    """Yield the TensorBoard loggers; none in processes other than the first."""
     if trainer.is_global_zero:
         yield from (found for found in trainer.loggers if isinstance(found, TensorBoardLogger))
 
 
 def layout(norms: bool, clips: bool, flow: bool) -> dict[str, dict[str, list[object]]]:
-    """The charts of TensorBoard's Custom Scalars, each of all curves whose names fit a pattern.
+    """Return the charts of TensorBoard's Custom Scalars, each with a pattern of curve names.
 
-    Patterns are the same for every run: TensorBoard shows a chart that differs a second time.
+    Patterns are the same for every run, since TensorBoard duplicates a chart that differs.
 
     Args:
-        norms: Whether gradient norms are measured.
-        clips: Whether gradients are clipped, and it is measured how many.
-        flow: Whether the gradient's flow is measured.
+        norms: Whether gradient norms are logged.
+        clips: Whether the share of clipped gradients is logged.
+        flow: Whether the gradient flow is logged.
     """
     loss = {
-        "log10 of half_mse, and of what val must beat": "log10_half_mse/",
+        "log10 of half_mse, with the baselines on val": "log10_half_mse/",
         "skill on val": "skill/",
     }
     gradient = {
         "norm before clipping": ("optimizer/gradient_norm", norms),
-        "share clipped, of entries and of steps": ("optimizer/gradient_clipped", clips),
-        "|dLoss/dh[t]| over the last step's, the median window": ("states/gradient_flow", flow),
+        "share clipped: entries, steps": ("optimizer/gradient_clipped", clips),
+        "|dLoss/dh[t]| / |dLoss/dh[T]|, median window": ("states/gradient_flow", flow),
     }
     charts = {
         "loss": loss,
@@ -62,7 +62,7 @@ def layout(norms: bool, clips: bool, flow: bool) -> dict[str, dict[str, list[obj
 
 
 def hyperparameters(trainer: pl.Trainer, module: Forecaster) -> dict[str, Any]:
-    """What tells one run from another, as plain values."""
+    """Return the hyperparameters of a run as plain values."""
     optimizer, data = trainer.optimizers[0], windows_of(trainer)
     found = dict(module.hparams) | {
         "optimizer": type(optimizer).__name__,
@@ -82,10 +82,10 @@ def hyperparameters(trainer: pl.Trainer, module: Forecaster) -> dict[str, Any]:
 
 
 def add_hparams(writer: SummaryWriter, params: dict[str, Any], step: int) -> None:
-    """The run's row in HPARAMS; its metric is the last value of the curve `METRIC`.
+    """Add the run's row to HPARAMS; its metric is the last value of the curve `METRIC`.
 
-    TensorBoard sorts columns by name, those first that differ between runs: it takes the
-    experiment's word for which these are.
+    TensorBoard shows the columns that differ between runs first, and takes which these are from the
+    summary.
     """
     experiment, *session = hparams(params, {METRIC: 0.0})
     about = experiment.value[0].metadata.plugin_data
@@ -98,26 +98,26 @@ def add_hparams(writer: SummaryWriter, params: dict[str, Any], step: int) -> Non
 
 
 def config_text(config: str) -> str:
-    """A config for TEXT, without the Trainer's arguments that are not set, which are most of it."""
+    """Return a config for TEXT, without the Trainer's many arguments that are not set."""
     unset = re.compile(r"^  \w+: null\n", re.MULTILINE)
     trainer = re.compile(r"^trainer:\n(?:  .*\n)*", re.MULTILINE)
     return f"```yaml\n{trainer.sub(lambda section: unset.sub('', section[0]), config)}\n```"
 
 
 def write(writer: SummaryWriter, summary: Summary, step: int) -> None:
-    """Write a summary as it is."""
+    """Write a summary."""
     file: Any = writer.file_writer
     file.add_summary(summary, step)
 
 
 def add_picture(writer: SummaryWriter, name: str, picture: bytes, step: int) -> None:
-    """The bytes of a PNG file, as they are."""
+    """Add a PNG file."""
     image = Summary.Image(encoded_image_string=picture)
     write(writer, Summary(value=[Summary.Value(tag=f"pictures/{name}", image=image)]), step)
 
 
 def add_flow(writer: SummaryWriter, flow: Tensor, step: int) -> None:
-    """A curve for each of some steps t of the window; none where no gradient flows."""
+    """Add the gradient flow of up to `FLOWS` steps t of the window, where it is finite."""
     steps = len(flow)
     for t in np.linspace(1, steps, min(steps, FLOWS)).round().astype(int).tolist():
         if flow[t - 1].isfinite():
@@ -126,7 +126,7 @@ def add_flow(writer: SummaryWriter, flow: Tensor, step: int) -> None:
 
 
 def add_histograms(writer: SummaryWriter, net: SinRNN, step: int) -> None:
-    """Of each weight, and of its gradient where it has one."""
+    """Add a histogram of each weight and of its gradient."""
     for name, weight in net.named_parameters():
         add_histogram(writer, f"weights/{name}", weight, step)
         if weight.grad is not None:
@@ -134,11 +134,11 @@ def add_histograms(writer: SummaryWriter, net: SinRNN, step: int) -> None:
 
 
 def add_histogram(writer: SummaryWriter, tag: str, values: Tensor, step: int) -> None:
-    """In 30 bins, at a tenth of the cost of `add_histogram`."""
+    """Add a histogram of 30 bins in a tenth of the time of `SummaryWriter.add_histogram`."""
     v = values.detach().double().flatten().cpu().numpy()
     if np.isfinite(v).all():
         low, high = float(v.min()), float(v.max())
-        # Numbers that are all the same leave no room for bins between them.
+        # Equal numbers leave no room for bins between them.
         narrow = high - low < max(1e-9 * max(abs(low), abs(high)), 1e-290)
         room = max(0.5, 1e-9 * abs(high)) if narrow else 0.0
         counts, edges = np.histogram(v, 30, (low - room, high + room))
@@ -149,11 +149,11 @@ def add_histogram(writer: SummaryWriter, tag: str, values: Tensor, step: int) ->
 
 
 def add_graph(writer: SummaryWriter, predictor: Predictor) -> None:
-    """The operations of a few steps of the network."""
+    """Add the graph of a few steps of the network."""
     net, steps = predictor.net, min(predictor.window or GRAPHED, GRAPHED)
     with warnings.catch_warnings():
-        # TensorBoard's graphs come from torch.jit.trace, which is deprecated, and says that it
-        # takes sizes for constants; to a picture that does no harm.
+        # torch.jit.trace is deprecated, and warns that it takes sizes as constants, which a graph
+        # allows.
         warnings.simplefilter("ignore")
         writer.add_graph(
             net, torch.zeros(1, steps, net.input_size, device=net.Wih.device).to(net.Wih)

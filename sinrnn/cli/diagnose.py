@@ -1,4 +1,4 @@
-"""What is wrong with a finished run, and what to try."""
+"""Print the diagnosis of a finished run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +10,11 @@ from sinrnn.run import Run
 
 @program
 def main(argv: Sequence[str] | None = None) -> int:
-    """Examine a run's folder and print what was measured; returns the exit status."""
-    parser = Parser(description="What is wrong with a finished run, and what to try.")
-    parser.add_argument("run", type=Path, help="The run's folder.")
+    """Print the diagnosis of a run and return the exit status."""
+    parser = Parser(
+        description="Print the diagnosis of a finished run: measurements, problems and suggestions."
+    )
+    parser.add_argument("run", type=Path, help="Folder of the run.")
     parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help=TRUST)
     args = parser.parse_args(argv)
     try:

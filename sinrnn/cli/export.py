@@ -1,4 +1,4 @@
-"""A trained network for other programs."""
+"""Export a trained network to ONNX."""
 
 import argparse
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from sinrnn.run_folder import model_file
 
 @program
 def main(argv: Sequence[str] | None = None) -> int:
-    """Export as the arguments say, and say what was written; returns the exit status."""
-    parser = Parser(description="Write a trained network for other programs.")
-    parser.add_argument("model", help="A run's folder, or a model.safetensors.")
+    """Export the network, print what was written, and return the exit status."""
+    parser = Parser(description="Export a trained network to ONNX.")
+    parser.add_argument("model", help="Folder of a run, or a model.safetensors.")
     parser.add_argument(
-        "--onnx", type=Path, help="ONNX file to write; by default model.onnx beside the model."
+        "--onnx", type=Path, help="ONNX file to write (default: model.onnx next to the model)."
     )
     args = parser.parse_args(argv)
     try:
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _written(args: argparse.Namespace) -> str:
-    """Write the file; returns what is to be said of it."""
+    """Write the file and return a sentence about it."""
     source = model_file(args.model)
     path: Path = args.onnx or source.parent / "model.onnx"
     predictor = Predictor.load(source)
@@ -38,8 +38,8 @@ def _written(args: argparse.Namespace) -> str:
     onnx.save(predictor, path)
     D, H, O = net.input_size, net.hidden_size, net.output_size  # noqa: E741
     kind = str(net.Wih.dtype).removeprefix("torch.")
-    rounded = "" if kind == "float32" else f" (the {kind} weights are rounded to float32)"
+    rounded = "" if kind == "float32" else f" ({kind} weights are rounded to float32)"
     return filled(
-        f"{path}: {path.stat().st_size / 1000:.1f} kB, reads x (batch, time, {D}) and "
-        f"h0 (batch, {H}), gives y (batch, {O}) and h_n (batch, {H}){rounded}"
+        f"{path}: {path.stat().st_size / 1000:.1f} kB, inputs x (batch, time, {D}) and "
+        f"h0 (batch, {H}), outputs y (batch, {O}) and h_n (batch, {H}){rounded}"
     )

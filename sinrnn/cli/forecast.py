@@ -1,4 +1,4 @@
-"""Go on where a series ends: a table, and a picture of it."""
+"""Forecast a series: write a table and a picture."""
 
 import argparse
 import inspect
@@ -16,27 +16,27 @@ from sinrnn.forecasting.forecast import Forecast
 from sinrnn.forecasting.predictor import Predictor
 from sinrnn.run_folder import CONFIG, model_file
 
-# How a file is read, by the annotations of its options.
+# The options of a file, with their annotations.
 READING = {
     name: parameter.annotation
     for name, parameter in inspect.signature(FileSeries).parameters.items()
     if name != "path"
 }
-MOST_STEPS = 1_000_000  # a minute or more of computing, and a table of 50 MB
+MOST_STEPS = 1_000_000  # more than a minute, and a table of 50 MB
 
 
 @program
 def main(argv: Sequence[str] | None = None) -> int:
-    """Forecast as the arguments say, write it, and say where; returns the exit status."""
+    """Write the forecast, print a summary, and return the exit status."""
     parser = Parser(
-        description="Go on where a series ends, in its own units, with intervals that hold 90 %."
+        description="Forecast a series in its own units, with 90 % prediction intervals."
     )
-    parser.add_argument("model", help="A run's folder, or a model.safetensors.")
-    parser.add_argument("--steps", type=int, required=True, help="Predictions to make.")
+    parser.add_argument("model", help="Folder of a run, or a model.safetensors.")
+    parser.add_argument("--steps", type=int, required=True, help="Number of predictions.")
     parser.add_argument(
         "--input",
-        help="File whose end is read: .csv, .tsv, .txt, .npy, .parquet; "
-        "by default the series of the run.",
+        help="File of the series: .csv, .tsv, .txt, .npy, .parquet (default: the series of the "
+        "run).",
     )
     for name, annotation in READING.items():
         literals = [
@@ -49,12 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"--{name}",
             type=int if annotation in (int, int | None) else str,
             choices=["true", "false"] if annotation == bool | None else literals or None,
-            help=f"Of that file, as --data.series.{name} of train.py.",
+            help=f"Option of the file, as --data.series.{name} of train.py.",
         )
     parser.add_argument(
         "--output",
         type=Path,
-        help="CSV to write, with a picture beside it; by default forecast.csv beside the model.",
+        help="CSV to write, and a PNG of the same name (default: forecast.csv next to the model).",
     )
     parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help=TRUST)
     args = parser.parse_args(argv)
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _written(args: argparse.Namespace) -> str:
-    """Write table and picture; returns what is to be said of them."""
+    """Write table and picture, and return a summary."""
     model = model_file(args.model)
     table = args.output or model.parent / "forecast.csv"
     check_target("--output", table, ".csv")
@@ -80,7 +80,7 @@ def _written(args: argparse.Namespace) -> str:
     values = series.values()
     made = predictor.forecast(series, args.steps)
 
-    from sinrnn.evaluation import picture, plots  # matplotlib is slow to come
+    from sinrnn.evaluation import picture, plots  # matplotlib is slow to import
 
     before = values[-max(3 * len(made.read), args.steps) :].double()
     image = table.with_suffix(".png")
@@ -88,8 +88,8 @@ def _written(args: argparse.Namespace) -> str:
     made.to_csv(table)
     write(image, drawn)
     facts = [
-        f"forecast   {args.steps:,} steps from sample {made.start} on, "
-        f"after reading the last {len(made.read)}",
+        f"forecast   {args.steps:,} steps from sample {made.start} on; "
+        f"the network reads the last {len(made.read)}",
         f"intervals  {_intervals(made)}",
         f"tested     {_tested(predictor)}",
     ]
@@ -103,14 +103,14 @@ def _written(args: argparse.Namespace) -> str:
 def _intervals(made: Forecast) -> str:
     steps, known = len(made.prediction), int(made.lower.isfinite().sum())
     if not known:
-        return "none: the model has none"
-    held = "" if made.held is None else f" asked, {made.held:.0%} held on the test split"
-    return f"90%{held}, for {'all of them' if known == steps else f'the first {known}'}"
+        return "none in the model file"
+    held = "" if made.held is None else f", {made.held:.0%} coverage on the test split"
+    return f"90% nominal{held}, for {'all' if known == steps else f'the first {known}'} steps"
 
 
 def _tested(predictor: Predictor) -> str:
     if not len(predictor.tested):
-        return "not known: the model does not say"
+        return "no result in the model file"
     ours, theirs = predictor.tested.tolist()
     return (
         f"half_mse {ours:.2e} on the test split, skill {number(skill(ours, theirs))} against the "
@@ -119,7 +119,7 @@ def _tested(predictor: Predictor) -> str:
 
 
 def _series(args: argparse.Namespace, folder: Path, predictor: Predictor) -> Series:
-    """The series that the arguments name, or else that of the run in the model's folder."""
+    """Return the series of --input, or that of the run in the model's folder."""
     given = {name: getattr(args, name) for name in READING if getattr(args, name) is not None}
     if args.input is not None:
         if "header" in given:
@@ -131,10 +131,10 @@ def _series(args: argparse.Namespace, folder: Path, predictor: Predictor) -> Ser
             raise ValueError(str(error).replace("--data.series.", "--")) from error
         return series
     for name in given:
-        raise ValueError(f"--{name} is for a file: name it with --input")
+        raise ValueError(f"--{name} needs a file: name it with --input")
     if not (folder / CONFIG).is_file():
         raise ValueError(
-            f"{args.model} lies in no run's folder: name the file of the series with --input"
+            f"{args.model} is not in the folder of a run: name the file of the series with --input"
         )
     refuse_links(folder)
     from sinrnn.config import files, restore  # jsonargparse is slow to import

@@ -1,7 +1,6 @@
-"""The help of training: each option with the value of the config that is loaded."""
+"""The help of training: every option, with its value in the loaded config."""
 
 import inspect
-import shlex
 import textwrap
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +9,7 @@ from docstring_parser import parse
 from lightning.pytorch import Trainer
 
 from sinrnn.callbacks.monitor import Monitor
-from sinrnn.cli.arguments import SEEDS, TRUST, command
+from sinrnn.cli.arguments import SEEDS, TRUST, usage_name
 from sinrnn.config.allowlist import allowed_classes
 from sinrnn.config.parser import OPTIONS
 from sinrnn.data.datamodule import WindowDataModule
@@ -19,37 +18,37 @@ from sinrnn.training.forecaster import Forecaster
 
 OWNERS = {"model": Forecaster, "data": WindowDataModule, "monitor": Monitor, "trainer": Trainer}
 FIRST = ("max_epochs", "max_steps", "callbacks", "gradient_clip_val", "accelerator", "devices")
-LINKED = "data.seed"  # which seed_everything sets
+LINKED = "data.seed"  # set by seed_everything
 HEADS = {
-    "model": "the network, and how it learns:",
-    "data": "the series, and how it is cut into windows:",
-    "monitor": "what TensorBoard shows:",
+    "model": "Network and training:",
+    "data": "Series, windows and batches:",
+    "monitor": "Logging to TensorBoard:",
     "trainer": "Lightning's Trainer:",
 }
-MORE = "All options of the Trainer: --help trainer. Those of a class: --model.optimizer.help Adam."
+MORE = "For all options of the Trainer: --help trainer. For a class: --model.optimizer.help Adam."
 
 
 def text(config: dict[str, Any], source: str, section: str = "") -> str:
-    """The help of a section, or of all but what few change of the Trainer.
+    """Return the help of a section, or of all sections with the main options of the Trainer.
 
     Args:
         config: The values of all options.
-        source: Where they are from.
+        source: The name of the loaded config.
         section: One of OWNERS, or "".
     """
-    usage = f"usage: {shlex.join(command())} [--config FILE] [--OPTION VALUE ...]"
+    usage = f"usage: {usage_name()} [--config FILE] [--OPTION VALUE ...]"
     lines = [filled(usage, " " * 7), ""]
     if not section:
         names = ", ".join(f"configs/{path.name}" for path in sorted(CONFIGS.glob("*.yaml")))
         about = f"Train a recurrent network. These configs come with sinrnn: {names}."
         lines += [filled(about, ""), ""]
-    lines += [filled(f"The values below are those of {source}.", "")]
+    lines += [filled(f"The values shown are those of {source}.", "")]
     if not section:
         lines.append("")
         general = {name: _value(config.get(name)) for name in OPTIONS}
         values = {"config": source, **general, "seeds": "COUNT", "trust": "MODULE"}
         texts = {**OPTIONS, "seeds": SEEDS, "trust": TRUST}
-        texts["config"] = "File of values; several are read one after the other."
+        texts["config"] = "Config file. If given several times, later files override earlier ones."
         for name, value in values.items():
             lines += _option(name, value, texts[name])
     for name in [section] if section else OWNERS:
@@ -66,10 +65,10 @@ def _section(name: str, values: dict[str, Any], short: bool) -> Iterator[str]:
         yield from _argument(place, value, texts.get(argument, ""))
 
 
-def _argument(name: str, value: Any, said: str) -> Iterator[str]:
-    """An argument, and those of the class that it names."""
+def _argument(name: str, value: Any, description: str) -> Iterator[str]:
+    """Yield the help of an argument, and of the arguments of its class."""
     made = value if isinstance(value, dict) and "class_path" in value else None
-    yield from _option(name, made["class_path"] if made else _value(value), said)
+    yield from _option(name, made["class_path"] if made else _value(value), description)
     cls = allowed_classes().get(made["class_path"]) if made else None
     ours = cls is not None and cls.__module__.startswith("sinrnn")
     texts = _texts(cls) if cls and ours else {}
@@ -77,13 +76,13 @@ def _argument(name: str, value: Any, said: str) -> Iterator[str]:
         yield from _argument(f"{name}.{inner}", given, texts.get(inner, ""))
 
 
-def _option(name: str, value: str, said: str) -> Iterator[str]:
+def _option(name: str, value: str, description: str) -> Iterator[str]:
     yield f"  --{name} {value}"
-    yield from textwrap.wrap(said, WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
+    yield from textwrap.wrap(description, WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
 
 
 def _texts(cls: type) -> dict[str, str]:
-    """What the docstrings of a class and of what it is derived from say of its arguments."""
+    """Return the descriptions of a class's arguments in its docstring and its bases'."""
     found: dict[str, str] = {}
     for base in cls.__mro__:
         for of in (base, vars(base).get("__init__")):
@@ -94,7 +93,7 @@ def _texts(cls: type) -> dict[str, str]:
 
 
 def _value(value: Any) -> str:
-    """A value as it is typed."""
+    """Return a value as it is typed."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, list | tuple):

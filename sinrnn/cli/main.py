@@ -1,16 +1,16 @@
-"""The command sinrnn: trains, or with the word runs first, lists runs."""
+"""The command sinrnn: it trains, or lists runs with `sinrnn runs`."""
 
 import sys
 from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what the arguments say; returns the exit status."""
+    """Train or list runs, and return the exit status."""
     args = list(sys.argv[1:] if argv is None else argv)
     if args[:1] == ["runs"]:
         from sinrnn.cli.runs import main as list_runs
 
         return list_runs(args[1:])
-    from sinrnn.cli.train import main as train  # Lightning, which it imports, is slow to come
+    from sinrnn.cli.train import main as train  # Lightning is slow to import
 
     return train(args)

@@ -1,6 +1,6 @@
-"""What the programs say, what they say in one line where something is wrong, and what they do not.
+"""Output and error messages of the programs.
 
-All that they print goes through `say`, `refuse` and `Parser`; every main is a `program`.
+All output goes through `say`, `refuse` and `Parser`. Every main function is a `program`.
 """
 
 import argparse
@@ -18,11 +18,11 @@ from sinrnn.filesystem import WIDTH, filled, shown
 
 P = ParamSpec("P")
 
-BROKEN_PIPE = 128 + 13  # as the shell says it of a process that SIGPIPE has ended
+BROKEN_PIPE = 128 + 13  # the shell's status of a process that SIGPIPE ended
 
 
 def program(main: Callable[P, int]) -> Callable[P, int]:
-    """A main that ends as other programs do where nobody reads on: `train.py | head -1`."""
+    """Make a main function end quietly if its output is closed, as by `train.py | head -1`."""
 
     @functools.wraps(main)
     def run(*args: P.args, **options: P.kwargs) -> int:
@@ -31,20 +31,20 @@ def program(main: Callable[P, int]) -> Callable[P, int]:
             try:
                 status = main(*args, **options)
             finally:
-                sys.stdout.flush()  # here, where an error has an answer yet
+                sys.stdout.flush()  # here, where an error can still be handled
         except OSError as error:
             for stream in (sys.stdout, sys.stderr):
                 _silence(stream)
             if isinstance(error, BrokenPipeError):
                 return BROKEN_PIPE
-            return status or refuse(error)  # unless it has been said
+            return status or refuse(error)  # unless the error was printed
         return status
 
     return run
 
 
 def _silence(stream: TextIO) -> None:
-    """Let what a stream still holds go nowhere, if it cannot go where it went."""
+    """Discard the buffered output of a stream that cannot be written."""
     try:
         stream.flush()
     except OSError:
@@ -54,20 +54,20 @@ def _silence(stream: TextIO) -> None:
 
 
 def say(text: str, file: TextIO | None = None, end: str = "\n") -> None:
-    """Print, to standard output by default; characters outside its encoding as escapes."""
+    """Print to standard output or a file, with escapes for characters outside its encoding."""
     encoding = (file or sys.stdout).encoding or "utf-8"
     print(shown(text).encode(encoding, "backslashreplace").decode(encoding), file=file, end=end)
 
 
 class Printed(argparse.ArgumentParser):
-    """Prints with `say`, so that it escapes arguments, and a broken pipe is an error."""
+    """A parser that prints with `say`: arguments are escaped, and a broken pipe is an error."""
 
     def print_usage(self, file: Any = None) -> None:
-        """Say how to call the program."""
+        """Print the usage."""
         say(self.format_usage(), file, end="")
 
     def print_help(self, file: Any = None) -> None:
-        """Say how to call the program, and what its arguments are."""
+        """Print the usage and all arguments."""
         say(self.format_help(), file, end="")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
@@ -77,46 +77,46 @@ class Printed(argparse.ArgumentParser):
 
 
 class Parser(Printed):
-    """A parser that takes no abbreviations, and says in one line what is wrong with an option."""
+    """A parser without abbreviations, whose error messages are one line."""
 
     def __init__(self, **options: Any) -> None:
         self.known = ["--help", "--"]
         super().__init__(**{"allow_abbrev": False} | options)
 
     def add_argument(self, *names: Any, **options: Any) -> Any:
-        """Add an option, and remember its names."""
+        """Add an option and remember its names."""
         self.known += names
         return super().add_argument(*names, **options)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Refuse what is no option before anything else, with the one that was probably meant."""
+        """Parse the arguments; unknown options are refused first, with the closest option."""
         for arg in sys.argv[1:] if args is None else args:
             name = arg.partition("=")[0]
             if name.startswith("--") and name not in self.known:
-                near = meant(closest(name, self.known)) or ": --help lists them"
-                self.error(f"there is no option {name}{near}")
+                near = meant(closest(name, self.known)) or ": see --help"
+                self.error(f"unknown option {name}{near}")
         return super().parse_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Say in one line what is wrong, and end the process."""
+        """Print the error in one line and end the process."""
         message = re.sub(r"^argument (--\S+): expected one argument$", r"\1 needs a value", message)
         sys.exit(refuse(ValueError(message)))
 
 
 def columns() -> int:
-    """Those that a line may take in this terminal."""
+    """Return the number of columns of a line in this terminal."""
     return min(WIDTH, shutil.get_terminal_size().columns - 1)
 
 
 def refuse(error: Exception) -> int:
-    """Say in one line what is wrong; returns the exit status.
+    """Print an error in one line and return the exit status.
 
     Raises:
-        BrokenPipeError: It is one: nobody would read the line.
+        BrokenPipeError: The error is one, so the line cannot be printed.
     """
     if isinstance(error, BrokenPipeError):
         raise error
     line = f"error: {one_line(str(error))}"
-    # In a terminal it is broken between words; elsewhere programs may look for it.
+    # Wrapped in a terminal only; elsewhere programs may search for the line.
     say(filled(line, width=columns()) if sys.stderr.isatty() else line, sys.stderr)
     return 2

@@ -1,7 +1,7 @@
-"""The commands: import a program, run it, and end the process, without garbage collection.
+"""The installed commands: import a program, run it and end the process.
 
-Imports make a million objects that live as long as the process. The garbage collector looks at them
-again and again while they are made, and once more at exit: a quarter of a short training's time.
+Imports create a million objects that live as long as the process. Garbage collection during the
+imports and at exit would take a quarter of the time of a short training, so it is off there.
 """
 
 import gc
@@ -14,19 +14,19 @@ from sinrnn._status import status
 
 
 def start(program: str) -> int:
-    """Run a program of `sinrnn.cli` with the process's arguments; returns the exit status."""
+    """Run a program of `sinrnn.cli` with the process's arguments and return the exit status."""
     gc.disable()
     status("loading")
     main: Callable[[], int] = import_module(f"sinrnn.cli.{program}").main
     if program == "main" and sys.argv[1:2] != ["runs"]:
-        import_module("sinrnn.cli.train")  # which it imports when it runs
+        import_module("sinrnn.cli.train")  # `main` imports it later
     status()
     gc.freeze()
     gc.enable()
     try:
         return main()
     finally:
-        gc.freeze()  # what is left is freed with the process
+        gc.freeze()  # the end of the process frees all objects
 
 
 main, diagnose = partial(start, "main"), partial(start, "diagnose")

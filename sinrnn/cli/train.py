@@ -1,4 +1,4 @@
-"""The command line: a training run, from arguments to an exit status."""
+"""The training program: it trains with a config and prints the result."""
 
 import shlex
 import signal
@@ -19,6 +19,7 @@ from sinrnn.cli.arguments import (
     take_section,
     take_seeds,
     take_trusted,
+    usage_name,
     with_config,
 )
 from sinrnn.cli.messages import program, refuse, say
@@ -41,16 +42,16 @@ USER_ERRORS = (
 
 
 class Parser(messages.Printed, parser.Parser):
-    """Prints what a terminal may have."""
+    """The parser of configs, printing with `say`."""
 
 
 class TrainCLI(parser.ConfigCLI):
-    """A training run, as the arguments say.
+    """A training run from command line arguments.
 
     Args:
         args: The arguments.
-        trusted: Modules that configs may name beside those that are listed.
-        section: Whose help is shown in place of training, see `sinrnn.cli.help`; None trains.
+        trusted: Further modules that configs may name.
+        section: The section whose help is printed, see `sinrnn.cli.help`; None trains.
     """
 
     def __init__(
@@ -61,11 +62,11 @@ class TrainCLI(parser.ConfigCLI):
             args,
             trusted,
             Parser,
-            prog=shlex.join(command()),
+            prog=usage_name(),
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Look at the files before the parser does."""
+        """Check the config files, parse the arguments, and print help if asked for."""
         for path in configs(args):
             files.check(path)
         super().parse_arguments(parser, args)
@@ -78,27 +79,27 @@ class TrainCLI(parser.ConfigCLI):
             raise SystemExit(0)
 
     def job(self) -> Job:
-        """Check what was asked for, and claim a folder for it.
+        """Check the configuration and claim a folder for the run.
 
         Raises:
-            ValueError: As `prepare`.
-            OSError: As `prepare`.
+            ValueError: As for `prepare`.
+            OSError: As for `prepare`.
         """
         return prepare_parsed(self, self.again)
 
     def again(self, folder: Path) -> str:
-        """What to type to go on with the run in a folder."""
+        """Return the command that resumes the run in a folder."""
         trust = [f"--trust={module}" for module in self.trusted]
         return shlex.join([*command(), "--resume", str(folder), *trust])
 
 
 @program
 def main(argv: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()) -> int:
-    """Train as the arguments say and print what came out; returns the exit status.
+    """Train, print the result and return the exit status.
 
     Args:
-        argv: The arguments; None takes the process's own.
-        callbacks: Called before all others.
+        argv: The arguments; None takes those of the process.
+        callbacks: Callbacks to call before all others.
     """
     args = list(sys.argv[1:] if argv is None else argv)
     quiet()
@@ -115,8 +116,8 @@ def main(argv: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()) 
     except USER_ERRORS as error:
         unknown = isinstance(error, ArgumentError) and "does not accept option" in str(error)
         if unknown and any(arg.startswith("--resume") for arg in args):
-            said = f"the run's config is of another version of sinrnn ({error}): train it again"
-            error = ValueError(said)
+            version = f"the run's config is of another version of sinrnn ({error}): train it again"
+            error = ValueError(version)
         return refuse(error)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
@@ -127,7 +128,7 @@ def main(argv: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()) 
 
 
 def _train_seeds(parsed: TrainCLI, count: int) -> int:
-    """Train with several seeds, and say what came out; returns the exit status."""
+    """Train with several seeds, print the table and return the exit status."""
     config = parsed.config
     parent = Path("runs") / folder_name(config.name)
     say(f"TensorBoard: tensorboard --logdir {parent}")
@@ -149,13 +150,13 @@ def _train_seeds(parsed: TrainCLI, count: int) -> int:
 
 
 def _train(job: Job) -> int:
-    """Train, and say how it ended; returns the exit status."""
+    """Train, print the result or the error, and return the exit status."""
     if job.loggers:
         for note in job.notes:
             say(filled(note))
         say(f"TensorBoard: {job.final_report.tensorboard}")
     if job.finished:
-        say("note: the run has ended; it goes on with more epochs: --trainer.max_epochs N")
+        say("note: the run is finished; to continue it, raise --trainer.max_epochs")
     try:
         job.train(lambda text: say(f"\n{text}"))
     except Interrupted as stopped:
@@ -169,7 +170,7 @@ def _train(job: Job) -> int:
     except (ValueError, OSError, MisconfigurationException) as error:
         return refuse(error)
     except RuntimeError as error:
-        if "conditioned on metric" not in str(error):  # EarlyStopping's way to say it
+        if "conditioned on metric" not in str(error):  # raised by EarlyStopping
             raise
         return refuse(error)
     finally:

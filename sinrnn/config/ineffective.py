@@ -39,7 +39,7 @@ def needs(content: dict[str, Any]) -> dict[str, Need]:
         value = get_nested(scheduler, name)
         last = max(value, default=None, key=_order) if isinstance(value, list) else value
         found[f"model.scheduler.{name}"] = (last, more)
-    made = {n: Need(v, v + more) for n, (v, more) in found.items() if _count(v) is not None}
+    counted = {n: Need(v, v + more) for n, (v, more) in found.items() if _count(v) is not None}
     callbacks = get_nested(content, "trainer", "callbacks")
     for callback in callbacks if isinstance(callbacks, list) else []:
         name = f"{get_nested(callback, 'class_path')}".rpartition(".")[2]
@@ -48,8 +48,8 @@ def needs(content: dict[str, Any]) -> dict[str, Need]:
         if value is not None:
             waits = name == "EarlyStopping"
             epochs = (value + more) * (every if waits else 1)
-            made[f"{name}'s {argument}"] = Need(value, epochs, option=False, waits=waits)
-    return made
+            counted[f"{name}'s {argument}"] = Need(value, epochs, option=False, waits=waits)
+    return counted
 
 
 def _count(value: Any) -> int | None:

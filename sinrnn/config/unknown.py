@@ -9,7 +9,7 @@ from sinrnn import _suggest
 from sinrnn._suggest import closest, meant
 from sinrnn.config import allowlist
 
-# Options by the names that other programs give them.
+# Options by their names in other programs.
 ALIASES = {
     "epochs": "trainer.max_epochs",
     "gpus": "trainer.devices",
@@ -36,44 +36,44 @@ NO_ARGUMENT = (
 )
 
 
-def explained(said: str, args: Sequence[str], defaults: Any) -> str:
+def explained(message: str, args: Sequence[str], defaults: Any) -> str:
     """Return a parser's message with the name that was probably meant.
 
     Args:
-        said: The message in one line, from `one_line`.
+        message: The message in one line, from `one_line`.
         args: The arguments that were parsed.
         defaults: The parser's defaults, which name all options.
     """
-    if found := re.fullmatch(r"argument (?:-\w/)?(--\S+): expected one argument", said):
+    if found := re.fullmatch(r"argument (?:-\w/)?(--\S+): expected one argument", message):
         following = [*args[1:], "--"]
         bare = (a for a, b in zip(args, following, strict=True) if "=" not in a and b[:2] == "--")
         given = next((arg for arg in bare if f"{arg}.".startswith(f"{found[1]}.")), found[1])
         return f"{given} needs a value"
-    if found := re.fullmatch(r"unrecognized arguments: (\S+).*", said):
+    if found := re.fullmatch(r"unrecognized arguments: (\S+).*", message):
         return _no_option(found[1], list(_options(defaults.as_dict())))
-    if found := re.fullmatch(r"(?:Group '(\S+)' does not accept o|O)ption '(\S+)'.*", said):
+    if found := re.fullmatch(r"(?:Group '(\S+)' does not accept o|O)ption '(\S+)'.*", message):
         section, name = found[1] or "", found[2]
         options = list(_options(defaults.as_dict()))
-        return said + meant(_suggest.option(f"{section}.{name}".lstrip("."), options, ALIASES))
-    if found := _first(NO_ARGUMENT, said):
+        return message + meant(_suggest.option(f"{section}.{name}".lstrip("."), options, ALIASES))
+    if found := _first(NO_ARGUMENT, message):
         cls = allowlist.allowed_classes().get(found["path"])
         names = inspect.signature(cls).parameters if cls else ()
         near = meant(closest(found["name"], names))
         return f"{found['path']} has no argument {found['name']!r}{near}"
-    if found := _first(NO_CLASS, said):
-        return _no_class(said, found["key"], found["name"])
-    if found := re.fullmatch(r"(\S+) cannot be (\S+): expected (?:tuple|list)", said):
+    if found := _first(NO_CLASS, message):
+        return _no_class(message, found["key"], found["name"])
+    if found := re.fullmatch(r"(\S+) cannot be (\S+): expected (?:tuple|list)", message):
         listed = (
             f"[{found[2].strip('[]()')}]"
             if "," in found[2]
             else "numbers in brackets, as in [0,0.6]"
         )
         return f"{found[1]} cannot be {found[2]}: write {listed}"
-    return said
+    return message
 
 
-def _first(patterns: Sequence[str], said: str) -> re.Match[str] | None:
-    return next(filter(None, (re.fullmatch(pattern, said) for pattern in patterns)), None)
+def _first(patterns: Sequence[str], message: str) -> re.Match[str] | None:
+    return next(filter(None, (re.fullmatch(pattern, message) for pattern in patterns)), None)
 
 
 def _options(defaults: dict[str, Any], section: str = "") -> Iterator[str]:
@@ -87,15 +87,15 @@ def _options(defaults: dict[str, Any], section: str = "") -> Iterator[str]:
 
 def _no_option(word: str, options: Sequence[str]) -> str:
     if not word.startswith("-"):
-        return f"{word!r} belongs to no option: give what it is, as in --config {word}"
+        return f"{word!r} follows no option: name the option, as in --config {word}"
     name = word.partition("=")[0].lstrip("-")
     near = _suggest.option(name, options, ALIASES)
     question = meant(f"--{near}" if near else "")
     section = " trainer" * name.startswith("trainer.")
-    return f"there is no option --{name}{question or f': --help{section} lists them'}"
+    return f"unknown option --{name}{question or f': see --help{section}'}"
 
 
-def _no_class(said: str, key: str, name: str) -> str:
+def _no_class(message: str, key: str, name: str) -> str:
     home, last = HOMES.get(key, "lightning.pytorch"), name.rpartition(".")[2]
     known: dict[str, str] = {}
     for path, cls in allowlist.allowed_classes().items():  # public paths come first
@@ -105,7 +105,7 @@ def _no_class(said: str, key: str, name: str) -> str:
         known = {short: f"{home}.{short}" for short in known}
     near = closest(last, known, 0.75)
     if near and last not in known:
-        return f"{key}: there is no class {name}{meant(known[near] if '.' in name else near)}"
+        return f"{key}: unknown class {name}{meant(known[near] if '.' in name else near)}"
     if key == "data.series" and "." not in name:
-        return f"{key}: there is no series {name}: name one of {', '.join(sorted(known))}"
-    return said
+        return f"{key}: unknown series {name}: choose one of {', '.join(sorted(known))}"
+    return message

@@ -1,4 +1,4 @@
-"""What all pictures share: size, colours, names, and what becomes of curves off the scale."""
+"""Size, colours, captions and off-scale marks of all figures."""
 
 from collections.abc import Mapping
 from itertools import cycle
@@ -11,17 +11,20 @@ from matplotlib.lines import Line2D
 from sinrnn.evaluation._layout import Margins
 from sinrnn.evaluation.picture import Picture
 
-# Apart in lightness, so that they differ in grey print and for those who see no red or no green.
+# They differ in lightness, so that they can be told apart in grey print and by the colour-blind.
 TRUTH, SECOND, NETWORK, GREY = "#222222", "#0a4682", "#d86600", "#a9b4c2"
 DASHED: dict[str, Any] = {"color": TRUTH, "ls": "--", "lw": 1}
 STYLES = ("--", "-.", ":", (0, (8, 2)), (0, (4, 1, 1, 1, 1, 1)))
-EDGE: dict[str, Any] = {"clip_on": False, "in_layout": False}  # else marks there take room
-DRAWN = 5000  # stretches of a curve: a picture has 1,350 pixels from left to right
-MARKS = 20  # of a curve, or at the edge: those of more points would merge
+EDGE: dict[str, Any] = {
+    "clip_on": False,
+    "in_layout": False,
+}  # else the layout makes room for marks
+DRAWN = 5000  # segments of a curve: a figure is 1,350 pixels wide
+MARKS = 20  # of a curve, or at the edge; more would overlap
 
 
 def blank(rows: int, columns: int, height: float, **kwargs: Any) -> tuple[Picture, Any]:
-    """A figure and its axes, row by row."""
+    """Return a figure and its axes, row by row."""
     figure = Picture(figsize=(9, height), dpi=150, layout=Margins())
     axes = figure.subplots(rows, columns, squeeze=False, **kwargs).ravel()
     for axis in axes:
@@ -31,7 +34,7 @@ def blank(rows: int, columns: int, height: float, **kwargs: Any) -> tuple[Pictur
 
 
 def thinned(values: np.ndarray) -> np.ndarray:
-    """Indices of what a picture can show of a long curve: the extremes of its stretches."""
+    """Return the indices to draw of a long curve: the extremes of each segment."""
     size = len(values) // DRAWN
     if size <= 2:
         return np.arange(len(values))
@@ -41,9 +44,9 @@ def thinned(values: np.ndarray) -> np.ndarray:
 
 
 def caption(axis: Axes, x: str, y: str, title: str = "", **legend: Any) -> None:
-    """What stands around and beside the curves; a legend "outside ..." is the figure's."""
+    """Set labels, title and legend; a legend "outside ..." belongs to the figure."""
     axis.set(xlabel=x, ylabel=y)
-    axis.set_title(title, fontsize=11, y=1.0)  # with y, as else its place would be looked for
+    axis.set_title(title, fontsize=11, y=1.0)  # with y, matplotlib does not search for its place
     outside = str(legend.get("loc", "")).startswith("outside")
     of = axis.get_figure() if outside else axis
     assert of is not None  # axes of `blank`
@@ -53,14 +56,14 @@ def caption(axis: Axes, x: str, y: str, title: str = "", **legend: Any) -> None:
 def draw_levels(
     axis: Axes, levels: Mapping[str, float], lowest: float = 0.0, highest: float = np.inf
 ) -> None:
-    """A line for each level, and a mark at the edges for those that would squeeze the rest."""
-    said = {label: f"{label}: {value:.1e}" for label, value in levels.items()}
-    seen = [label for label, value in levels.items() if lowest <= value <= highest]
-    for style, label in zip(cycle(STYLES), seen, strict=False):
-        axis.axhline(levels[label], ls=style, color=TRUTH, lw=1, label=said[label])
+    """Draw a line for each level, and a mark at the edge for levels out of range."""
+    text = {label: f"{label}: {value:.1e}" for label, value in levels.items()}
+    inside = [label for label, value in levels.items() if lowest <= value <= highest]
+    for style, label in zip(cycle(STYLES), inside, strict=False):
+        axis.axhline(levels[label], ls=style, color=TRUTH, lw=1, label=text[label])
     for mark, edge, where in (("^", 1, "above"), ("v", 0, "below")):
         there = {label: (value > highest) == (edge == 1) for label, value in levels.items()}
-        if out := [said[label] for label in levels if label not in seen and there[label]]:
+        if out := [text[label] for label in levels if label not in inside and there[label]]:
             label = "\n".join([f"{where} the axis:", *out])
             axis.plot(
                 [0.5], [edge], mark, color=TRUTH, label=label, transform=axis.transAxes, **EDGE
@@ -68,12 +71,12 @@ def draw_levels(
 
 
 def scale(axis: Axes, shown: np.ndarray, more: np.ndarray) -> None:
-    """Let one curve set the y-axis, and another where it lies no more than two ranges outside.
+    """Set the y-axis from one curve, and from another within two ranges of it.
 
     Args:
-        axis: Whose limits are set.
-        shown: What must be in the picture, and not squeezed.
-        more: What may leave it.
+        axis: The axes.
+        shown: The values of the curve that is shown completely.
+        more: The values of the other curve.
     """
     low, high = np.min(shown), np.max(shown)
     room = max(high - low, 1e-12, 1e-9 * abs(high))
@@ -83,15 +86,15 @@ def scale(axis: Axes, shown: np.ndarray, more: np.ndarray) -> None:
 
 
 def mark_off_scale(axis: Axes, line: Line2D) -> None:
-    """Show at the edge of the axes where a curve lies outside, and say so beside its name.
+    """Mark at the edge of the axes where a curve lies outside, and add its range to the legend.
 
     Args:
-        axis: With its limits set.
+        axis: Axes whose limits are set.
         line: One of its curves.
     """
     x, y = np.asarray(line.get_xdata()), np.asarray(line.get_ydata(), dtype=float)
     low, high = axis.get_ylim()
-    outside = ~((y >= low) & (y <= high))  # what is no number included
+    outside = ~((y >= low) & (y <= high))  # including nan
     if not outside.any():
         return
     for mark, edge, there in (("v", low, y < low), ("^", high, outside & ~(y < low))):
@@ -100,7 +103,7 @@ def mark_off_scale(axis: Axes, line: Line2D) -> None:
         axis.plot(at, np.full(len(at), edge), mark, color=line.get_color(), ms=5, **EDGE)
     axis.set_ylim(low, high)
     finite = y[outside & np.isfinite(y)]
-    words = [f"{end:.2g}" for end in (finite.min(), finite.max())] if len(finite) else []
-    said = [" to ".join(dict.fromkeys(words))] if words else []
-    said += ["not finite"] if len(finite) < np.count_nonzero(outside) else []
-    line.set_label(f"{line.get_label()} (off scale: {', '.join(said)})")
+    ends = [f"{end:.2g}" for end in (finite.min(), finite.max())] if len(finite) else []
+    notes = [" to ".join(dict.fromkeys(ends))] if ends else []
+    notes += ["not finite"] if len(finite) < np.count_nonzero(outside) else []
+    line.set_label(f"{line.get_label()} (off scale: {', '.join(notes)})")

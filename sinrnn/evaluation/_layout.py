@@ -1,7 +1,8 @@
-"""Where axes stand in a figure, and what is written at their ticks.
+"""Layout of the axes in a figure, and tick labels of log scales.
 
-Matplotlib's constrained layout measures each text of a figure that it then draws once more. Here
-the longest tick label of each axis is measured, and all else follows from font sizes.
+Matplotlib's constrained layout measures every text of a figure, which takes as long as drawing it.
+This layout measures only the longest tick label of each axis, and computes the rest from font
+sizes.
 """
 
 from typing import Any
@@ -17,7 +18,7 @@ from matplotlib.ticker import LogFormatterSciNotation
 # In points.
 EDGE = 4  # around a figure
 GAP = 12.0  # between axes
-TICK = 7  # a tick, and the room between it and its label
+TICK = 7  # a tick, and the gap to its label
 LABEL = 4  # between tick labels and the axis label
 TITLE = 6  # below a title
 LINE = 1.2  # of the font size: a line of text
@@ -26,10 +27,10 @@ SUPERSCRIPTS = str.maketrans("0123456789-+.", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺
 
 
 class PlainLogFormatter(LogFormatterSciNotation):
-    """Powers of ten in plain text, as 10⁻³: TeX takes ten times as long to be drawn."""
+    """Formats powers of ten as plain text, 10⁻³, which draws ten times as fast as TeX."""
 
     def __call__(self, x: float, pos: Any = None) -> str:
-        """The label of a tick."""
+        """Return the label of a tick."""
         text = super().__call__(x, pos)
         text = (
             text.replace(r"\mathdefault", "")
@@ -41,13 +42,13 @@ class PlainLogFormatter(LogFormatterSciNotation):
 
 
 class Margins(PlaceHolderLayoutEngine):
-    """Gives the axes of a grid all the room that their labels, titles and legends leave."""
+    """Gives the axes of a grid all the room that labels, titles and legends leave."""
 
     def __init__(self) -> None:
         super().__init__(adjust_compatible=True, colorbar_gridspec=False)
 
     def execute(self, fig: Figure) -> None:
-        """Place the axes, and their labels beside the tick labels."""
+        """Place the axes, and their labels next to the tick labels."""
         width, height = 72 * fig.get_size_inches()
         axes = [axis for axis in fig.axes if axis.get_subplotspec() is not None and axis.axison]
         if not axes:
@@ -64,21 +65,21 @@ class Margins(PlaceHolderLayoutEngine):
             bottoms[row] = max(bottoms[row], down + _label(axis.xaxis))
             tops[row] = max(tops[row], _above(axis))
         above, below = _legends(fig)
-        between, beside = max(lefts[1:], default=0.0), GAP
+        between, margin = max(lefts[1:], default=0.0), GAP
         stacked = max(map(sum, zip(bottoms, tops[1:], strict=False)), default=0.0) + GAP
         left, bottom, top = lefts[0] + EDGE, bottoms[-1] + EDGE + below, height - EDGE - tops[0]
-        for _ in range(4):  # more than once where a text is wider than its axes, which it narrows
-            right = width - EDGE - beside
+        for _ in range(4):  # repeated if a text is wider than its axes, which then become narrower
+            right = width - EDGE - margin
             fig.subplots_adjust(
                 **{"left": left / width, "right": right / width},
                 **{"bottom": bottom / height, "top": (top - above) / height},
-                wspace=_share(right - left, grid.ncols, between + beside),
+                wspace=_share(right - left, grid.ncols, between + margin),
                 hspace=_share(top - above - bottom, grid.nrows, stacked),
             )
             over = max(_widest(axis) - axis.get_position().width * width for axis in axes) / 2
-            if over <= beside:
+            if over <= margin:
                 break
-            beside = over
+            margin = over
         widest = [max(ticks[a][0] for a in axes if _place(a)[1] == c) for c in range(grid.ncols)]
         for axis in axes:
             box, down = axis.get_position(), ticks[axis][1]
@@ -95,23 +96,23 @@ def _write_powers_plainly(axes: Axes) -> None:
 
 
 def _place(axis: Axes) -> tuple[int, int]:
-    """Row and column of axes in their grid."""
+    """Return row and column of axes in their grid."""
     spec = axis.get_subplotspec()
     assert spec is not None
     return spec.rowspan.start, spec.colspan.start
 
 
 def _share(room: float, count: int, gap: float) -> float:
-    """The gap between axes over their mean size, as matplotlib wants it."""
+    """Return the gap between axes relative to their mean size, as matplotlib expects it."""
     return gap / max((room - (count - 1) * gap) / count, 1.0)
 
 
 def _tick_labels(axis: Axis) -> tuple[float, float]:
-    """Width and height that tick labels take, ticks included; without labels that of ticks."""
-    look = axis.get_tick_params()
-    if not look.get("labelleft", True) or not look.get("labelbottom", True):
+    """Return width and height of the ticks with their labels."""
+    params = axis.get_tick_params()
+    if not params.get("labelleft", True) or not params.get("labelbottom", True):
         return TICK, TICK
-    size = FontProperties(size=look.get("labelsize", 10.0))
+    size = FontProperties(size=params.get("labelsize", 10.0))
     low, high = sorted(axis.get_view_interval())
     texts = [
         text
@@ -128,14 +129,14 @@ def _tick_labels(axis: Axis) -> tuple[float, float]:
 
 
 def _label(axis: Axis) -> float:
-    """Height of an axis label, with the room before it."""
+    """Return the height of an axis label with the gap before it."""
     label = axis.label
     lines = label.get_text().count("\n") + 1
     return LABEL + LINE * lines * float(label.get_fontsize()) if label.get_text() else 0.0
 
 
 def _above(axis: Axes) -> float:
-    """Height of what stands above axes: their title, and the factor of their tick labels."""
+    """Return the height of the title, or of the factor of the tick labels, above axes."""
     title, factor = axis.title, axis.yaxis.get_major_formatter().get_offset()
     lines = title.get_text().count("\n") + 1 if title.get_text() else 0
     titled = lines and TITLE + LINE * lines * float(title.get_fontsize())
@@ -143,13 +144,13 @@ def _above(axis: Axes) -> float:
 
 
 def _widest(axis: Axes) -> float:
-    """Width of what is centred above and below axes, about."""
+    """Return the approximate width of the title or label, whichever is longer."""
     texts = (axis.title, axis.xaxis.label)
     return max(0.58 * len(text.get_text()) * float(text.get_fontsize()) for text in texts)
 
 
 def _legends(fig: Figure) -> tuple[float, float]:
-    """Room for the figure's own legends, at its upper and its lower edge."""
+    """Return the height of the figure's legends at its upper and at its lower edge."""
     rooms, scale = [0.0, 0.0], 72 / fig.dpi
     for legend in fig.legends:
         box = legend.get_window_extent()

@@ -1,4 +1,4 @@
-"""Rows of text as a table: in a terminal, and in a notebook."""
+"""Tables of text for the terminal and for notebooks."""
 
 import html
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from sinrnn.filesystem import escaped
 
 
 def text(rows: Sequence[Sequence[str]]) -> str:
-    """Lines whose columns line up; the first row is the head, above a rule."""
+    """Return rows as aligned text; the first row is the head, above a rule."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -17,7 +17,7 @@ def text(rows: Sequence[Sequence[str]]) -> str:
 
 
 def as_html(rows: Sequence[Sequence[str]]) -> str:
-    """A table for a notebook; the first row is the head."""
+    """Return rows as an HTML table; the first row is the head."""
     head, *body = (
         "".join(f"<{tag}>{html.escape(escaped(cell))}</{tag}>" for cell in row)
         for tag, row in [("th", rows[0]), *(("td", row) for row in rows[1:])]

@@ -1,4 +1,4 @@
-"""Which pictures a network and its run have, and what draws each."""
+"""All figures of a run by name, drawn on demand."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -14,10 +14,10 @@ from sinrnn.nn.functional import half_mse
 
 
 class Figures(Mapping[str, Figure]):
-    """Figures by name; each is drawn once, when it is asked for.
+    """Figures by name. Each is drawn on first access.
 
     Args:
-        draws: What draws each.
+        draws: The functions that draw them, by name.
     """
 
     def __init__(self, draws: Mapping[str, Callable[[], Figure]]) -> None:
@@ -44,7 +44,7 @@ def pictures(
     results: Results,
     readout_epoch: int | None = None,
 ) -> dict[str, Callable[[], Figure]]:
-    """All pictures of a network and, where there is a history, of its run: what draws each."""
+    """Return the functions that draw the figures of a network and its run, by name."""
     quantity = data.series.names[0]
     found: dict[str, Callable[[], Figure]] = {
         "windows": partial(plots.sample_windows, _samples(data, predicted), data.horizon, quantity)
@@ -52,9 +52,9 @@ def pictures(
     history = results.history
     if history is not None and history.epochs:
         rows = results.half_mse.items()
-        beside = {name: row["val"] for name, row in rows if name != "network"} | _noise(data)
+        levels = {name: row["val"] for name, row in rows if name != "network"} | _noise(data)
         found["losses"] = partial(
-            loss_plots.loss_curves, history, beside, readout_epoch, results.settings.epochs
+            loss_plots.loss_curves, history, levels, readout_epoch, results.settings.epochs
         )
     for name in [name for name in ("val", "train", "test") if name in predicted]:
         found[f"predictions_{name}"] = partial(_predictions, name, data, predicted[name], quantity)
@@ -84,7 +84,7 @@ def _residuals(data: Splits, predicted: dict[str, Tensor]) -> Figure:
 
 
 def _noise(data: Splits) -> dict[str, float]:
-    """half_mse on the validation split of the series without its noise, where that is known."""
+    """Return half_mse of the noise-free series on the validation split, if it is known."""
     targets = data.windows["val"].targets.double()
     first = data.edges("val")[0] + data.window + data.horizon - 1
     free = data.series.noise_free(first + len(targets))[first:].to(targets)
@@ -95,11 +95,11 @@ def _noise(data: Splits) -> dict[str, float]:
 def _samples(
     data: Splits, predicted: dict[str, Tensor]
 ) -> dict[str, list[tuple[int, Tensor, float, float]]]:
-    """At most 4 windows of both splits: index of the first sample, window, target, prediction."""
+    """Return at most 4 windows of each split: first index, window, target, prediction."""
     samples = {}
     for name in ("train", "val"):
         windows = data.windows[name]
-        # Golden-section places: spread, but never in step with a period of the series.
+        # Golden-section positions, which are spread and do not match any period of the series.
         parts = torch.arange(min(4, len(windows)), dtype=torch.float64, device="cpu")
         places = ((parts + 0.5) * (5**0.5 - 1) / 2) % 1
         chosen = (places.sort().values * len(windows)).long()

@@ -1,4 +1,4 @@
-"""Pictures of loss curves: of one run, of runs with several seeds, of many random starts."""
+"""Figures of loss curves: one run, several seeds, many random starts."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,23 +23,23 @@ from sinrnn.evaluation.picture import Picture
 if TYPE_CHECKING:
     from sinrnn.evaluation.results import History
 
-MARKED = 50  # epochs: the marks of more would merge
-NEAR = 3, 100  # factors: a level as far from the losses as they span is drawn, within these bounds
+MARKED = 50  # epochs with markers; more would overlap
+NEAR = 3, 100  # bounds of the factor by which a drawn level may lie outside the losses
 
 
 def loss_curves(
     history: "History",
-    beside: Mapping[str, float],
+    levels: Mapping[str, float],
     readout_epoch: int | None = None,
     planned: int | None = None,
 ) -> Picture:
-    """half_mse by epoch on a log scale, and validation losses to compare with as lines.
+    """Draw half_mse by epoch on a log scale, and validation losses to compare with as lines.
 
     Args:
-        history: Of the run.
-        beside: half_mse on the validation split of each baseline, and of the noise alone.
-        readout_epoch: Where the readout was solved, if it was.
-        planned: Epochs asked for, if they are known.
+        history: The history of the run.
+        levels: half_mse on the validation split of each baseline and of the noise.
+        readout_epoch: Epoch at whose start the readout was solved, or None.
+        planned: The planned number of epochs, or None if it is not known.
     """
     figure, (axis,) = blank(1, 1, 5)
     epochs, drawn = history.epochs, []
@@ -52,13 +52,13 @@ def loss_curves(
     val = history.losses["val"]
     if known := [loss for loss in val if math.isfinite(loss)]:
         at, found = epochs[val.index(min(known))], min(known)
-        label = f"val lowest: {found:.1e} after epoch {at:g}"
+        label = f"lowest val: {found:.1e} after epoch {at:g}"
         axis.plot(at, found, "o", color=TRUTH, ms=11, mfc="none", label=label)
     first, lowest, highest = _range(
-        [np.array(losses) for losses in history.losses.values()], beside
+        [np.array(losses) for losses in history.losses.values()], levels
     )
-    levels = {f"{name}, val": loss for name, loss in beside.items()}
-    draw_levels(axis, levels, lowest, highest)
+    named = {f"{name}, val": loss for name, loss in levels.items()}
+    draw_levels(axis, named, lowest, highest)
     if readout_epoch is not None and readout_epoch < max(epochs):
         label = f"readout solved after epoch {readout_epoch}"
         axis.axvline(readout_epoch, color=GREY, lw=1, label=label)
@@ -66,28 +66,28 @@ def loss_curves(
         axis.set_ylim(*first)
         for line in drawn:
             mark_off_scale(axis, line)
-    # Where another validation was due, something ended the run: early stopping, max_steps, Ctrl-C.
+    # If another validation was due, early stopping, max_steps or Ctrl-C ended the run.
     due = epochs[-1] + (epochs[-1] - epochs[-2]) if len(epochs) > 1 else math.inf
     early = f"ended after epoch {epochs[-1]:g} of {planned}" if due <= (planned or 0) else ""
-    caption(axis, "epochs done", "half_mse", early, loc="outside lower center", ncols=3)
+    caption(axis, "epoch", "half_mse", early, loc="outside lower center", ncols=3)
     return figure
 
 
 def _range(
-    losses: Sequence[np.ndarray], beside: Mapping[str, float]
+    losses: Sequence[np.ndarray], levels: Mapping[str, float]
 ) -> tuple[tuple[float, float] | None, float, float]:
-    """What is to be seen of losses by epoch, and of levels beside them.
+    """Return the range of the y-axis, and of the levels to draw.
 
     Returns:
-        Limits for the y-axis where the losses before training would take more than half of it, or
-        else None; the lowest and the highest level that do not squeeze the losses.
+        Limits of the y-axis if the losses before training would take more than half of it, else
+        None; the lowest and the highest level that leave the losses enough room.
     """
     before = max(values[0] for values in losses)
     rest = np.concatenate([values[1:] for values in losses])
     rest = rest[np.isfinite(rest) & (rest > 0)]
     if len(losses[0]) >= 4 and len(rest):
         low, high = _near(rest)
-        shown = np.array([*rest, *(level for level in beside.values() if low <= level <= high)])
+        shown = np.array([*rest, *(level for level in levels.values() if low <= level <= high)])
         factor = max(shown.max() / shown.min(), 2.0)
         if before > factor * shown.max():
             return (shown.min() / factor**0.1, shown.max() * factor**0.1), low, high
@@ -96,7 +96,7 @@ def _range(
 
 
 def _near(losses: np.ndarray) -> tuple[float, float]:
-    """The lowest and the highest level that do not squeeze losses."""
+    """Return the lowest and the highest level that leave the losses enough room."""
     if not len(losses):
         return 0.0, math.inf
     low, high = losses.min(), losses.max()
@@ -105,10 +105,10 @@ def _near(losses: np.ndarray) -> tuple[float, float]:
 
 
 def seeds(histories: Sequence["History"], baselines: Mapping[str, float]) -> Picture:
-    """half_mse by epoch of runs with several seeds, and the baselines' validation loss as lines.
+    """Draw half_mse by epoch of runs with several seeds, and the baselines' losses as lines.
 
     Args:
-        histories: Of each run.
+        histories: The history of each run.
         baselines: half_mse of each baseline on the validation split.
     """
     figure, (axis,) = blank(1, 1, 5)
@@ -120,7 +120,7 @@ def seeds(histories: Sequence["History"], baselines: Mapping[str, float]) -> Pic
     drawn = np.array([loss for h in histories for row in h.losses.values() for loss in row])
     near = _near(drawn[np.isfinite(drawn) & (drawn > 0)])
     draw_levels(axis, {f"{name}, val": value for name, value in baselines.items()}, *near)
-    caption(axis, "epochs done", "half_mse", f"{len(histories)} seeds")
+    caption(axis, "epoch", "half_mse", f"{len(histories)} seeds")
     return figure
 
 
@@ -130,13 +130,13 @@ def many_starts(
     saturated: Tensor,
     levels: Mapping[str, float],
 ) -> Figure:
-    """Loss curves of many random starts, and below them how saturated the hidden layer is.
+    """Draw loss curves of many random starts, and the share of saturated hidden units below.
 
     Args:
-        epochs: Epochs done at each point, E of them.
+        epochs: The completed epochs at each point, (E,).
         curves: half_mse by split, (E, S): one column for each start.
         saturated: Share of hidden units with |h| > 0.99, (E, S).
-        levels: Losses to compare with, by name; drawn as lines.
+        levels: Losses to compare with by name, drawn as lines.
     """
     figure, (above, below) = blank(2, 1, 6, sharex=True, height_ratios=[3, 1.2])
     for color, (name, values) in zip((SECOND, NETWORK), curves.items(), strict=True):
@@ -145,5 +145,5 @@ def many_starts(
     draw_levels(above, levels)
     caption(above, "", "half_mse", f"{saturated.shape[1]} random starts", ncols=2)
     below.plot(epochs, 100 * saturated.numpy(), color=TRUTH, lw=0.5, alpha=0.4)
-    below.set(xlabel="epochs done", ylabel="saturated units, %", ylim=(-5, 105))
+    below.set(xlabel="epoch", ylabel="saturated units, %", ylim=(-5, 105))
     return figure

@@ -8,7 +8,7 @@ from torch import Tensor
 from sinrnn.data.windows import Windows
 from sinrnn.nn.trace import Trace
 
-CARRIES = 1e-3  # relative to the last step's gradient; steps with less contribute hardly anything
+NEGLIGIBLE = 1e-3  # relative to the last step's gradient; below it, a step hardly contributes
 
 
 def skill(mse: float, mse_baseline: float) -> float:

@@ -1,4 +1,4 @@
-"""A figure as PNG: for a file, for TensorBoard, and inline in a notebook."""
+"""A figure as PNG, for files, TensorBoard and notebooks."""
 
 import io
 
@@ -16,12 +16,12 @@ class Picture(Figure):
 
 
 def png(figure: Figure) -> bytes:
-    """The picture as the bytes of a PNG file, drawn once; `savefig` draws it twice."""
+    """Return a figure as the bytes of a PNG file. It is drawn once; `savefig` draws it twice."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]
     file = io.BytesIO()
     pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-    # Half the time of Pillow's usual compression, in files a twentieth larger.
+    # Half the time of Pillow's default compression; files are 5 % larger.
     dpi = (figure.dpi, figure.dpi)
     Image.fromarray(pixels).convert("RGB").save(file, "png", compress_level=3, dpi=dpi)
     return file.getvalue()

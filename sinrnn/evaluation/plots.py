@@ -1,4 +1,4 @@
-"""Numbers in, matplotlib Figure out."""
+"""Figures of windows, predictions, gradient flow, rollout, backtest and forecast."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -44,15 +44,15 @@ def _truth_and_prediction(
     height: float,
     before: np.ndarray,
 ) -> tuple[Figure, Axes, Axes]:
-    """A prediction over what came, room for what came before, and for their difference below."""
+    """Draw the truth and a prediction; return the figure, these axes and empty axes below."""
     figure, (above, below) = blank(2, 1, 5, sharex=True, height_ratios=[3, height])
-    came, ours = (thinned(values.numpy()) for values in (truth, prediction))
-    above.plot(steps[came], truth[came].numpy(), color=TRUTH, lw=4, alpha=0.3, label=labels[0])
-    (made,) = above.plot(
-        steps[ours], prediction[ours].numpy(), color=NETWORK, lw=1.3, label=labels[1]
+    true, predicted = (thinned(values.numpy()) for values in (truth, prediction))
+    above.plot(steps[true], truth[true].numpy(), color=TRUTH, lw=4, alpha=0.3, label=labels[0])
+    (line,) = above.plot(
+        steps[predicted], prediction[predicted].numpy(), color=NETWORK, lw=1.3, label=labels[1]
     )
     scale(above, np.concatenate([before, truth.numpy()]), prediction.numpy())
-    mark_off_scale(above, made)
+    mark_off_scale(above, line)
     below.set_xlabel("sample of the series")
     below.xaxis.get_major_locator().set_params(integer=True)
     return figure, above, below
@@ -63,13 +63,13 @@ def sample_windows(
     horizon: int,
     quantity: str = "value",
 ) -> Figure:
-    """A few windows of each split: what is read, what is to be predicted, what is predicted.
+    """Draw a few windows of each split, with their targets and predictions.
 
     Args:
         samples: By split, for each window: index of its first sample, its samples (T,), the target
             and the prediction.
         horizon: Steps from a window's end to its target.
-        quantity: What the series is of.
+        quantity: Name of the series' values.
     """
     columns = max(len(row) for row in samples.values())
     figure, axes = blank(len(samples), columns, 2.6 * len(samples))
@@ -81,7 +81,7 @@ def sample_windows(
             steps = first + np.arange(len(x))
             at = steps[-1] + horizon
             look = "o-" if len(x) <= MARKS else "-"
-            axis.plot(steps, x.numpy(), look, color=GREY, ms=5, label="window, read")
+            axis.plot(steps, x.numpy(), look, color=GREY, ms=5, label="window")
             axis.plot(at, target, "o", color=TRUTH, ms=9, mfc="none", label="target")
             axis.plot(at, prediction, "x", color=NETWORK, ms=7, mew=2, label="prediction")
             axis.set_xticks([steps[0], at])
@@ -99,7 +99,7 @@ def sample_windows(
 def predictions(
     name: str, first: int, horizon: int, target: Tensor, prediction: Tensor, quantity: str = "value"
 ) -> Figure:
-    """Predictions over targets of one split, and their difference below.
+    """Draw the predictions and targets of one split, and their difference below.
 
     Args:
         name: The split's name.
@@ -107,7 +107,7 @@ def predictions(
         horizon: Steps from a window's end to its target.
         target: (N,).
         prediction: (N,).
-        quantity: What the series is of.
+        quantity: Name of the series' values.
     """
     steps, labels = first + np.arange(len(target)), ("target", "prediction")
     figure, above, below = _truth_and_prediction(steps, target, prediction, labels, 1, np.empty(0))
@@ -123,11 +123,11 @@ def predictions(
 
 
 def gradient_flow(trace: "Trace", bptt_steps: int | None = None) -> Figure:
-    """How much gradient reaches each step of the window, and what a truncation would leave of it.
+    """Draw the gradient at each step of the window, and its cosine with truncated gradients.
 
     Args:
-        trace: Of one batch.
-        bptt_steps: Steps that the gradient reached back in training; None is all.
+        trace: The trace of one batch.
+        bptt_steps: Steps that the gradient reached back in training; None: all.
     """
     found = metrics.gradient_flow(trace)
     steps = np.arange(1, found.shape[1] + 1)
@@ -137,18 +137,20 @@ def gradient_flow(trace: "Trace", bptt_steps: int | None = None) -> Figure:
         return _without_gradient()
     figure, (left, right) = blank(1, 2, 3.6)
     look = "o-" if len(steps) <= MARKS else "-"
-    # A step without any gradient has no place on a log scale.
+    # A log scale cannot show a step without gradient.
     low, middle, high = found.where(found > 0, np.nan).numpy()
     left.semilogy(steps, middle, look, color=NETWORK, ms=4, label="median window")
     left.fill_between(steps, low, high, color=NETWORK, alpha=0.2, lw=0, label="10 to 90 %")
     if np.isfinite(middle).any():
         bottom, top = left.get_ylim()
-        left.set_ylim(min(bottom, top / 10), 1.3 * top)  # a decade at least: less is no fading
-    if left.get_ylim()[0] < metrics.CARRIES:
-        left.axhline(metrics.CARRIES, **DASHED, label="below: hardly any")
-    reached = np.count_nonzero(found[1] > metrics.CARRIES)
-    title = f"{reached} of {len(steps)} steps carry gradient"
-    caption(left, "step t of the window", "|dLoss/dh[t]| over the last step's", title)
+        left.set_ylim(
+            min(bottom, top / 10), 1.3 * top
+        )  # at least one decade, so that a small decrease looks small
+    if left.get_ylim()[0] < metrics.NEGLIGIBLE:
+        left.axhline(metrics.NEGLIGIBLE, **DASHED, label="negligible below")
+    reached = np.count_nonzero(found[1] > metrics.NEGLIGIBLE)
+    title = f"{reached} of {len(steps)} steps receive gradient"
+    caption(left, "step t of the window", "|dLoss/dh[t]| / |dLoss/dh[T]|", title)
     right.plot(depths, cosines, look, color=SECOND, ms=4)
     if bptt_steps is not None and bptt_steps <= len(steps):
         right.axvline(bptt_steps, **DASHED, label=f"bptt_steps in training: {bptt_steps}")
@@ -156,38 +158,38 @@ def gradient_flow(trace: "Trace", bptt_steps: int | None = None) -> Figure:
     right.set_ylim(np.nanmin([0, *cosines]) - 0.05, 1.05)
     right.set_xlabel("bptt_steps k, steps that the gradient reaches back")
     right.set_ylabel("cosine with the full gradient")
-    left.set_xlim(right.get_xlim())  # steps that no gradient reaches, too
+    left.set_xlim(right.get_xlim())  # including steps without gradient
     for axis in (left, right):
         axis.xaxis.get_major_locator().set_params(integer=True)
     return figure
 
 
 def _without_gradient() -> Figure:
-    """A sentence in place of empty axes."""
+    """Return a figure with a sentence in place of empty axes."""
     figure, (axis,) = blank(1, 1, 3.6)
     axis.set_axis_off()
-    axis.set_title("no gradient at all", fontsize=11)
-    said = "dLoss/dh[t] is 0 at every step of every window"
-    axis.text(0.5, 0.5, said, ha="center", va="center", transform=axis.transAxes)
+    axis.set_title("no gradient", fontsize=11)
+    text = "dLoss/dh[t] is 0 at every step of every window"
+    axis.text(0.5, 0.5, text, ha="center", va="center", transform=axis.transAxes)
     return figure
 
 
 def rollout(closed: "Rollout", quantity: str = "value") -> Figure:
-    """A rollout over the truth, and the size of its error below."""
+    """Draw a rollout and the truth, and the absolute error below."""
     steps = closed.start + np.arange(len(closed.truth))
-    labels = ("truth", "closed loop: own predictions fed back")
+    labels = ("truth", "rollout: own predictions fed back")
     figure, above, below = _truth_and_prediction(
         steps, closed.truth, closed.prediction, labels, 1.3, closed.warm_up.numpy()
     )
     read = np.arange(closed.start - len(closed.warm_up), closed.start)
-    label = "window read at the start"
+    label = "initial window"
     look = "." if len(read) <= MARKS else "-"
     above.plot(read, closed.warm_up.numpy(), look, color=SECOND, ms=6, lw=1.3, label=label)
-    title = f"{len(steps):,} steps in closed loop, RMSE {closed.rmse:.1e}"
+    title = f"{len(steps):,} closed-loop steps, RMSE {closed.rmse:.1e}"
     caption(above, "", quantity, title, loc="outside lower center", ncols=3)
     error = (closed.prediction - closed.truth).abs().clamp_min(1e-16)
     below.semilogy(steps, error.numpy(), color=NETWORK, lw=0.8)
-    if error.isfinite().all():  # whole powers of ten: those between would be on top of each other
+    if error.isfinite().all():  # whole powers of ten; other labels would overlap
         low, high = (end.item() for end in error.log10().aminmax())
         below.set_ylim(10 ** (math.floor(low) - 0.1), 10 ** (math.ceil(high) + 0.1))
         below.yaxis.set_minor_formatter(NullFormatter())
@@ -196,14 +198,14 @@ def rollout(closed: "Rollout", quantity: str = "value") -> Figure:
 
 
 def backtest(backtest_report: "BacktestReport") -> Figure:
-    """How forecasts of the test split get worse with the horizon, and what their intervals hold."""
+    """Draw the error and the coverage of forecasts of the test split by steps ahead."""
     figure, (left, right) = blank(1, 2, 3.8)
     test = backtest_report.test
     ahead = np.arange(1, len(test.rmse) + 1)
     left.plot(ahead, test.persistence.numpy(), "-.", color=SECOND, label="persistence")
     (network,) = left.plot(ahead, test.rmse.numpy(), color=NETWORK, label="network")
-    left.axhline(backtest_report.spread, **DASHED, label="deviation of the training split")
-    # A loop that explodes leaves the picture.
+    left.axhline(backtest_report.spread, **DASHED, label="standard deviation, train")
+    # A diverging rollout does not set the scale.
     high = max(test.persistence.max().item(), backtest_report.spread, 1e-12)
     high = max([high, *test.rmse[test.rmse <= 3 * high].tolist()])
     if 0 < test.rmse.min() < high / 30:
@@ -213,15 +215,15 @@ def backtest(backtest_report: "BacktestReport") -> Figure:
         left.set_ylim(0, 1.4 * high)
     mark_off_scale(left, network)
     title = f"RMSE {test.rmse[0]:.2g} at 1 step, {test.rmse[-1]:.2g} at {ahead[-1]}"
-    places = f"steps ahead, from {len(test.origins)} places in the test split"
-    caption(left, places, "RMSE", title)
-    right.plot(ahead, 100 * backtest_report.coverage.numpy(), color=SECOND, label="held")
-    right.axhline(90, **DASHED, label="asked")
+    origins = f"steps ahead, from {len(test.origins)} origins in the test split"
+    caption(left, origins, "RMSE", title)
+    right.plot(ahead, 100 * backtest_report.coverage.numpy(), color=SECOND, label="measured")
+    right.axhline(90, **DASHED, label="nominal")
     right.set_ylim(0, 109)
-    held = f"hold {backtest_report.coverage.mean():.0%} of the test split"
     known = not backtest_report.radius.isinf().any()
-    title = f"intervals {held if known else 'are not known'}"
-    caption(right, "steps ahead", "samples within their interval, %", title, loc="lower left")
+    mean = f"{backtest_report.coverage.mean():.0%} on the test split"
+    title = f"coverage of the intervals: {mean if known else 'not known'}"
+    caption(right, "steps ahead", "coverage, %", title, loc="lower left")
     for axis in (left, right):
         axis.xaxis.get_major_locator().set_params(integer=True)
     return figure
@@ -230,12 +232,12 @@ def backtest(backtest_report: "BacktestReport") -> Figure:
 def forecast(
     before: Tensor, made: "Forecast", names: tuple[str, str] = ("value", "time")
 ) -> Figure:
-    """The end of a series, and how a network thinks that it goes on.
+    """Draw the end of a series and its forecast.
 
     Args:
         before: The last values of the series, (n,).
-        made: What comes after them.
-        names: What the values and the times are called.
+        made: Their forecast.
+        names: The names of the values and of the times.
     """
     figure, (axis,) = blank(1, 1, 4)
     past: NDArray[Any] = np.arange(made.start - len(before), made.start)
@@ -245,7 +247,7 @@ def forecast(
     axis.plot(past, before.numpy(), color=TRUTH, lw=1.3, label="series")
     read = past[-len(made.read) :]
     axis.plot(read, made.read.numpy(), color=SECOND, lw=5, alpha=0.35, label="read")
-    # From the last sample on, which is known, so that there is no gap before the first prediction.
+    # Starting at the last sample, so that there is no gap before the first prediction.
     steps = np.concatenate([past[-1:], steps])
     y, low, high = (
         torch.cat([before[-1:], v]).numpy() for v in (made.prediction, made.lower, made.upper)
@@ -264,7 +266,7 @@ def forecast(
 
 
 def _band(made: "Forecast", known: int) -> str:
-    """What a forecast's intervals are, and how far ahead they were measured."""
-    held = "" if made.held is None else f", {100 * made.held:.0f} % held on the test split"
+    """Return the legend of the intervals: coverage, and how far ahead they were measured."""
+    held = "" if made.held is None else f", {100 * made.held:.0f} % coverage on the test split"
     end = f", measured up to step {known}" if known < len(made.prediction) else ""
-    return f"interval: 90 % asked{held}{end}"
+    return f"interval: 90 % nominal{held}{end}"

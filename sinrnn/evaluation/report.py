@@ -1,4 +1,4 @@
-"""What a run is worth, as text: the closing table, and the words for numbers."""
+"""The closing table of a run, and the format of its numbers."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from sinrnn.filesystem import escaped, filled
 from sinrnn.forecasting.caution import FAILS
 
 LEGEND = "half_mse: mean squared error / 2; skill: 1 - half_mse / the baseline's."
-WHOLE = ("run", "TensorBoard")  # to be copied
+WHOLE = ("run", "TensorBoard")  # never wrapped, so that they can be copied
 
 
 def table(results: Results) -> str:
-    """The closing table, as lines of text."""
+    """Return the losses of the network and of all baselines as a table of text."""
     splits = list(results.variance)
     head = ["half_mse", *splits, "skill on test"]
     rows, ours = [], results.half_mse["network"]["test"]
@@ -30,19 +30,18 @@ def table(results: Results) -> str:
 
 
 def backtest_facts(found: BacktestReport) -> dict[str, str]:
-    """What forecasts from many origins are worth, a few facts by name."""
+    """Return errors, skill, valid time and coverage of a backtest, by the name of the line."""
     test, steps = found.test, found.test.truth.shape[1]
     shown = [h for h in (1, 10, 100) if h <= steps]
-    origins, one = len(test.origins), shown == [1]
+    origins = len(test.origins)
     rmse = ", ".join(f"{test.rmse[h - 1]:.2g} at {h}" for h in shown)
     skills = ", ".join(number(test.skill[h - 1].item()) for h in shown)
     away = test.diverged(found.spread)
     return {
-        "backtest": f"RMSE {rmse} step{'' if one else 's'} ahead, skill against persistence "
-        f"{skills} (from {origins} place{'' if origins == 1 else 's'})",
-        "holds for": f"{test.valid(found.tolerance):.0f} of {steps} steps within "
-        f"{found.tolerance:.2g} (median); amplitude {test.amplitude:.2f}; "
-        + (f"{away:.0%} diverge" if away else "none diverges"),
+        "backtest": f"RMSE {rmse} step{'' if shown == [1] else 's'} ahead\n"
+        f"skill against persistence {skills}; {origins} origin{'' if origins == 1 else 's'}",
+        "valid for": f"{test.valid(found.tolerance):.0f} of {steps} steps (median) within "
+        f"{found.tolerance:.2g}; amplitude {test.amplitude:.2f}; {away:.0%} diverge",
         "intervals": _intervals(found),
     }
 
@@ -50,29 +49,29 @@ def backtest_facts(found: BacktestReport) -> dict[str, str]:
 def _intervals(found: BacktestReport) -> str:
     if found.radius.isinf().any():
         return "not known: too few validation windows, or forecasts that diverge"
-    held, steps = found.coverage, len(found.coverage)
-    each = f" ({held.min():.0%} to {held.max():.0%} at each of {steps} steps)" * (steps > 1)
-    fails = ": too narrow" if held.mean() < FAILS else ""
-    return f"90% asked, {held.mean():.0%} held on test{each}{fails}"
+    coverage = found.coverage
+    by_step = f" ({coverage.min():.0%} to {coverage.max():.0%} by step)" * (len(coverage) > 1)
+    fails = ": too narrow" if coverage.mean() < FAILS else ""
+    return f"90% nominal, {coverage.mean():.0%} coverage on the test split{by_step}{fails}"
 
 
 def number(value: float) -> str:
-    """Two decimals, or two digits of what is large."""
+    """Return a number with two decimals, or a large one with two digits."""
     return f"{value:.2f}" if abs(value) < 1000 else f"{value:.1e}"
 
 
 def times(factor: float) -> str:
-    """A factor in words: two digits, and no exponent as long as anybody can read it."""
+    """Return a factor with two digits, as "1,300 times", from 1e9 on with an exponent."""
     return f"{float(f'{factor:.2g}'):,.15g} times" if factor < 1e9 else f"{factor:.0e} times"
 
 
 def in_steps(count: int) -> str:
-    """A number of steps."""
+    """Return a number of steps, as "1,000 steps"."""
     return f"{count:,} step{'' if count == 1 else 's'}"
 
 
 def shown_skill(value: float) -> str:
-    """A skill as tables have it: three decimals, or four next to 1, which it may come close to."""
+    """Return a skill with three decimals, or four if it is close to 1."""
     if value > 0.9999:
         return "> 0.9999"
     if value > 0.99:
@@ -81,28 +80,26 @@ def shown_skill(value: float) -> str:
 
 
 def closing(results: Results, problems: Sequence[str] = (), notes: Sequence[str] = ()) -> str:
-    """The table, the rollout, where everything is, and what is wrong with the run.
+    """Return the closing table: losses, facts, paths, problems and observations.
 
     Args:
-        results: The run's.
-        problems: What is wrong, a sentence each.
-        notes: What was observed and is no fault, a sentence each.
+        results: The results of the run.
+        problems: The problems of the diagnosis.
+        notes: The observations of the diagnosis.
     """
     lines = [table(results), LEGEND, ""]
     facts, ours = {}, results.half_mse["network"]["test"]
     if best := results.best_baseline("test"):
         against = shown_skill(skill(ours, best[1]))
-        facts["skill"] = f"{against} on test, against the best baseline: {best[0]}"
+        facts["skill"] = f"{against} on test against the best baseline, {best[0]}"
     if results.variance["test"] > 0:
         share = 2 * ours / results.variance["test"]
         facts["error"] = f"mean squared error {share:.2g} times the variance of the test split"
     if results.rollout is None:
-        facts["rollout"] = "not run: it needs horizon 1 and samples after the test split's start"
+        facts["rollout"] = "not run: it needs horizon 1 and samples after the first window"
     else:
-        steps = in_steps(len(results.rollout.truth))
-        facts["rollout"] = (
-            f"RMSE {results.rollout.rmse:.2e} over {steps} in closed loop, from test on"
-        )
+        steps = in_steps(len(results.rollout.truth)).replace(" ", " closed-loop ")
+        facts["rollout"] = f"RMSE {results.rollout.rmse:.2e} over {steps} from the test split on"
     if results.backtest_report is not None:
         facts |= backtest_facts(results.backtest_report)
     ended = f", {results.ended}" if results.ended else ""
@@ -110,14 +107,15 @@ def closing(results: Results, problems: Sequence[str] = (), notes: Sequence[str]
     facts |= {name: escaped(where) for name, where in results.where.items()}
     width = max(map(len, facts))
     for name, fact in facts.items():
-        line = f"{name.ljust(width)}  {fact}"
-        lines.append(line if name in WHOLE else filled(line, " " * (width + 2)))
+        for i, part in enumerate(fact.split("\n")):
+            line = f"{'' if i else name:{width}}  {part}"
+            lines.append(line if name in WHOLE else filled(line, " " * (width + 2)))
     return "\n".join(lines + advice(problems, notes))
 
 
 def advice(problems: Sequence[str], notes: Sequence[str] = ()) -> list[str]:
-    """What is wrong and what to try, and what is no fault, as lines, if there is anything."""
+    """Return the problems and the observations as lines of text, each under its heading."""
     lines = []
-    for head, found in (("What is wrong, and what to try:", problems), ("Observations:", notes)):
+    for head, found in (("Problems and suggestions:", problems), ("Observations:", notes)):
         lines += ["", head, *(filled(f"- {each}") for each in found)] if found else []
     return lines

@@ -1,4 +1,4 @@
-"""A picture of what predictions leave over."""
+"""Figure of the residuals."""
 
 from collections.abc import Mapping
 
@@ -10,10 +10,10 @@ from sinrnn.evaluation._drawing import GREY, NETWORK, SECOND, blank, caption
 
 
 def residuals(errors: Mapping[str, Tensor]) -> Figure:
-    """What predictions leave over: how large it is, and whether it still has a pattern.
+    """Draw a histogram of the residuals, and their autocorrelation.
 
-    Left, a histogram; right, the autocorrelation with the band in which 95 % of white noise lies.
-    What leaves the band could still be learnt. Lag 0, which is always 1, is left out.
+    The band contains 95 % of the autocorrelations of white noise. Values outside it show structure
+    that a model could learn. Lag 0, which is always 1, is left out.
 
     Args:
         errors: Prediction - target in time order, (N,), by split.
@@ -24,7 +24,7 @@ def residuals(errors: Mapping[str, Tensor]) -> Figure:
         for name, values in errors.items()
     }
     bins, beyond = _bins(np.concatenate([*finite.values()]))
-    # One is filled and the other an outline: filled bars over filled bars are one grey.
+    # The first histogram is filled and the second an outline, so that both stay visible.
     looks = ((SECOND, "-", {"fill": True, "alpha": 0.3}), (NETWORK, "--", {"lw": 1.8}))
     for (color, style, look), (name, values) in zip(looks, errors.items(), strict=False):
         counts, _ = np.histogram(finite[name].clip(bins[0], bins[-1]), bins)
@@ -42,21 +42,21 @@ def residuals(errors: Mapping[str, Tensor]) -> Figure:
     title = ", ".join(f"{name} {size:.1e}" for name, size in sizes.items())
     left.locator_params(axis="x", nbins=6)
     caption(left, f"prediction - target{beyond}", "windows in the bin, %", f"RMSE: {title}")
-    caption(right, "lag, samples", "autocorrelation", "what leaves the band could be learnt")
+    caption(right, "lag, samples", "autocorrelation", "white noise stays within the band")
     return figure
 
 
 def _bins(errors: np.ndarray) -> tuple[np.ndarray, str]:
-    """Edges of 40 bins, and what is to be said of errors beyond them."""
+    """Return the edges of 40 bins, and a note for the axis label if errors lie beyond them."""
     if not len(errors):
         return np.array([-0.5, 0.5]), ""
     low, high = errors.min(), errors.max()
-    # Residuals that differ by rounding alone leave no room for bins between them.
+    # Residuals that differ only by rounding leave no room for bins between them.
     if high - low < 1e-12 * max(abs(low), abs(high), 1e-290):
         return np.histogram_bin_edges(errors, 1), ""
     start, end = np.quantile(errors, (0.005, 0.995))
     room = (end - start) / 2
-    if room > 0 and (low < start - room or high > end + room):  # a few would squeeze all others
+    if room > 0 and (low < start - room or high > end + room):  # outliers would squeeze all others
         low, high = max(low, start - room), min(high, end + room)
-        return np.linspace(low, high, 41), " (outer bins: and all beyond)"
+        return np.linspace(low, high, 41), " (outer bins: all beyond)"
     return np.histogram_bin_edges(errors, 40), ""

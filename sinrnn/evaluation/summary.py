@@ -110,7 +110,7 @@ def statistics_table(head: str, summaries: Sequence[Summary]) -> list[list[str]]
     for summary in summaries:
         for name, value in summary.figures().items():
             by_name.setdefault(name, []).append(value)
-    rows = [[head, "median", "least", "largest"]]
+    rows = [[head, "median", "minimum", "maximum"]]
     for name, values in by_name.items():
         runs = len(summaries)
         count = "" if len(values) == runs else f" ({len(values)}/{runs})"

@@ -62,9 +62,10 @@ def cautions(predictor: Any, read: Tensor) -> tuple[str, ...]:
                 f"network's {network:.2e}"
             )
     if len(predictor.coverage) and not predictor.radius.isinf().any():
-        held = predictor.coverage.mean().item()
-        if held < FAILS:
+        coverage = predictor.coverage.mean().item()
+        if coverage < FAILS:
             found.append(
-                f"the intervals are too narrow: they held {held:.0%} of the test split, not 90%"
+                f"the intervals are too narrow: they cover {coverage:.0%} of the test split "
+                "instead of 90%"
             )
     return tuple(found)

@@ -430,13 +430,13 @@ def charts(run):
 def test_charts_show_the_losses_beside_what_they_must_beat_and_none_is_empty(tmp_path):
     found = charts(fit(tmp_path / "clipped", small(), windows(), **NORM))
     both, beside = ["train", "val"], sorted(f"val_{name}" for name in RIVALS)
-    loss = found.pop("log10 of half_mse, and of what val must beat")
+    loss = found.pop("log10 of half_mse, with the baselines on val")
     assert loss == [f"log10_half_mse/{name}" for name in both + beside]
     assert list(found) == [
         "skill on val",
         "norm before clipping",
-        "share clipped, of entries and of steps",
-        "|dLoss/dh[t]| over the last step's, the median window",
+        "share clipped: entries, steps",
+        "|dLoss/dh[t]| / |dLoss/dh[T]|, median window",
     ]
     assert [len(names) for names in found.values()] == [3, 2, 2, 4]
     without = fit(tmp_path / "not", small(), windows(), Monitor(flow=False, pictures=False))

@@ -1,4 +1,4 @@
-"""scripts/diagnose.py as people use it: a run's folder, and what is wrong with it."""
+"""scripts/diagnose.py as people use it: a run's folder, and its diagnosis."""
 
 import contextlib
 import io
@@ -71,13 +71,13 @@ def test_notebook_is_told_what_was_found_in_it(runs):
     found = {
         "saturated": r"- 100% of the hidden units .* spectral radius (2[3-6]\.?\d?): start with "
         r"--model\.init orthogonal\.",
-        "vanishing": r"- The gradient vanishes: only 1 of 4 steps carry any .*",
+        "vanishing": r"- The gradient vanishes: only 1 of 4 steps receive gradient .*",
         "baseline": r"- Linear extrapolation is .* times better .* \(half_mse 1\.53e-12 "
         r"against .*\) and .* times better on the test split .*",
         "extrapolating": r"- 100% of the test targets lie outside the training range "
         r"\(0 to 0\.383\), .*",
-        "mean": r"- The training loss .* Cure what is said of its scale, hidden units or gradient "
-        r"first\.",
+        "mean": r"- The training loss .* First fix the problem of the scale, the hidden units or "
+        r"the gradient\.",
     }
     for name, pattern in found.items():
         assert any(re.fullmatch(pattern, line) for line in sentences(said)), name
@@ -85,7 +85,7 @@ def test_notebook_is_told_what_was_found_in_it(runs):
 
 def test_healthy_run_ends_with_nothing_wrong(runs):
     _, said = runs["sine"]
-    assert said.endswith("\n\nNothing is wrong with this run.\n")
+    assert said.endswith("\n\nNo problems found.\n")
     assert not [line for line in said.splitlines() if line.startswith("!")]
 
 
@@ -172,7 +172,7 @@ def test_run_without_metrics_is_diagnosed_without_its_curves(copied, capsys):
     assert diagnose(["copy"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert out.endswith("Nothing is wrong with this run.\n")
+    assert out.endswith("No problems found.\n")
     named = [line[2:].split("  ")[0] for line in out.splitlines() if line[2:]]
     assert not {"clipping", "overfitting"} & set(named)
 
@@ -182,6 +182,6 @@ def test_help_explains(capsys):
         diagnose(["--help"])
     assert left.value.code == 0
     out, err = capsys.readouterr()
-    assert "What is wrong with a finished run, and what to try." in out
-    assert re.search(r"^ +run +The run's folder\.$", out, re.MULTILINE)
+    assert "Print the diagnosis of a finished run" in out
+    assert re.search(r"^ +run +Folder of the run\.$", out, re.MULTILINE)
     assert err == ""

@@ -69,5 +69,5 @@ def test_section_is_helped_by_itself_or_refused(helped, refused):
     assert {option.partition(".")[0] for option in found} == {"trainer"}
     assert found["trainer.log_every_n_steps"] == "null"
     assert "Stop training once this number of epochs is reached." in text
-    said = "--help must be of data, model, monitor, trainer, or of nothing, got optimizer"
+    said = "--help takes data, model, monitor, trainer or nothing, got optimizer"
     assert refused("--help", "optimizer") == said

@@ -64,7 +64,7 @@ def test_run_that_stops_early_has_no_line_that_is_too_wide(tmp_path, monkeypatch
     assert set(ended[2]) == {"█"}
     why = f"stopped early after epoch {ended[1]} of 40: half_mse/val has not fallen for 3 epochs"
     assert why in " ".join(text.split())
-    assert any(part.startswith("measuring ...") for line in found for part in line)
+    assert any(part.startswith("evaluating ...") for line in found for part in line)
     assert "..." not in text  # and is cleared before the table
     status, found = shown(diagnose, "runs/sine/version_0")
     assert status == 0
@@ -78,7 +78,7 @@ def test_error_is_broken_between_words_in_a_terminal(tmp_path, monkeypatch):
     lines = [line[-1] for line in found]
     assert status == 2
     assert " ".join(" ".join(lines).split()) == (
-        "error: data.series: there is no series Nope: name one of Chirp, Damped, FileSeries, "
+        "error: data.series: unknown series Nope: choose one of Chirp, Damped, FileSeries, "
         "MackeyGlass, Sine, Square, SumOfSines"
     )
     assert len(lines) > 2
@@ -86,5 +86,5 @@ def test_error_is_broken_between_words_in_a_terminal(tmp_path, monkeypatch):
 
 
 def test_status_is_silent_where_nobody_looks(capsys):
-    status("measuring")
+    status("evaluating")
     assert capsys.readouterr() == ("", "")

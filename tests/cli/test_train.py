@@ -237,7 +237,7 @@ def test_every_config_trains(train, tmp_path, config):
     name = yaml.safe_load((CONFIGS / config).read_text())["name"]
     saved = yaml.safe_load((tmp_path / "runs" / name / "version_0" / "config.yaml").read_text())
     assert saved["trainer"]["max_epochs"] == 2
-    assert "in closed loop" in out
+    assert "closed-loop steps" in out
 
 
 @pytest.mark.slow
@@ -329,7 +329,7 @@ def test_finished_run_that_stopped_early_is_only_reported_again(train):
     before = [path.read_bytes() for path in kept]
     status, out, _ = train("--resume", str(folder))
     assert status == 0
-    assert "note: the run has ended; it goes on with more epochs" in out
+    assert "note: the run is finished; to continue it" in out
     assert re.search(r"stopped early after epoch \d+ of 40: half_mse/val has\s+not", out)
     assert [path.read_bytes() for path in kept] == before
     assert len([*folder.glob("events.*")]) == 1
@@ -511,10 +511,10 @@ def test_notebook_script_prints_its_table_and_writes_its_figure(tmp_path):
         if cells:
             table[re.sub(r", \d+\.\d s$", "", cells[1])] = (float(cells[2]), float(cells[3]))
     assert list(table) == [
-        "notebook's print, before training",
-        "notebook's print, after 500 epochs",
-        "its recipe, 3 starts, before training",
-        "its recipe, 3 starts, 2 epochs",
+        "printed in the notebook, before training",
+        "printed in the notebook, after 500 epochs",
+        "same training, 3 starts, before",
+        "same training, 3 starts, 2 epochs",
         "mean of the training targets",
         "persistence",
         "linear extrapolation",
@@ -522,7 +522,7 @@ def test_notebook_script_prints_its_table_and_writes_its_figure(tmp_path):
         "best.yaml, 1 seeds, float32",
         "best.yaml, 1 seeds, float64",
     ]
-    before, after = (table[f"its recipe, 3 starts, {w}"] for w in ("before training", "2 epochs"))
+    before, after = (table[f"same training, 3 starts, {w}"] for w in ("before", "2 epochs"))
     for first, second in zip(before, after, strict=True):
         assert 100 < second < 0.99 * first < 1000
     assert table["best.yaml, 1 seeds, float64"][1] < table["linear extrapolation"][1] < 1.6e-12

@@ -227,7 +227,7 @@ def test_pictures_of_predictions_and_windows_stand_where_they_are_in_the_series(
             i = int(part * len(predicted[name]))
             first, target = EDGES[name][0] + i, at[i]
             assert lines(axis) == {
-                "window, read": [[t, cut.values[t]] for t in range(first, first + WINDOW)],
+                "window": [[t, cut.values[t]] for t in range(first, first + WINDOW)],
                 "target": [[target, cut.values[target]]],
                 "prediction": [[target, predicted[name][i]]],
             }
@@ -245,7 +245,7 @@ def test_picture_of_windows_shows_each_of_fewer_than_four_once():
     _, cut, predicted, results = drawn()
     made = {name: values[:3] for name, values in predicted.items()}
     axes = figures.pictures(evaluate.excerpt(cut, 3), made, results)["windows"]().axes
-    assert [lines(axis)["window, read"][0][0] for axis in axes] == [0, 1, 2, 50, 51, 52]
+    assert [lines(axis)["window"][0][0] for axis in axes] == [0, 1, 2, 50, 51, 52]
 
 
 def test_other_pictures_show_the_results():
@@ -266,7 +266,8 @@ def test_other_pictures_show_the_results():
     assert [text.get_text() for text in right.get_legend().get_texts()] == [
         "bptt_steps in training: 3"
     ]
-    assert found["rollout"]().axes[0].get_title().startswith(f"{len(results.rollout.truth)} steps")
+    title = found["rollout"]().axes[0].get_title()
+    assert title.startswith(f"{len(results.rollout.truth)} closed-loop steps")
 
 
 def test_losses_of_a_long_split_are_those_of_its_parts_together(monkeypatch):

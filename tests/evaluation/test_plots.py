@@ -98,12 +98,12 @@ def test_loss_curves_carry_both_losses_and_baselines_and_name_those_far_below_th
     for name, values in CURVES.items():
         assert found[name] == points(EPOCHS, values)
     assert (axis.get_xscale(), axis.get_yscale()) == ("linear", "log")
-    assert names(axis) == [("epochs done", "half_mse")]
+    assert names(axis) == [("epoch", "half_mse")]
     # The lowest loss is 1e-3: 1.1e-5 is within a factor of 100 of it, 9e-6 is not.
     drawn = {"persistence, val: 1.2e-02": 1.2e-2, "linear extrapolation, val: 1.1e-05": 1.1e-5}
     for label, value in drawn.items():
         assert [y for _, y in found[label]] == [value, value]
-    best = "val lowest: 4.0e-03 after epoch 4"
+    best = "lowest val: 4.0e-03 after epoch 4"
     assert found[best] == [[4, 4e-3]]
     below = "below the axis:\nautoregression AR(4), val: 9.0e-06"
     assert [line.get_marker() for line in axis.lines if line.get_label() == below] == ["v"]
@@ -142,7 +142,7 @@ def test_loss_curves_mark_where_the_readout_was_solved(epoch, where):
 def test_loss_curves_mark_the_lowest_validation_loss_wherever_it_is():
     run = History([0.0, 2.0, 4.0, 6.0], {"train": [4, 3, 2, 1], "val": [3, NAN, 1.5, 2]})
     figure = loss_plots.loss_curves(run, {})
-    assert lines(figure.axes[0])["val lowest: 1.5e+00 after epoch 4"] == [[4, 1.5]]
+    assert lines(figure.axes[0])["lowest val: 1.5e+00 after epoch 4"] == [[4, 1.5]]
     run.losses["val"] = [NAN, INF, INF, INF]
     assert legend(loss_plots.loss_curves(run, {})) == ["train", "val"]
 
@@ -228,7 +228,7 @@ def test_predictions_carry_both_lines_and_their_difference(horizon, ahead):
 
 def test_rollout_carries_truth_loop_warm_up_and_error():
     above, below = plots.rollout(closed()).axes
-    labels = ["truth", f"{LOOP} (off scale: 40)", "window read at the start"]
+    labels = ["truth", f"{LOOP} (off scale: 40)", "initial window"]
     truth, loop, warm_up = (lines(above)[label] for label in labels)
     assert legend(above.figure) == labels
     assert truth == points([7, 8, 9, 10], [0, 1, 0.5, -1])
@@ -238,7 +238,7 @@ def test_rollout_carries_truth_loop_warm_up_and_error():
     assert list(lines(below).values()) == [points([7, 8, 9, 10], [1e-16, 0.25, 1e-16, 41])]
     assert below.get_yscale() == "log"
     assert names(above, below) == [("", "value"), (SAMPLE, "|error|")]
-    assert above.get_title() == f"4 steps in closed loop, RMSE {closed().rmse:.1e}"
+    assert above.get_title() == f"4 closed-loop steps, RMSE {closed().rmse:.1e}"
 
 
 def test_rollout_has_room_for_the_window_that_was_read():
@@ -250,7 +250,7 @@ def test_rollout_has_room_for_the_window_that_was_read():
 
 # What leaves the axes
 
-LOOP = "closed loop: own predictions fed back"
+LOOP = "rollout: own predictions fed back"
 
 
 @pytest.mark.parametrize(
@@ -303,24 +303,23 @@ def backtest_report(error=1.0, spread=0.75):
 
 def test_backtest_carries_errors_and_coverage_by_steps_ahead():
     left, right = plots.backtest(backtest_report()).axes
-    found, level = lines(left), "deviation of the training split"
+    found, level = lines(left), "standard deviation, train"
     assert_close(torch.tensor(found["network"]), torch.tensor([[1, 0.5], [2, 1]]))
     assert_close(torch.tensor(found["persistence"]), torch.tensor([[1, 1], [2, 2**0.5]]))
     assert [y for _, y in found[level]] == [0.75, 0.75]
     assert legend(left) == ["persistence", "network", level]
-    assert lines(right)["held"] == points([1, 2], [75, 50])
-    assert [y for _, y in lines(right)["asked"]] == [90, 90]
-    assert legend(right) == ["held", "asked"]
+    assert lines(right)["measured"] == points([1, 2], [75, 50])
+    assert [y for _, y in lines(right)["nominal"]] == [90, 90]
+    assert legend(right) == ["measured", "nominal"]
     assert right.get_ylim() == (0, 109)
     assert left.get_title() == "RMSE 0.5 at 1 step, 1 at 2"
-    held = "samples within their interval, %"
-    places = "steps ahead, from 2 places in the test split"
-    assert names(left, right) == [(places, "RMSE"), ("steps ahead", held)]
+    origins = "steps ahead, from 2 origins in the test split"
+    assert names(left, right) == [(origins, "RMSE"), ("steps ahead", "coverage, %")]
     # The closing table says the same.
-    assert right.get_title() == "intervals hold 62% of the test split"
-    assert "62% held on the test split" in backtest_facts(backtest_report())["intervals"]
+    assert right.get_title() == "coverage of the intervals: 62% on the test split"
+    assert "62% coverage on the test split" in backtest_facts(backtest_report())["intervals"]
     unknown = replace(backtest_report(), radius=torch.tensor([1.0, INF]))
-    assert plots.backtest(unknown).axes[1].get_title() == "intervals are not known"
+    assert plots.backtest(unknown).axes[1].get_title() == "coverage of the intervals: not known"
 
 
 @pytest.mark.parametrize(
@@ -372,14 +371,14 @@ def test_forecast_carries_the_series_what_was_read_what_comes_and_intervals_if_k
     (band,) = axis.collections
     edge = {(x, y) for path in band.get_paths() for x, y in path.vertices}
     assert edge == {(19, 0.75), (20, 0.5), (20, 1.5), (21, 1.75), (21, 2.25)}
-    ends = "interval: 90 % asked, measured up to step 2"
+    ends = "interval: 90 % nominal, measured up to step 2"
     assert legend(figure) == ["series", "read", ends, "forecast"]
     assert names(axis) == [(SAMPLE, "value")]
     held = ahead(0.5, 0.25, np.nan, coverage=torch.tensor([0.5, 0.25, np.nan]))
-    said = "interval: 90 % asked, 38 % held on the test split, measured up to step 2"
+    said = "interval: 90 % nominal, 38 % coverage on the test split, measured up to step 2"
     assert legend(plots.forecast(BEFORE, held))[2] == said
     everywhere = ahead(0.5, 0.25, 0.5)
-    assert legend(plots.forecast(BEFORE, everywhere))[2] == "interval: 90 % asked"
+    assert legend(plots.forecast(BEFORE, everywhere))[2] == "interval: 90 % nominal"
     without = plots.forecast(BEFORE, ahead(np.nan, np.nan, np.nan))
     assert not without.axes[0].collections
     assert legend(without) == ["series", "read", "forecast"]
@@ -413,7 +412,7 @@ def test_forecast_has_an_axis_of_time_where_the_series_has_times():
 def test_sample_windows_put_the_target_horizon_steps_after_the_window(horizon, counts):
     samples = sampled(train=counts[0], val=counts[1])
     figure, columns = plots.sample_windows(samples, horizon), max(counts)
-    marks = ["window, read", "target", "prediction"]
+    marks = ["window", "target", "prediction"]
     for axes, (name, windows) in zip(
         (figure.axes[:columns], figure.axes[columns:]), samples.items(), strict=True
     ):
@@ -458,7 +457,7 @@ def test_many_starts_carry_every_start_and_what_to_compare_with_and_tell_them_ap
         points([0, 1, 3], [25, 75, 0]),
         points([0, 1, 3], [50, 100, 12.5]),
     ]
-    assert names(above, below) == [("", "half_mse"), ("epochs done", "saturated units, %")]
+    assert names(above, below) == [("", "half_mse"), ("epoch", "saturated units, %")]
     named = {line.get_label(): line.get_color() for line in above.lines}
     drawn = [line.get_color() for line in above.lines if len(line.get_xdata()) == 3]
     assert drawn == [named["train"]] * 2 + [named["val"]] * 2
@@ -480,7 +479,7 @@ def test_seeds_carry_the_curves_of_every_run():
     assert colors[0] == colors[1] != colors[2] == colors[3]
     assert legend(axis) == ["train", "val", "persistence, val: 7.0e-01"]
     assert (axis.get_title(), axis.get_yscale()) == ("2 seeds", "log")
-    assert names(axis) == [("epochs done", "half_mse")]
+    assert names(axis) == [("epoch", "half_mse")]
 
 
 # What predictions leave over
@@ -525,7 +524,7 @@ def test_a_few_large_residuals_do_not_squeeze_the_others():
     errors = torch.randn(1000)
     errors[:2] = torch.tensor([-90.0, 400.0])
     left, _ = residual_plots.residuals({"train": errors, "val": torch.randn(50)}).axes
-    assert left.get_xlabel() == "prediction - target (outer bins: and all beyond)"
+    assert left.get_xlabel() == "prediction - target (outer bins: all beyond)"
     share, edges, _ = left.patches[0].get_data()
     assert -8 < edges[0] < -4 < 4 < edges[-1] < 8
     assert sum(share) == pytest.approx(100)
@@ -575,12 +574,12 @@ def test_gradient_flow_carries_the_flow_its_band_and_the_cosines(dtype):
     drawn = {(x, y) for path in left.collections[0].get_paths() for x, y in path.vertices}
     assert drawn == set(map(tuple, points(range(1, 8), low) + points(range(1, 8), high)))
     assert legend(left) == ["median window", "10 to 90 %"]
-    assert left.get_title() == "7 of 7 steps carry gradient"
+    assert left.get_title() == "7 of 7 steps receive gradient"
     assert cosine.get_xydata().tolist() == points(range(1, 8), map(found.cosine, range(1, 8)))
     assert cosine.get_ydata()[-1] == pytest.approx(1, abs=1e-12)
     assert left.get_yscale() == "log"
     assert names(left, right) == [
-        ("step t of the window", "|dLoss/dh[t]| over the last step's"),
+        ("step t of the window", "|dLoss/dh[t]| / |dLoss/dh[T]|"),
         ("bptt_steps k, steps that the gradient reaches back", "cosine with the full gradient"),
     ]
 
@@ -601,7 +600,7 @@ def test_gradient_flow_leaves_out_steps_without_any():
     drawn = [x for line in left.lines for x, y in line.get_xydata() if np.isfinite(y)]
     assert drawn == list(range(3, 8))
     assert left.get_xlim() == right.get_xlim()  # their places are to be seen
-    assert left.get_title() == "5 of 7 steps carry gradient"
+    assert left.get_title() == "5 of 7 steps receive gradient"
 
 
 def test_gradient_flow_says_that_there_is_none():
@@ -610,7 +609,7 @@ def test_gradient_flow_says_that_there_is_none():
     figure = plots.gradient_flow(found)
     (axis,) = figure.axes
     assert not axis.axison
-    assert axis.get_title() == "no gradient at all"  # in the words of the diagnosis
+    assert axis.get_title() == "no gradient"  # in the words of the diagnosis
     assert [text.get_text() for text in axis.texts] == [
         "dLoss/dh[t] is 0 at every step of every window"
     ]

@@ -99,11 +99,11 @@ def test_table_calls_exact_what_is_small_beside_the_variance():
     assert table(results).splitlines()[3].endswith("exact up to rounding")
 
 
-LOOP = "RMSE 5.00e-01 over 4 steps in closed loop, from test on"
-SKILL = "0.250 on test, against the best baseline: linear extrapolation"
+LOOP = "RMSE 5.00e-01 over 4 closed-loop steps from the test split on"
+SKILL = "0.250 on test against the best baseline, linear extrapolation"
 ERROR = "mean squared error 1.5e-06 times the variance of the test split"
 LEGEND = "half_mse: mean squared error / 2; skill: 1 - half_mse / the baseline's."
-NONE = "not run: it needs horizon 1 and samples after the test split's start"
+NONE = "not run: it needs horizon 1 and samples after the first window"
 
 
 @pytest.mark.parametrize(("loop", "said"), [(healthy().rollout, LOOP), (None, NONE)])
@@ -112,7 +112,7 @@ def test_closing_word_for_word(loop, said):
     facts = f"skill     {SKILL}\nerror     {ERROR}\nrollout   {said}\ntraining  1.3 s"
     facts += "\nrun       runs/sine/version_0"
     assert closing(results) == f"{table(results)}\n{LEGEND}\n\n{facts}"
-    heading = "\n\nWhat is wrong, and what to try:\n- "
+    heading = "\n\nProblems and suggestions:\n- "
     ill = closing(results, ["It is too cold.", "It is too late."])
     assert ill == closing(results) + heading + "It is too cold.\n- It is too late."
     seen = closing(results, notes=["It rains."])
@@ -128,16 +128,17 @@ def test_backtest_facts_word_for_word():
         [[2.0, 4.0, 2.0, 4.0], [3.0, 5.0, 3.0, 5.0]], coverage=(0.8, 1.0, 0.8, 0.4)
     )
     assert backtest_facts(found) == {
-        "backtest": "RMSE 0.71 at 1 step ahead, skill against persistence 0.88 (from 2 places)",
-        "holds for": "2 of 4 steps within 0.4 (median); amplitude 1.00; none diverges",
-        "intervals": "90% asked, 75% held on test (40% to 100% at each of 4 steps): too narrow",
+        "backtest": "RMSE 0.71 at 1 step ahead\nskill against persistence 0.88; 2 origins",
+        "valid for": "2 of 4 steps (median) within 0.4; amplitude 1.00; 0% diverge",
+        "intervals": "90% nominal, 75% coverage on the test split (40% to 100% by step): "
+        "too narrow",
     }
 
 
-@pytest.mark.parametrize(("held", "fails"), [(0.8, ""), (0.79, ": too narrow")])
-def test_intervals_of_one_step_fail_below_four_fifths(held, fails):
-    said = backtest_facts(backtest_report([[2.0]], coverage=(held,)))["intervals"]
-    assert said == f"90% asked, {held:.0%} held on test{fails}"
+@pytest.mark.parametrize(("coverage", "fails"), [(0.8, ""), (0.79, ": too narrow")])
+def test_intervals_of_one_step_fail_below_four_fifths(coverage, fails):
+    said = backtest_facts(backtest_report([[2.0]], coverage=(coverage,)))["intervals"]
+    assert said == f"90% nominal, {coverage:.0%} coverage on the test split{fails}"
 
 
 def test_closing_has_no_skill_where_every_baseline_is_exact():
@@ -153,19 +154,17 @@ def test_backtest_facts_of_more_than_a_hundred_steps():
     facts = backtest_facts(found)
     # At the 10th step sin 2 pi 0.918 - sin 2 pi 0.9, at the 100th sin 2 pi 10.098 - sin 2 pi 9.9.
     assert facts["backtest"] == (
-        "RMSE 0 at 1, 0.095 at 10, 1.2 at 100 steps ahead, "
-        "skill against persistence nan, 0.97, -2.93 (from 1 place)"
+        "RMSE 0 at 1, 0.095 at 10, 1.2 at 100 steps ahead\n"
+        "skill against persistence nan, 0.97, -2.93; 1 origin"
     )
-    assert facts["holds for"] == (
-        "100 of 100 steps within 10 (median); amplitude 1.00; none diverges"
-    )
+    assert facts["valid for"] == ("100 of 100 steps (median) within 10; amplitude 1.00; 0% diverge")
 
 
 def test_backtest_facts_of_forecasts_that_diverge():
     # Around 3, with a deviation of 1: two of the four are beyond 13.
     found = backtest_report([[2.0, 4.0], [202.0, 4.0], [2.0, 4.0], [2.0, math.inf]])
-    assert backtest_facts(found)["holds for"] == (
-        "2 of 2 steps within 0.4 (median); amplitude nan; 50% diverge"
+    assert backtest_facts(found)["valid for"] == (
+        "2 of 2 steps (median) within 0.4; amplitude nan; 50% diverge"
     )
 
 
@@ -175,7 +174,7 @@ def test_backtest_facts_of_forecasts_that_diverge():
 )
 def test_backtest_facts_say_a_large_skill_shortly(first, skill):
     said = backtest_facts(backtest_report([[first, 4.0]]))["backtest"]
-    assert f"skill against persistence {skill} (" in said
+    assert f"skill against persistence {skill};" in said
 
 
 def test_backtest_facts_of_too_few_windows():
@@ -189,7 +188,7 @@ def test_closing_has_the_backtest_after_the_rollout():
     lines = closing(healthy(backtest_report=found)).split("\n")
     names = [line.partition(" ")[0] for line in lines if line[:1] not in ("", " ")][7:]
     assert names == [
-        *("skill", "error", "rollout", "backtest", "holds", "intervals", "training", "run")
+        *("skill", "error", "rollout", "backtest", "valid", "intervals", "training", "run")
     ]
 
 

@@ -61,7 +61,7 @@ def test_several_summaries_stand_together():
         Summary({"network": ONE}, {"AR": 0.25}, 0.25, 0.95, 2.0),
     ]
     assert statistics_table("3 runs", found) == [
-        ["3 runs", "median", "least", "largest"],
+        ["3 runs", "median", "minimum", "maximum"],
         ["half_mse train", *["1.00e+00"] * 3],
         ["half_mse val", "2.00e+00", "2.00e+00", "5.00e+00"],
         ["half_mse test", *["3.00e+00"] * 3],

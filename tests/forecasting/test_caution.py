@@ -73,9 +73,12 @@ def test_network_that_lost_to_a_baseline_says_so(ours, lost):
         (covered(0.9, 0.71), []),
         (
             covered(0.9, 0.6),
-            ["the intervals are too narrow: they held 75% of the test split, not"],
+            ["the intervals are too narrow: they cover 75% of the test split instead of"],
         ),
-        (covered(0.2, 0.2), ["the intervals are too narrow: they held 20% of the test split, not"]),
+        (
+            covered(0.2, 0.2),
+            ["the intervals are too narrow: they cover 20% of the test split instead of"],
+        ),
         (covered(0.2, 0.2, radius=math.inf), []),  # there are none
     ],
 )

@@ -271,8 +271,8 @@ def test_process_goes_on_where_the_series_ends(place):
     done = programs.run(ROOT / "scripts" / "forecast.py", "run", "--steps", "50")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
-        "forecast   50 steps from sample 309 on, after reading the last 11\n"
-        "intervals  90% asked, 85% held on the test split, for the first 15\n"
+        "forecast   50 steps from sample 309 on; the network reads the last 11\n"
+        "intervals  90% nominal, 85% coverage on the test split, for the first 15 steps\n"
         "tested     half_mse 1.25e+03 on the test split, skill -7.09 against the best\n"
         "           baseline, autoregression AR(11)\n"
         "table      run/forecast.csv\n"
@@ -343,9 +343,9 @@ def test_output_lies_where_it_is_asked_for_and_replaces_what_was_there(call, pla
 @pytest.mark.parametrize(
     ("steps", "known", "said"),
     [
-        (15, True, "90% asked, 85% held on the test split, for all of them"),
-        (16, True, "90% asked, 85% held on the test split, for the first 15"),
-        (3, False, "none: the model has none"),
+        (15, True, "90% nominal, 85% coverage on the test split, for all steps"),
+        (16, True, "90% nominal, 85% coverage on the test split, for the first 15 steps"),
+        (3, False, "none in the model file"),
     ],
 )
 def test_intervals_are_told(call, steps, known, said):
@@ -382,9 +382,10 @@ BAD = {
     "no/where --steps 5": "no/where does not exist",
     "run/checkpoints --steps 5": "run/checkpoints is not a run's folder: no config.yaml in it",
     "run/config.yaml --steps 5": "run/config.yaml is not a Predictor file: ",
-    "alone --steps 5": "alone lies in no run's folder: name the file of the series with --input",
-    "run --steps 5 --column value": "--column is for a file: name it with --input",
-    "run --steps 5 --gaps fill": "--gaps is for a file: name it with --input",
+    "alone --steps 5": "alone is not in the folder of a run: name the file of the series with "
+    "--input",
+    "run --steps 5 --column value": "--column needs a file: name it with --input",
+    "run --steps 5 --gaps fill": "--gaps needs a file: name it with --input",
     "alone --steps 5 --input gaps.csv": "gaps.csv, row 14: 13 comes 2 after 11, but the step is "
     "1, the only gap (1 missing in all): interpolate with --gaps fill, or ignore them with --gaps "
     "ignore",

@@ -1,7 +1,8 @@
-"""What is wrong with a run, and what to try.
+"""The diagnosis of a run: problems, with suggestions.
 
-- `sinrnn.evaluation.diagnosis.checks`: all checks, and their sentences;
-- `sinrnn.evaluation.diagnosis.training_checks`: of scale, hidden units, gradients and curves;
-- `sinrnn.evaluation.diagnosis.forecast_checks`: of forecasts;
-- `sinrnn.evaluation.diagnosis.words`: options, as the command line or Python names them.
+- `sinrnn.evaluation.diagnosis.checks`: all checks;
+- `sinrnn.evaluation.diagnosis.training_checks`: checks of training;
+- `sinrnn.evaluation.diagnosis.forecast_checks`: checks of forecasts;
+- `sinrnn.evaluation.diagnosis.unreached`: options that had no effect;
+- `sinrnn.evaluation.diagnosis.words`: the options in a suggestion, for the command line or Python.
 """

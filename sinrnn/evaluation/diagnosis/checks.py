@@ -1,8 +1,7 @@
-"""Why a network does not learn: measured facts, and a sentence with advice where one is bad.
+"""The diagnosis: all checks of a run, each with measurements, a problem and a suggestion.
 
-Each check looks at the results of a run and at what the run was set to, says what it measured, and,
-where that is bad, what is wrong and what to try. What might be a cause, such as a gradient that
-vanishes, is called wrong only where there is an effect: a baseline that forecasts better.
+A possible cause, such as a vanishing gradient, is a problem only if it has an effect, that is, if a
+baseline forecasts better.
 """
 
 from collections.abc import Sequence
@@ -31,7 +30,7 @@ from sinrnn.filesystem import filled
 
 
 class Check(NamedTuple):
-    """What was looked at and measured, and what is wrong with it, or an observation, if any."""
+    """A check: its name, its measurements, and a problem or an observation, if there is one."""
 
     name: str
     fact: str
@@ -40,38 +39,39 @@ class Check(NamedTuple):
 
 
 class Diagnosis(list[Check]):
-    """The checks of a run; shows itself as `format_diagnosis` writes it."""
+    """The checks of a run, shown as `format_diagnosis` formats them."""
 
     def __repr__(self) -> str:
         return format_diagnosis(self)
 
 
 def diagnose(results: Results, command_line: bool = False) -> Diagnosis:
-    """Every check for which the results hold what it needs, causes before their effects.
+    """Return every check that the results have the data for, causes before their effects.
 
-    Where a cause is found, the checks of its effects leave their own advice out.
+    If a cause is found, the checks of its effects make no suggestion.
 
     Args:
-        results: Of a run.
-        command_line: Whether advice names options of scripts/train.py, or else Python's arguments.
+        results: The results of a run.
+        command_line: Whether suggestions name options of scripts/train.py; else arguments in
+            Python.
     """
-    losing = bool(lost(results)) or bool(constant(results, ill=False).problem)
-    asked, read, far = unreached(results), scale(results), extrapolation(results)
-    strange, beyond = (bool(found and found.problem) for found in (read, far))
-    hidden = saturation(results, losing and not strange, beyond)
-    flow = gradient_flow(results, losing and not strange, bool(hidden.problem))
-    ill = any(found and found.problem for found in (asked, read, hidden, flow))
-    mean = constant(results, ill)
+    poor = bool(lost(results)) or bool(constant(results, has_cause=False).problem)
+    epochs, inputs, outside = unreached(results), scale(results), extrapolation(results)
+    scaled_badly, beyond = (bool(found and found.problem) for found in (inputs, outside))
+    hidden = saturation(results, poor and not scaled_badly, beyond)
+    flow = gradient_flow(results, poor and not scaled_badly, bool(hidden.problem))
+    has_cause = any(found and found.problem for found in (epochs, inputs, hidden, flow))
+    mean = constant(results, has_cause)
     unlearnt = bool(mean.problem)
     findings: dict[str, Finding | None] = {
-        "epochs": asked,
-        "scale": read,
+        "epochs": epochs,
+        "scale": inputs,
         "saturation": hidden,
         "gradient flow": flow,
-        "clipping": clipping(results, losing),
+        "clipping": clipping(results, poor),
         "constant output": mean,
-        "extrapolation": far,
-        "baselines": baselines(results, ill or unlearnt, beyond),
+        "extrapolation": outside,
+        "baselines": baselines(results, has_cause or unlearnt, beyond),
         "overfitting": overfitting(results, unlearnt),
         "rollout": rollout(results),
         "intervals": intervals(results),
@@ -84,17 +84,17 @@ def diagnose(results: Results, command_line: bool = False) -> Diagnosis:
 
 
 def problems(results: Results, command_line: bool = False) -> list[str]:
-    """One or two sentences for each thing that is wrong, with numbers and what to try.
+    """Return one or two sentences for each problem, with numbers and a suggestion.
 
     Args:
-        results: Of a run.
-        command_line: As `diagnose`.
+        results: The results of a run.
+        command_line: As for `diagnose`.
     """
     return findings(diagnose(results, command_line))[0]
 
 
 def format_diagnosis(checks: Sequence[Check]) -> str:
-    """What was measured, a line a check, and below it what is wrong, and what was observed."""
+    """Return a line of measurements for each check, and then all problems and observations."""
     width = max(len(check.name) for check in checks)
     lines = [
         filled(
@@ -103,15 +103,15 @@ def format_diagnosis(checks: Sequence[Check]) -> str:
         )
         for check in checks
     ]
-    wrong, seen = findings(checks)
-    lines += advice(wrong, seen)
-    return "\n".join(lines if wrong else [*lines, "", "Nothing is wrong with this run."])
+    problems, notes = findings(checks)
+    lines += advice(problems, notes)
+    return "\n".join(lines if problems else [*lines, "", "No problems found."])
 
 
 def findings(checks: Sequence[Check]) -> tuple[list[str], list[str]]:
-    """What is wrong, and what is no fault, a sentence or two each."""
-    wrong, seen = (
+    """Return the problems and the observations, one or two sentences each."""
+    problems, notes = (
         [line for check in checks for line in getattr(check, kind).split("\n") if line]
         for kind in ("problem", "note")
     )
-    return wrong, seen
+    return problems, notes

@@ -1,4 +1,4 @@
-"""Whether training worked: the scale, the hidden units, the gradient, its clipping, the curves."""
+"""Checks of training: input scale, hidden units, gradient, clipping and overfitting."""
 
 import math
 
@@ -9,11 +9,11 @@ from sinrnn.evaluation.diagnosis.words import Finding, option
 from sinrnn.evaluation.report import in_steps, times
 from sinrnn.evaluation.results import Results
 
-LEVEL = 100  # times the range: tanh units and float32 have 5 digits left for what changes
+LEVEL = 100  # times the range: beyond it, float32 resolves the range to 5 digits or fewer
 
 
 def scale(results: Results) -> Finding | None:
-    """Whether the level of what the network reads drowns what changes."""
+    """Check whether the level of the network's inputs is large compared to their range."""
     low, high = results.train_range
     settings = results.settings
     if settings.standardise or settings.relative:
@@ -21,50 +21,50 @@ def scale(results: Results) -> Finding | None:
     if settings.log:
         low, high = math.log(low), math.log(high)
     level, width = max(abs(low), abs(high)), high - low
-    fact = f"the network reads values from {low:.4g} to {high:.4g}"
+    fact = f"network inputs from {low:.4g} to {high:.4g}"
     if width <= 0 or level < LEVEL * width:
         return Finding(fact)
-    ways = [option("model.standardise", "true")]
-    ways += [] if settings.stateful else [option("model.relative", "true")]
+    options = [option("model.standardise", "true")]
+    options += [] if settings.stateful else [option("model.relative", "true")]
     return Finding(
         fact,
-        f"The network reads values around {(low + high) / 2:.4g} that differ by no more than "
-        f"{width:.2g}: its units hardly see what changes, and float32 keeps "
-        f"{max(7.2 - math.log10(level / width), 0):.0f} digits of it. Take the level off: "
-        f"{' or '.join(ways)}.",
+        f"The network's inputs are near {(low + high) / 2:.4g} and vary by only {width:.2g}: the "
+        "hidden units barely respond to the variation, and float32 resolves "
+        f"{max(7.2 - math.log10(level / width), 0):.0f} digits of it. Remove the level: "
+        f"{' or '.join(options)}.",
     )
 
 
-def saturation(results: Results, losing: bool, beyond: bool) -> Finding:
-    """Hidden units at the ends of tanh, where 1 - h² passes no gradient.
+def saturation(results: Results, poor: bool, beyond: bool) -> Finding:
+    """Check whether hidden units are saturated, where 1 - h² passes no gradient.
 
     Args:
-        results: Of a run.
-        losing: Whether it needs a cause.
-        beyond: Whether it has to extrapolate, which may be why they saturate.
+        results: The results of a run.
+        poor: Whether the forecasts are poor; otherwise there is no problem to explain.
+        beyond: Whether targets lie outside the training range, which can saturate units.
     """
     share, radius, settings = results.saturated, results.spectral_radius, results.settings
-    fact = f"{share:.0%} of the hidden units beyond |h| > 0.99; spectral radius of Whh {radius:.3g}"
-    if share <= 0.5 or not losing or (beyond and settings.standardise and radius <= 2):
+    fact = f"{share:.0%} of the hidden units saturated; spectral radius of Whh {radius:.3g}"
+    if share <= 0.5 or not poor or (beyond and settings.standardise and radius <= 2):
         return Finding(fact)
     if radius > 2 or settings.standardise or settings.relative:
-        cure = _start(results)
+        suggestion = _start(results)
     else:
-        cure = f"standardise the series ({option('model.standardise', 'true')})"
+        suggestion = f"standardise the series ({option('model.standardise', 'true')})"
     return Finding(
         fact,
-        f"{share:.0%} of the hidden units are beyond |h| > 0.99, where tanh passes no gradient; "
-        f"Whh has spectral radius {radius:.3g}: {cure}.",
+        f"{share:.0%} of the hidden units are saturated (|h| > 0.99) and pass almost no gradient; "
+        f"Whh has spectral radius {radius:.3g}: {suggestion}.",
     )
 
 
-def gradient_flow(results: Results, losing: bool, saturated: bool) -> Finding | None:
-    """Whether dLoss/dh[t] reaches the start of the window, and in its size.
+def gradient_flow(results: Results, poor: bool, saturated: bool) -> Finding | None:
+    """Check whether the gradient vanishes, explodes or is changed by truncation.
 
     Args:
-        results: Of a run.
-        losing: Whether it needs a cause.
-        saturated: Whether its hidden units are to be cured first.
+        results: The results of a run.
+        poor: Whether the forecasts are poor; otherwise there is no problem to explain.
+        saturated: Whether the hidden units are saturated, which has its own suggestion.
     """
     if results.trace is None:
         return None
@@ -72,51 +72,51 @@ def gradient_flow(results: Results, losing: bool, saturated: bool) -> Finding | 
     steps = len(flow)
     if flow.isnan().all():
         if results.settings.linear:
-            return Finding("the readout is zero: the forecast is that of the linear part alone")
-        dead = "No gradient reaches the hidden states: the readout Who is zero."
-        return Finding("no gradient at all", dead * (results.trace.loss.item() > 0))
-    reached, growth = int((flow > metrics.CARRIES).sum()), flow.max().item()
-    fact = f"{reached} of {steps} steps carry gradient; |dLoss/dh[1]| is {flow[0]:.2g} of the last"
+            return Finding("the readout is zero: the forecast is that of the linear part")
+        problem = "No gradient reaches the hidden states: the readout Who is zero."
+        return Finding("no gradient", problem * (results.trace.loss.item() > 0))
+    reached, growth = int((flow > metrics.NEGLIGIBLE).sum()), flow.max().item()
+    fact = f"{reached} of {steps} steps receive gradient"
+    fact += f"; |dLoss/dh[1]| is {flow[0]:.2g} of |dLoss/dh[T]|"
     problem, bptt_steps = "", results.settings.bptt_steps
     if bptt_steps is not None and bptt_steps >= steps:
         fact += f"; bptt_steps {bptt_steps} truncates nothing"
     elif bptt_steps is not None:
         cosine = results.trace.cosine(bptt_steps)
-        fact += (
-            f"; truncated to {in_steps(bptt_steps)}, its cosine with the full one is {cosine:.2f}"
-        )
+        fact += f"; truncated to {in_steps(bptt_steps)}, its cosine with the full gradient is "
+        fact += f"{cosine:.2f}"
         if cosine < 0.7:
             problem = (
-                f"Truncated to {bptt_steps} of {steps} steps, the gradient has a cosine of "
-                f"{cosine:.2f} with the full one: it points elsewhere. Raise "
-                f"{option('model.bptt_steps')}."
+                f"Truncation to {bptt_steps} of {steps} steps changes the direction of the "
+                f"gradient: its cosine with the full gradient is {cosine:.2f}. "
+                f"Raise {option('model.bptt_steps')}."
             )
     if growth > 100:
         clip = option("trainer.gradient_clip_val", 1)
         problem = (
-            f"The gradient explodes: on its way back through the window |dLoss/dh[t]| becomes "
-            f"{times(growth)} larger. To cure it, {_start(results)}"
+            f"The gradient explodes: |dLoss/dh[t]| becomes {times(growth)} larger on its way back "
+            f"through the window. To prevent this, {_start(results)}"
             + ("." if results.settings.clip else f", or clip it ({clip}).")
         )
-    elif 2 * reached < steps and not results.settings.linear:  # which reads all of the window
+    elif 2 * reached < steps and not results.settings.linear:  # it reads the whole window
         problem = _vanishing(results, reached, steps, saturated)
-    return Finding(fact, problem if losing else "")
+    return Finding(fact, problem if poor else "")
 
 
 def _vanishing(results: Results, reached: int, steps: int, saturated: bool) -> str:
-    settings, cures = results.settings, list[str]()
+    settings, suggestions = results.settings, list[str]()
     if settings.init != "orthogonal":
-        cures.append(f"Start with {option('model.init', 'orthogonal')}.")
-    # A period is worth a window that is longer than it, see `baselines`.
+        suggestions.append(f"Start with {option('model.init', 'orthogonal')}.")
+    # A window longer than the period is useful, see `baselines`.
     if settings.period is None or reached > settings.period:
-        cures.append(f"Read a shorter window ({option('data.window', max(reached, 2))}).")
-    if not cures:
+        suggestions.append(f"Use a shorter window ({option('data.window', max(reached, 2))}).")
+    if not suggestions:
         return ""
-    wrong = (
-        f"The gradient vanishes: only {reached} of {steps} steps carry any (|dLoss/dh[t]| over "
-        "a thousandth of the last), so little is learnt from the earlier ones."
+    problem = (
+        f"The gradient vanishes: only {reached} of {steps} steps receive gradient (|dLoss/dh[t]| "
+        "above 1/1000 of |dLoss/dh[T]|), so the network learns little from the earlier steps."
     )
-    return " ".join([wrong] if saturated else [wrong, *cures])
+    return " ".join([problem] if saturated else [problem, *suggestions])
 
 
 def _start(results: Results) -> str:
@@ -126,44 +126,46 @@ def _start(results: Results) -> str:
 
 
 def now(value: float | None) -> str:
-    """What an option is, where that is known."""
+    """Return the current value of an option as text, or "" if it is not known."""
     return "" if value is None else f", now {value:g}"
 
 
-def clipping(results: Results, losing: bool) -> Finding | None:
-    """Whether the clip value ever, or always, decides what a step does.
+def clipping(results: Results, poor: bool) -> Finding | None:
+    """Check whether almost every step is clipped.
 
     Args:
-        results: Of a run.
-        losing: Whether it needs a cause.
+        results: The results of a run.
+        poor: Whether the forecasts are poor; otherwise there is no problem to explain.
     """
     history, clip = results.history, results.settings.clip
     if history is None or not history.norm:
         return None
     largest = max([*history.norm_max, *history.norm])
     typical = float(torch.tensor(history.norm, device="cpu").median())
-    fact = f"gradient norm {typical:.2g} in the median, {largest:.2g} at most"
+    fact = f"median gradient norm {typical:.2g}, maximum {largest:.2g}"
     if not clip or not history.clipped_steps:
-        return Finding(f"{fact}; nothing is clipped")
+        return Finding(f"{fact}; no clipping")
     share = sum(history.clipped_steps) / len(history.clipped_steps)
     clipped = f"{share:.0%} of the steps clipped at" if share else "never clipped at"
     fact += f"; {clipped} {clip:g}"
-    if share < 0.95 or not losing:
+    if share < 0.95 or not poor:
         return Finding(fact)
     return Finding(
         fact,
-        f"Clipping was active in {share:.0%} of the steps (gradient norm {typical:.2g} in the "
-        f"median, clip {clip:g}): it decides the step, not the gradient. Raise "
-        f"{option('trainer.gradient_clip_val')}, or cure what makes the gradient so large.",
+        f"{share:.0%} of the steps were clipped (median gradient norm {typical:.2g}, clip value "
+        f"{clip:g}), so the clip value sets the size of the steps. Raise "
+        f"{option('trainer.gradient_clip_val')}, or fix the cause of the large gradients.",
     )
 
 
 def overfitting(results: Results, unlearnt: bool) -> Finding | None:
-    """Whether validation got worse while training got better, and those weights were kept.
+    """Check whether the validation loss rose while the training loss fell.
+
+    It is no problem if the weights of the best epoch are kept.
 
     Args:
-        results: Of a run.
-        unlearnt: Whether it does no better than a constant.
+        results: The results of a run.
+        unlearnt: Whether the network is no better than a constant.
     """
     history = results.history
     if history is None or len(history.epochs) < 3:
@@ -172,17 +174,17 @@ def overfitting(results: Results, unlearnt: bool) -> Finding | None:
     best = int(val.argmin())
     epoch, lowest, final = history.epochs[best], val[best].item(), val[-1].item()
     kept = results.settings.keep == "best"
-    fact = f"validation loss lowest after epoch {epoch:g} of {history.epochs[-1]:g}"
-    fact += ", whose weights were kept" if kept else ""
-    # A part of the variance, so that rounding in the last digits of a perfect fit is none.
+    fact = f"lowest validation loss after epoch {epoch:g} of {history.epochs[-1]:g}"
+    fact += "; these weights were kept" if kept else ""
+    # Relative to the variance, since the loss of a perfect fit changes by rounding errors.
     rise = final - lowest > max(0.2 * lowest, 1e-4 * results.variance["val"])
-    # A constant that passes the mean of the validation targets on its way is not one either.
+    # The loss of a constant is also lowest when it passes the mean of the validation targets.
     if kept or unlearnt or not (rise and train[-1] < 0.9 * train[best]):
         return Finding(fact)
     return Finding(
         fact,
-        f"It overfits: the validation loss was lowest after epoch {epoch:g} ({lowest:.2e}) and has "
-        f"risen to {final:.2e}, while the training loss fell from {train[best].item():.2e} to "
-        f"{train[-1].item():.2e}. Keep the weights of the best epoch ({option('keep', 'best')}), "
-        "take fewer hidden units, or give it more data.",
+        f"The network overfits: the validation loss was lowest after epoch {epoch:g} "
+        f"({lowest:.2e}) and rose to {final:.2e}, while the training loss fell from "
+        f"{train[best].item():.2e} to {train[-1].item():.2e}. Keep the weights of the best "
+        f"epoch ({option('keep', 'best')}), use fewer hidden units, or train on more data.",
     )

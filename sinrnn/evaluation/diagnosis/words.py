@@ -1,4 +1,4 @@
-"""What a check finds, and options in the words of the command line or of Python."""
+"""The finding of a check, and its options as typed on the command line or in Python."""
 
 import re
 from typing import NamedTuple
@@ -8,7 +8,7 @@ OPTION = re.compile(r"\{([\w.]+)(?:=([^}]*))?\}")
 
 
 class Finding(NamedTuple):
-    """What a check measured; what is wrong and what to try; or an observation that is no fault."""
+    """The measurements of a check, and a problem with a suggestion, or an observation."""
 
     fact: str
     problem: str = ""
@@ -16,21 +16,21 @@ class Finding(NamedTuple):
 
 
 def option(name: str, value: object = None) -> str:
-    """An option as sentences have it until `worded` words it.
+    """Return the placeholder of an option in a sentence, which `worded` replaces.
 
     Args:
-        name: As the config has it, dotted.
-        value: What it is to be; None leaves that open.
+        name: The dotted name in the config.
+        value: The suggested value; None suggests none.
     """
     return f"{{{name}}}" if value is None else f"{{{name}={value}}}"
 
 
 def worded(sentence: str, command_line: bool) -> str:
-    """A sentence with its options in words.
+    """Return a sentence with its placeholders replaced.
 
     Args:
-        sentence: With options as `option` gives them.
-        command_line: Whether they are those of scripts/train.py, or else arguments in Python.
+        sentence: A sentence with placeholders from `option`.
+        command_line: Whether to write options of scripts/train.py; else arguments in Python.
     """
     if command_line:
         return OPTION.sub(_typed, sentence)
