@@ -36,5 +36,4 @@ for epoch in range(1, 9):
     print(f"epoch {epoch}: cross entropy of the last batch {loss:.3f}")
 with torch.no_grad():
     correct = (model(x[4000:]).argmax(1) == label[4000:]).double().mean()
-majority = label[4000:].bincount().max() / 2000
-print(f"accuracy on held-out waves {correct:.1%}, of the majority class {majority:.1%}")
+print(f"accuracy {correct:.1%}, majority class {label[4000:].bincount().max() / 2000:.1%}")

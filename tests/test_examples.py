@@ -44,5 +44,5 @@ def test_own_loop_beats_what_is_known_without_it(printed):
 @pytest.mark.process
 def test_encoder_inside_a_model_tells_waves_apart(printed):
     text = printed("inside_a_model.py")
-    assert number(r"held-out waves (\S+)%", text) > 97
+    assert number(r"accuracy (\S+)%", text) > 97
     assert number(r"majority class (\S+)%", text) < 53

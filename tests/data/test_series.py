@@ -301,9 +301,9 @@ def test_what_was_done_to_a_file_is_printed_before_training(train, tmp_path, cap
     (tmp_path / "days.csv").write_text(f"date,v\n{rows}")
     given = ["--data.series=FileSeries", "--data.series.path=days.csv", "--data.series.gaps=fill"]
     assert cli.main([*given, "--figures=false", "--trainer.max_epochs=1"]) == 0
-    assert capsys.readouterr().out.startswith(
+    assert " ".join(capsys.readouterr().out.split()).startswith(
         "note: values interpolated: 1 of 200: 2020-02-21 comes 2 days after 2020-02-19, but the "
-        "step is 1 day, the only gap (1 missing in all)\nTensorBoard: "
+        "step is 1 day, the only gap (1 missing in all) TensorBoard: "
     )
 
 
