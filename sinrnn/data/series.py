@@ -149,6 +149,10 @@ class FileSeries(Series):
         values = self._read().values
         return values.clone() if self._mapped is None else values
 
+    def continued(self, points: int) -> Tensor:
+        """Return a copy of the first `points` samples, and no more than them."""
+        return self._read().values[:points].clone()
+
     @property
     def index(self) -> "TimeIndex | None":  # type: ignore[override]  # known when the file is read
         """The samples' times, or None; reads the file."""

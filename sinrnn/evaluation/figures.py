@@ -77,10 +77,11 @@ def _predictions(name: str, data: Splits, predicted: Tensor, quantity: str) -> F
 
 
 def _residuals(data: Splits, predicted: dict[str, Tensor]) -> Figure:
-    splits = ("train", "val")
-    return residual_plots.residuals(
-        {name: predicted[name] - data.windows[name].targets for name in splits}
-    )
+    errors = {}
+    for name in ("train", "val"):
+        errors[name] = data.windows[name].targets.double().neg_()
+        errors[name] += predicted[name]  # in place: a long series fills the memory
+    return residual_plots.residuals(errors)
 
 
 def _noise(data: Splits) -> dict[str, float]:

@@ -1,12 +1,14 @@
 """Figure of the residuals."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from sinrnn.evaluation._drawing import GREY, NETWORK, SECOND, blank, caption
+
+QUANTILES = 100_000  # residuals that quantiles are taken of
 
 
 def residuals(errors: Mapping[str, Tensor]) -> Figure:
@@ -23,7 +25,7 @@ def residuals(errors: Mapping[str, Tensor]) -> Figure:
         name: (values if values.isfinite().all() else values[values.isfinite()]).numpy()
         for name, values in errors.items()
     }
-    bins, beyond = _bins(np.concatenate([*finite.values()]))
+    bins, beyond = _bins([*finite.values()])
     # The first histogram is filled and the second an outline, so that both stay visible.
     looks = ((SECOND, "-", {"fill": True, "alpha": 0.3}), (NETWORK, "--", {"lw": 1.8}))
     for (color, style, look), (name, values) in zip(looks, errors.items(), strict=False):
@@ -46,17 +48,19 @@ def residuals(errors: Mapping[str, Tensor]) -> Figure:
     return figure
 
 
-def _bins(errors: np.ndarray) -> tuple[np.ndarray, str]:
+def _bins(errors: Sequence[np.ndarray]) -> tuple[np.ndarray, str]:
     """Return the edges of 40 bins, and a note for the axis label if errors lie beyond them."""
-    if not len(errors):
+    ends = np.array([end for some in errors if len(some) for end in (some.min(), some.max())])
+    if not len(ends):
         return np.array([-0.5, 0.5]), ""
-    low, high = errors.min(), errors.max()
+    low, high = ends.min(), ends.max()
     # Residuals that differ only by rounding leave no room for bins between them.
     if high - low < 1e-12 * max(abs(low), abs(high), 1e-290):
-        return np.histogram_bin_edges(errors, 1), ""
-    start, end = np.quantile(errors, (0.005, 0.995))
+        return np.histogram_bin_edges(ends, 1), ""
+    every = -(-sum(map(len, errors)) // QUANTILES)
+    start, end = np.quantile(np.concatenate([some[::every] for some in errors]), (0.005, 0.995))
     room = (end - start) / 2
     if room > 0 and (low < start - room or high > end + room):  # outliers would squeeze all others
         low, high = max(low, start - room), min(high, end + room)
         return np.linspace(low, high, 41), " (outer bins: all beyond)"
-    return np.histogram_bin_edges(errors, 40), ""
+    return np.linspace(low, high, 41), ""
