@@ -145,7 +145,7 @@ def main() -> None:
     good = {precision: best(args.seeds, precision) for precision in ("32-true", "64-true")}
 
     lines = [f"{'half_mse: median (minimum .. maximum)':42}{'train':33}val", "-" * 106]
-    lines += [row(f"printed in the notebook, {when}", values) for when, values in PRINTED.items()]
+    lines += [row(f"notebook, {when}", values) for when, values in PRINTED.items()]
     epochs = len(curves) - 1
     lines.append(row(f"same training, {args.starts} starts, before", curves[0]))
     lines.append(row(f"same training, {args.starts} starts, {epochs} epochs", curves[-1]))

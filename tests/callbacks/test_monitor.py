@@ -606,9 +606,7 @@ def test_any_loggers_show_what_they_can(tmp_path):
 # The terminal
 
 
-@pytest.mark.parametrize(
-    ("terminal", "tenths"), [(True, [0, 3, 6, 10, 10, 10]), (False, [0, 10, 10])]
-)
+@pytest.mark.parametrize(("terminal", "tenths"), [(True, [0, 3, 6, 10, 10]), (False, [0, 10])])
 def test_progress_moves_in_a_terminal_and_leaves_few_lines_in_a_log(
     tmp_path, monkeypatch, capsys, terminal, tenths
 ):

@@ -511,8 +511,8 @@ def test_notebook_script_prints_its_table_and_writes_its_figure(tmp_path):
         if cells:
             table[re.sub(r", \d+\.\d s$", "", cells[1])] = (float(cells[2]), float(cells[3]))
     assert list(table) == [
-        "printed in the notebook, before training",
-        "printed in the notebook, after 500 epochs",
+        "notebook, before training",
+        "notebook, after 500 epochs",
         "same training, 3 starts, before",
         "same training, 3 starts, 2 epochs",
         "mean of the training targets",
