@@ -136,6 +136,6 @@ def test_sine_follows_the_notebook_that_the_project_began_from():
     texts = [cell.source for cell in stored("sine").cells if cell.cell_type == "markdown"]
     headings = re.findall(r"^## \d (.*)$", "\n".join(texts), re.MULTILINE)
     assert headings == [
-        *("Data", "The cell", "Sets", "Losses", "Backpropagation through time"),
+        *("Data", "The cell", "Splits", "Losses", "Backpropagation through time"),
         *("Training", "Predictions"),
     ]
