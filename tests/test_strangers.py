@@ -593,6 +593,7 @@ def test_mutated_file_is_refused_or_whole(trained, tmp_path, name):
     assert loaded < MUTANTS / 10
 
 
+@pytest.mark.slow
 def test_mutated_checkpoint_whose_checksum_fits_runs_nothing(trained, tmp_path):
     """Bytes of any kind may come with a checksum: what torch makes of them is a dict or refused."""
     whole = (trained / "checkpoints" / "last.ckpt").read_bytes()[:-TRAILER]

@@ -391,6 +391,7 @@ class TorchNet(torch.nn.Module):
         return self.head(self.rnn(x)[0][:, -1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bptt_steps", [None, 30])
 def test_checkpoint_frees_the_states_as_it_does_for_torch(bptt_steps):
     net, x = SinRNN(D, H, O, bptt_steps=bptt_steps), torch.randn(B, 50, D)

@@ -339,6 +339,7 @@ def sine(i):
     return torch.sin(2 * math.pi * i / 20)
 
 
+@pytest.mark.slow
 # A start that is 1e-6 beside this one ends in the same errors, 0.08 and 1.05, to three digits.
 @pytest.mark.parametrize(("steps", "stays"), [(40, True), (1, False)])
 def test_training_on_the_closed_loop_makes_it_stay_with_the_sine(steps, stays):

@@ -183,6 +183,7 @@ class Full(Callback):
             events.records = RecordWriter(Path("/dev/full").open("ab"))
 
 
+@pytest.mark.slow
 def test_training_ends_with_the_same_weights_where_events_cannot_be_written(
     tmp_path, monkeypatch, capsys
 ):
