@@ -365,16 +365,10 @@ def _cell(key: str, value: float | str) -> str:
 
 def main() -> int:
     """Measure the chosen parts, print tables and return the exit status."""
-    parser = argparse.ArgumentParser(
-        allow_abbrev=False, description="Measure the speed and memory of sinrnn."
-    )
-    parser.add_argument(
-        "parts", nargs="*", help=f"parts to measure: {', '.join(PARTS)} (default: all)"
-    )
+    parser = argparse.ArgumentParser(allow_abbrev=False, description="Benchmarks of sinrnn.")
+    parser.add_argument("parts", nargs="*", help=f"any of {', '.join(PARTS)} (default: all)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")
-    parser.add_argument(
-        "--unpinned", action="store_true", help="use all cores and measure wall time"
-    )
+    parser.add_argument("--unpinned", action="store_true", help="all cores, wall time")
     given = parser.parse_args()
     if unknown := set(given.parts) - set(PARTS):
         parser.error(f"unknown part {', '.join(sorted(unknown))}: choose from {', '.join(PARTS)}")
