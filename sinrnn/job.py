@@ -80,7 +80,7 @@ class Job:
                 "use_distributed_sampler": False,  # BaseBatchSampler distributes the batches
             }
         )
-        self.loggers, self.finished = [], finished
+        self.loggers, self.finished, final_report.finished = [], finished, finished
         if finished:  # by a callback, perhaps, which Lightning would ask again after an epoch
             progress = content["loops"]["fit_loop"]["epoch_progress"]
             self.trainer.fit_loop.max_epochs = progress["current"]["processed"]

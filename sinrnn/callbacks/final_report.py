@@ -43,9 +43,11 @@ class FinalReport(pl.Callback):
 
     Attributes:
         show: Called with the closing text before the figures are drawn, which takes a second.
+        finished: Whether training has finished before, so that results.json has its duration.
     """
 
     show: Callable[[str], None] | None = None
+    finished = False
 
     def __init__(
         self,
@@ -68,6 +70,8 @@ class FinalReport(pl.Callback):
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write model.safetensors, results.json, report.md and figures/."""
         seconds = time.perf_counter() - self.started
+        if self.finished:
+            seconds = Summary.read(self.folder / run_folder.RESULTS).seconds
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not trainer.is_global_zero or not isinstance(pl_module, Forecaster):
             return

@@ -309,7 +309,7 @@ def test_resume_goes_on_in_the_same_folder_with_what_may_change(train, theirs):
 
 
 def test_finished_run_is_only_reported_again(train, theirs):
-    names = ("metrics.csv", "checkpoints/best.ckpt", "model.safetensors")
+    names = ("metrics.csv", "checkpoints/best.ckpt", "model.safetensors", "results.json")
     before = [(theirs / name).read_bytes() for name in names]
     events = {path: path.read_bytes() for path in theirs.glob("events.*")}
     torch.set_default_dtype(torch.float32)  # as in a process of its own
