@@ -18,30 +18,14 @@ else:
 
 
 class Splits:
-    """Windows of one series for training, validation and test, in time order.
+    """A series, its splits and their windows: a `WindowDataModule` without Lightning and batches.
 
-    The series is split before windows are made, so that no window crosses the edge of a split and
-    no target of one split is an input of another.
-
-    Args:
-        series: The series; in Python also its values, see `ArraySeries`.
-        window: Samples that the network reads, T; None takes the model's, or lets it choose.
-        horizon: Steps from a window's end to its target.
-        train: Split for training, as fractions of the series.
-        val: Split for validation, which selects the best weights.
-        test: Split for the final test.
-
-    Attributes:
-        windows: After `setup`, the `Windows` of "train", "val" and "test".
-        given_window: The argument `window`. If it is None, `window` is 0 until it is chosen.
-
-    Raises:
-        ValueError: A size is below 1; or splits are not within [0, 1], overlap or are out of order.
+    `WindowDataModule` documents the arguments, the attributes and the errors.
     """
 
     def __init__(
         self,
-        series: SeriesLike = Sine(),  # noqa: B008, nothing changes it
+        series: SeriesLike = Sine(),  # noqa: B008 - it is never modified
         window: int | None = 4,
         horizon: int = 1,
         train: tuple[float, float] = (0.0, 0.6),
