@@ -9,7 +9,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -192,7 +192,7 @@ def rollout(closed: "Rollout", quantity: str = "value") -> Figure:
     if error.isfinite().all():  # whole powers of ten; other labels would overlap
         low, high = (end.item() for end in error.log10().aminmax())
         below.set_ylim(10 ** (math.floor(low) - 0.1), 10 ** (math.ceil(high) + 0.1))
-        below.yaxis.set_minor_formatter(NullFormatter())
+        below.yaxis.set_minor_locator(NullLocator())
     below.set_ylabel("|error|")
     return figure
 
@@ -213,6 +213,7 @@ def backtest(backtest_report: "BacktestReport") -> Figure:
         left.set_ylim(top=2 * high)
     else:
         left.set_ylim(0, 1.4 * high)
+        left.locator_params(axis="y", prune="upper")
     mark_off_scale(left, network)
     title = f"RMSE {test.rmse[0]:.2g} at 1 step, {test.rmse[-1]:.2g} at {ahead[-1]}"
     origins = f"steps ahead, from {len(test.origins)} origins in the test split"
@@ -220,6 +221,7 @@ def backtest(backtest_report: "BacktestReport") -> Figure:
     right.plot(ahead, 100 * backtest_report.coverage.numpy(), color=SECOND, label="measured")
     right.axhline(90, **DASHED, label="nominal")
     right.set_ylim(0, 109)
+    right.locator_params(axis="y", prune="upper")
     known = not backtest_report.radius.isinf().any()
     mean = f"{backtest_report.coverage.mean():.0%} on the test split"
     title = f"coverage of the intervals: {mean if known else 'not known'}"
