@@ -7,6 +7,7 @@ python scripts/chaos.py --runs 2 --saves 10    a short form
 import argparse
 import contextlib
 import csv
+import io
 import logging
 import os
 import random
@@ -180,6 +181,12 @@ def from_python(folder: Path) -> int:
 def forecasting(folder: Path, steps: int) -> int:
     """Forecast in another process."""
     return process(folder, lambda: forecast(["runs/sine/version_0", "--steps", f"{steps}"]))
+
+
+def warm_up(folder: Path) -> None:
+    """Train in this process, so that those forked from it find all of it imported and cached."""
+    with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
+        train([*SMALL, *ADAM, "--trainer.max_epochs", "1"])
 
 
 def ended(pid: int) -> int:
@@ -396,6 +403,7 @@ def main() -> int:
     kinds = dict(list(KINDS.items())[: options.kinds])
     with tempfile.TemporaryDirectory() as home:
         os.environ["TMPDIR"] = "/dev/shm" if Path("/dev/shm").is_dir() else home
+        warm_up(Path(home))
         seconds, wanted = {}, {}
         total = len(kinds) * len(PLANS) + 2 * len(list(kinds)[:2]) + options.runs + 1
         started = time.monotonic()

@@ -11,6 +11,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import programs
 import pytest
 import torch
 
@@ -88,9 +89,11 @@ def test_args_are_those_of_the_signature(name):
 @pytest.mark.extra
 def test_pages_have_every_public_module_and_name(tmp_path):
     pytest.importorskip("pdoc", reason="pages are made by pdoc: sinrnn[docs]")
-    (line,) = re.findall(r"^python (-W error -m pdoc [^`]*) -o \S+$", CONTRIBUTING, re.MULTILINE)
-    command = [sys.executable, *shlex.split(line.replace("\\\n", "")), "-o", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    (line,) = re.findall(r"^python -W error -m pdoc ([^`]*) -o \S+$", CONTRIBUTING, re.MULTILINE)
+    strict = "import runpy, warnings; warnings.simplefilter('error'); "
+    strict += "runpy.run_module('pdoc', run_name='__main__')"
+    args = shlex.split(line.replace("\\\n", ""))
+    done = programs.run("-c", strict, *args, "-o", tmp_path, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")
     pages = {
         ".".join(path.relative_to(tmp_path).with_suffix("").parts): path.read_text()

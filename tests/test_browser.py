@@ -3,12 +3,12 @@
 import contextlib
 import importlib.util
 import re
-import subprocess
-import sys
+import signal
 import time
 from pathlib import Path
 from urllib.parse import quote
 
+import programs
 import pytest
 from browser import CHROMIUM, browser, tensorboard
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -55,11 +55,15 @@ def visit(finished, go):
         yield lambda dashboard, tags="": go(f"{address}?tagFilter={tags}#{dashboard}")
 
 
+def scalars(folder, tag):
+    """A curve that a run has written so far, if any."""
+    events = EventAccumulator(str(folder / "version_0")).Reload()
+    return events.Scalars(tag) if tag in events.Tags()["scalars"] else []
+
+
 def scalar(folder, tag):
     """Last value of a curve, and its step."""
-    events = EventAccumulator(str(folder / "version_0"))
-    events.Reload()
-    last = events.Scalars(tag)[-1]
+    last = scalars(folder, tag)[-1]
     return last.value, last.step
 
 
@@ -182,16 +186,17 @@ def test_config_and_closing_table_are_there_as_text_and_the_network_as_a_graph(v
 
 
 def test_page_that_is_opened_during_training_moves(tmp_path, go):
-    script = str(ROOT / "scripts" / "train.py")
-    command = [sys.executable, script, *SMALL, "--trainer.max_epochs", "100000"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    command = [ROOT / "scripts" / "train.py", *SMALL, "--trainer.max_epochs", "100000"]
+    process = programs.Program(command, tmp_path)
     try:
         runs = tmp_path / "runs" / "sine"
-        wait_for(lambda: list(runs.glob("*/events*")))
+        wait_for(lambda: list(runs.glob("*/events*")) and scalars(runs, "half_mse/val"))
+        process.send_signal(signal.SIGSTOP)  # until somebody looks
         with tensorboard(runs) as address:
             page = go(f"{address}?tagFilter=^half_mse/val$#timeseries")
             card = page.locator("scalar-card")
             _, first = table(card)
+            process.send_signal(signal.SIGCONT)
 
             def moved():
                 page.locator("button.reload-button").click()
@@ -199,8 +204,8 @@ def test_page_that_is_opened_during_training_moves(tmp_path, go):
 
             assert wait_for(moved)
     finally:
-        process.kill()
-        process.wait()
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
 
 
 def wait_for(condition, seconds=60):

@@ -291,10 +291,10 @@ def test_fit_leaves_the_process_as_it_was():
 
 
 @pytest.mark.process
-def test_fit_says_nothing_that_nobody_can_act_on():
+def test_fit_says_nothing_that_nobody_can_act_on(tmp_path):
     code = "import sinrnn; sinrnn.fit(sinrnn.Forecaster(), sinrnn.WindowDataModule([*range(99)]), "
     code += "max_epochs=1, figures=False, enable_progress_bar=False)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = programs.run("-c", code, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

@@ -22,6 +22,7 @@ import programs
 import pytest
 import torch
 from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse._common import denying_import_path_entry
 from lightning.pytorch.accelerators import Accelerator
 from lightning.pytorch.plugins import Precision
 from lightning.pytorch.profilers import Profiler
@@ -237,14 +238,15 @@ def parsers():
 def made(parser, value):
     """What comes of a value, or None where it is refused, or is a class without what it needs."""
     try:
-        return parser.instantiate(parser.parse_object({"x": value})).x
+        return parser.instantiate(parser.parse_object({"x": value}, defaults=False)).x
     except (ArgumentError, TypeError):
         return None
 
 
 @pytest.mark.slow
 def test_nothing_but_listed_classes_is_called_at_any_place(monkeypatch):
-    """A canary takes the place of each function and class in turn, under its name."""
+    """A canary takes the place of each function and class in turn, under its name: as a text at
+    each place, and by turns at one of them in another form."""
     listed, called, tried = allowlist.allowed_classes(), [], 0
 
     def canary(original):
@@ -254,7 +256,8 @@ def test_nothing_but_listed_classes_is_called_at_any_place(monkeypatch):
 
         return sing
 
-    places = list(parsers())
+    places = dict(parsers()).values()
+    turns = itertools.cycle((parser, form) for parser in places for form in ("class_path", ""))
     for module, name, value in list(reachable()):
         path = f"{module.__name__}.{name}"
         if path in listed:
@@ -263,9 +266,10 @@ def test_nothing_but_listed_classes_is_called_at_any_place(monkeypatch):
         with monkeypatch.context() as patch:
             if not inspect.isclass(value):
                 patch.setattr(module, name, canary(value))
-            for _, parser in places:
-                for form in (path, {"class_path": path}, [path]):
-                    assert made(parser, form) in (None, path, [path]), path  # as a text, if at all
+            for parser in places:
+                assert made(parser, path) in (None, path), path  # as a text, if at all
+            parser, form = next(turns)
+            assert made(parser, {form: path} if form else [path]) in (None, [path]), path
     assert not called
     assert tried > 600
 
@@ -273,17 +277,20 @@ def test_nothing_but_listed_classes_is_called_at_any_place(monkeypatch):
 @pytest.mark.slow
 def test_nothing_that_a_class_holds_can_be_named():
     """Methods, properties and all else of every class: at a callback's hook, which takes any
-    function, and by turns at each of the other places."""
+    function, and by turns at each of the other places. What a class off the list inherits is
+    refused like all below it, and only looked up."""
     found = {f"{m.__name__}.{n}": v for m, n, v in reachable() if inspect.isclass(v)}
     places = dict(parsers())
     hook, turns = places.pop("a callback's hook"), itertools.cycle(places.values())
-    tried = 0
-    for path, cls in (allowlist.allowed_classes() | found).items():
+    listed, tried = allowlist.allowed_classes(), 0
+    for path, cls in (listed | found).items():
         for name in sorted({*dir(cls), *dir(type)}):
             tried += 1
             below = f"{path}.{name}"
-            assert made(hook, below) is None, below
-            assert made(next(turns), {"class_path": below}) is None, below
+            assert denying_import_path_entry(below), below
+            if path in listed or name in vars(cls):
+                assert made(hook, below) is None, below
+                assert made(next(turns), {"class_path": below}) is None, below
     assert made(hook, "sinrnn.Sine.values.__call__") is None
     assert tried > 20_000
 
