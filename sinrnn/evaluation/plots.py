@@ -27,7 +27,6 @@ from sinrnn.evaluation._drawing import (
     scale,
     thinned,
 )
-from sinrnn.nn.functional import half_mse
 
 if TYPE_CHECKING:
     from sinrnn.evaluation.backtest import BacktestReport
@@ -37,21 +36,21 @@ if TYPE_CHECKING:
 
 
 def _truth_and_prediction(
-    steps: np.ndarray,
+    first: int,
     truth: Tensor,
     prediction: Tensor,
     labels: tuple[str, str],
     height: float,
-    before: np.ndarray,
+    before: Sequence[np.ndarray] = (),
 ) -> tuple[Figure, Axes, Axes]:
     """Draw the truth and a prediction; return the figure, these axes and empty axes below."""
     figure, (above, below) = blank(2, 1, 5, sharex=True, height_ratios=[3, height])
     true, predicted = (thinned(values.numpy()) for values in (truth, prediction))
-    above.plot(steps[true], truth[true].numpy(), color=TRUTH, lw=4, alpha=0.3, label=labels[0])
+    above.plot(first + true, truth[true].numpy(), color=TRUTH, lw=4, alpha=0.3, label=labels[0])
     (line,) = above.plot(
-        steps[predicted], prediction[predicted].numpy(), color=NETWORK, lw=1.3, label=labels[1]
+        first + predicted, prediction[predicted].numpy(), color=NETWORK, lw=1.3, label=labels[1]
     )
-    scale(above, np.concatenate([before, truth.numpy()]), prediction.numpy())
+    scale(above, [truth.numpy(), *before], prediction.numpy())
     mark_off_scale(above, line)
     below.set_xlabel("sample of the series")
     below.xaxis.get_major_locator().set_params(integer=True)
@@ -109,15 +108,15 @@ def predictions(
         prediction: (N,).
         quantity: Name of the series' values.
     """
-    steps, labels = first + np.arange(len(target)), ("target", "prediction")
-    figure, above, below = _truth_and_prediction(steps, target, prediction, labels, 1, np.empty(0))
+    labels = ("target", "prediction")
+    figure, above, below = _truth_and_prediction(first, target, prediction, labels, 1)
     ahead = "one step" if horizon == 1 else f"{horizon} steps"
-    loss = half_mse(prediction.double(), target.double()).item()
+    error = prediction.double() - target.double()
+    loss = error.square().mean().item() / 2
     title = f"{name} windows, {ahead} ahead: half_mse {loss:.2e}"
     caption(above, "", quantity, title, loc="outside lower center", ncols=3)
-    error = (prediction - target).numpy()
-    shown = thinned(error)
-    below.plot(steps[shown], error[shown], color=NETWORK, lw=0.8)
+    shown = thinned(error.numpy())
+    below.plot(first + shown, error[shown].numpy(), color=NETWORK, lw=0.8)
     below.set_ylabel("prediction - target")
     return figure
 
@@ -179,7 +178,7 @@ def rollout(closed: "Rollout", quantity: str = "value") -> Figure:
     steps = closed.start + np.arange(len(closed.truth))
     labels = ("truth", "rollout: own predictions fed back")
     figure, above, below = _truth_and_prediction(
-        steps, closed.truth, closed.prediction, labels, 1.3, closed.warm_up.numpy()
+        closed.start, closed.truth, closed.prediction, labels, 1.3, [closed.warm_up.numpy()]
     )
     read = np.arange(closed.start - len(closed.warm_up), closed.start)
     label = "initial window"
