@@ -9,6 +9,7 @@ import functools
 import graphlib
 import importlib
 import inspect
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -165,19 +166,15 @@ def test_optional_library_is_imported_where_it_is_used(library):
 @functools.cache
 def own_names():
     """Every name that the package gives to something of its own."""
-    return {*_own_names()}
-
-
-def _own_names():
-    for tree in trees().values():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                yield node.name
-            elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
-                if isinstance(node, ast.Name):
-                    yield node.id
-                elif isinstance(node.value, ast.Name) and node.value.id == "self":
-                    yield node.attr
+    found = set()
+    for node in itertools.chain.from_iterable(map(ast.walk, trees().values())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found |= {node.attr} if ast.unparse(node.value) == "self" else set()
+    return found
 
 
 def is_private(name):
@@ -198,11 +195,8 @@ def overridden(file):
 def private_names(file):
     """Other libraries' private names in a file: imported, looked up, set or overridden."""
     for node in ast.walk(trees()[file]):
-        if (
-            isinstance(node, ast.Attribute)
-            and is_private(node.attr)
-            and node.attr not in own_names()
-        ):
+        private = isinstance(node, ast.Attribute) and is_private(node.attr)
+        if private and node.attr not in own_names():
             of = node.value
             if not (isinstance(of, ast.Name) and of.id in sys.stdlib_module_names):
                 yield node.attr
@@ -231,10 +225,10 @@ def test_architecture_page_shows_these_layers():
 
 def test_no_program_takes_options_that_are_abbreviated():
     scripts = sorted((PACKAGE.parent / "scripts").glob("*.py"))
-    trees = [*trees().values(), *(ast.parse(path.read_text()) for path in scripts)]
+    sources = [*trees().values(), *(ast.parse(path.read_text()) for path in scripts)]
     calls = [
         {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-        for tree in trees
+        for tree in sources
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "argparse.ArgumentParser"
     ]
