@@ -4,6 +4,8 @@ What needs an extra, a process of its own or seconds is marked so, and left out 
 `pytest -m ""` runs everything.
 """
 
+import functools
+import importlib.metadata
 import re
 import shutil
 import sys
@@ -14,6 +16,8 @@ import pytest
 import torch
 
 torch.set_num_threads(1)  # at these sizes a second thread costs more than it brings
+# Each Trainer of Lightning looks through the metadata of all that is installed.
+importlib.metadata.entry_points = functools.cache(importlib.metadata.entry_points)
 
 # The files that take longest, longest first, so that no worker ends with one of them.
 LONG = "chaos train strangers browser notebooks processes loop_state bad_input checkpoint seeds"

@@ -5,9 +5,11 @@ too.
 """
 
 import ast
+import functools
 import graphlib
 import importlib
 import inspect
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -15,10 +17,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "sinrnn"
-FILES = {
-    path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text())
-    for path in sorted(PACKAGE.rglob("*.py"))
-}
+FILES = [path.relative_to(PACKAGE).as_posix() for path in sorted(PACKAGE.rglob("*.py"))]
 
 # A file may import from its own folder and from the layers below; those of one layer do not know
 # each other.
@@ -76,6 +75,12 @@ AT_USE = ("pandas", "pyarrow", "onnx", "safetensors")
 MOST = 300  # lines of a file
 
 
+@functools.cache
+def trees():
+    """What each file says, parsed where a test asks for it: each run of the tests collects this."""
+    return {file: ast.parse((PACKAGE / file).read_text()) for file in FILES}
+
+
 def part(file):
     """The folder or, at the top, the file that a file belongs to."""
     return file.partition("/")[0]
@@ -104,10 +109,12 @@ def file_of(name):
         places.pop()
 
 
-ARROWS = {
-    file: {found for found in map(file_of, imported(tree)) if found} - {file}
-    for file, tree in FILES.items()
-}
+def arrows():
+    """The files that each file imports from."""
+    return {
+        file: {found for found in map(file_of, imported(tree)) if found} - {file}
+        for file, tree in trees().items()
+    }
 
 
 def test_every_part_of_the_package_has_its_layer():
@@ -115,13 +122,13 @@ def test_every_part_of_the_package_has_its_layer():
 
 
 def test_imports_are_absolute():
-    assert not [file for file, tree in FILES.items() if any(n[0] == "." for n in imported(tree))]
+    assert not [file for file, tree in trees().items() if any(n[0] == "." for n in imported(tree))]
 
 
 def test_files_import_from_their_own_folder_and_from_below():
     wrong = [
         f"{file} imports {other}"
-        for file, others in ARROWS.items()
+        for file, others in arrows().items()
         for other in sorted(others)
         if part(file) != part(other) and HEIGHT[part(file)] <= HEIGHT[part(other)]
     ]
@@ -131,7 +138,7 @@ def test_files_import_from_their_own_folder_and_from_below():
 def test_no_file_imports_itself_by_way_of_others():
     cycle = []
     try:
-        graphlib.TopologicalSorter(ARROWS).prepare()
+        graphlib.TopologicalSorter(arrows()).prepare()
     except graphlib.CycleError as error:
         cycle = error.args[1]
     assert not cycle
@@ -141,7 +148,7 @@ def test_no_file_imports_itself_by_way_of_others():
 def test_heavy_library_stays_in_its_place(library):
     found = [
         file
-        for file, tree in FILES.items()
+        for file, tree in trees().items()
         if any(f"{name}.".startswith(f"{library}.") for name in imported(tree))
     ]
     assert found
@@ -150,23 +157,24 @@ def test_heavy_library_stays_in_its_place(library):
 
 @pytest.mark.parametrize("library", AT_USE)
 def test_optional_library_is_imported_where_it_is_used(library):
-    for file, tree in FILES.items():
+    for file, tree in trees().items():
         first = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
         names = imported(ast.Module(first, []))
         assert not [name for name in names if name.partition(".")[0] == library], file
 
 
+@functools.cache
 def own_names():
-    """Every private name that the package gives to something of its own."""
-    for tree in FILES.values():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                yield node.name
-            elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
-                if isinstance(node, ast.Name):
-                    yield node.id
-                elif isinstance(node.value, ast.Name) and node.value.id == "self":
-                    yield node.attr
+    """Every name that the package gives to something of its own."""
+    found = set()
+    for node in itertools.chain.from_iterable(map(ast.walk, trees().values())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found |= {node.attr} if ast.unparse(node.value) == "self" else set()
+    return found
 
 
 def is_private(name):
@@ -186,18 +194,16 @@ def overridden(file):
 
 def private_names(file):
     """Other libraries' private names in a file: imported, looked up, set or overridden."""
-    for node in ast.walk(FILES[file]):
-        if isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in OURS:
+    for node in ast.walk(trees()[file]):
+        private = isinstance(node, ast.Attribute) and is_private(node.attr)
+        if private and node.attr not in own_names():
             of = node.value
             if not (isinstance(of, ast.Name) and of.id in sys.stdlib_module_names):
                 yield node.attr
-    for name in imported(FILES[file]):
+    for name in imported(trees()[file]):
         if file_of(name) is None:
             yield from filter(is_private, name.split("."))
     yield from filter(is_private, overridden(file))
-
-
-OURS = set(own_names())
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -219,10 +225,10 @@ def test_architecture_page_shows_these_layers():
 
 def test_no_program_takes_options_that_are_abbreviated():
     scripts = sorted((PACKAGE.parent / "scripts").glob("*.py"))
-    trees = [*FILES.values(), *(ast.parse(path.read_text()) for path in scripts)]
+    sources = [*trees().values(), *(ast.parse(path.read_text()) for path in scripts)]
     calls = [
         {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-        for tree in trees
+        for tree in sources
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "argparse.ArgumentParser"
     ]

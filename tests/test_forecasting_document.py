@@ -1,7 +1,6 @@
 """The sunspots are forecast as well as docs/forecasting.md says."""
 
 import contextlib
-import statistics
 
 import pytest
 import torch
@@ -30,4 +29,7 @@ def test_sunspots_are_forecast_as_well_as_promised(tmp_path):
             windows = Windows(test, net.window)
             mse = 2 * half_mse(predict(net, windows).double(), windows.targets)
             found.append(mse / learnt.var(correction=0))
-    assert statistics.median(found) <= 0.27, found
+            good = sum(each <= 0.27 for each in found)
+            if good == 3:  # the median of five is as small, whatever the others are
+                return
+    raise AssertionError(found)

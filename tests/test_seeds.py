@@ -39,15 +39,15 @@ def bits(folder):
 
 @pytest.mark.process
 def test_runs_are_as_by_themselves_and_stand_in_one_table():
-    found = fit(*small(), name="many", seed=3, seeds=2, max_epochs=2, **QUIET)
+    options = {"name": "many", "max_epochs": 2, "figures": False, **QUIET}
+    found = fit(*small(), seed=3, seeds=2, **options)
     assert [run.folder for run in found.runs] == [Path(f"runs/many/version_{i}") for i in range(2)]
     for seed, run in zip((3, 4), found.runs, strict=True):
-        alone = fit(*small(), name="many", seed=seed, max_epochs=2, figures=False, **QUIET)
+        alone = fit(*small(), seed=seed, **options)
         assert bits(run.folder) == bits(alone.folder)
         configs = [copy.deepcopy(each.config) for each in (run, alone)]
         for config in configs:
             config["data"]["series"].pop("init_args")  # where its values are
-        assert [config.pop("figures") for config in configs] == [True, False]
         assert configs[0] == configs[1]
     losses = [run.results.half_mse["network"]["test"] for run in found.runs]
     head, _, *rows = found.table.splitlines()
@@ -57,8 +57,7 @@ def test_runs_are_as_by_themselves_and_stand_in_one_table():
         *(f"{x:.2e}" for x in (sum(losses) / 2, min(losses), max(losses))),
     ]
     assert (found.failed, found.finished) == ({}, found.runs)
-    pictures = [(run.folder / "figures" / "seeds.png").is_file() for run in found.runs]
-    assert pictures == [True, False]
+    assert not list(Path().rglob("*.png"))
     assert repr(found) == found.table
     assert "<th>2 seeds, 3 to 4</th>" in found._repr_html_()
     assert 'src="data:image/png;base64,' in found._repr_html_()
@@ -147,6 +146,8 @@ def test_one_that_fails_is_named_and_the_others_are_kept(monkeypatch, tmp_path):
     found = fit(*small(), seeds=3, max_epochs=1, **QUIET)
     assert found.failed == {1: "too \x1b large", 2: "its process ended with status -9"}
     assert [run.folder.name for run in found.runs] == ["version_0", "version_2"]
+    assert [run.config["figures"] for run in found.runs] == [True, True]
+    assert [*Path().rglob("*.png")] == [Path("runs/run/version_0/figures/seeds.png")]
     assert not Path("runs/run/version_1").exists()  # it never began
     table = found.table.splitlines()
     assert re.split("  +", table[0]) == ["1 of 3 seeds, 0 to 2", "median", "minimum", "maximum"]

@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -26,7 +27,8 @@ def png(figure: Figure) -> bytes:
 def drawn(figure: Figure) -> Image.Image:
     """Draw a figure once; `savefig` would draw it twice."""
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # type: ignore[no-untyped-call]
+    with rc_context({"text.hinting": "no_hinting"}):  # a third of the time of text, no visible gain
+        canvas.draw()  # type: ignore[no-untyped-call]
     image = Image.fromarray(np.asarray(canvas.buffer_rgba()))  # type: ignore[no-untyped-call]
     image.info["dpi"] = (figure.dpi, figure.dpi)
     return image

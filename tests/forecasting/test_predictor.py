@@ -1,6 +1,7 @@
 """A Predictor: its units by hand, and that nothing of it is lost however it is stored or sent."""
 
 import copy
+import multiprocessing
 import pickle
 from functools import partial
 from itertools import combinations
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from cases import BITS, assert_close, refuses
+from lightning.pytorch.strategies import DDPStrategy
 from torch.nn.utils import parametrizations, prune
 
 from sinrnn import Forecaster, Predictor, SinRNN, WindowDataModule, Windows
@@ -321,8 +323,10 @@ def test_loaded_model_keeps_its_horizon(tmp_path):
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("strategy", ["ddp_spawn"])
-def test_model_trained_in_other_processes_comes_back_whole(tmp_path, strategy):
+def test_model_trained_in_other_processes_comes_back_whole(tmp_path):
+    """As ddp_spawn sends it, pickled, to processes that are forked from one with the imports."""
+    multiprocessing.set_forkserver_preload(["sinrnn.training.forecaster"])
+    strategy = DDPStrategy(start_method="forkserver")
     torch.set_default_dtype(torch.float32)  # as other processes have it
     model = Forecaster(hidden_size=7, standardise=True)
     data = WindowDataModule(Wave(), window=T)
