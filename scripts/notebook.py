@@ -103,7 +103,8 @@ def row(name: str, values: Sequence[float] | Tensor) -> str:
     cells = []
     for value in values:
         spread = torch.as_tensor(value, dtype=torch.float64).flatten()
-        low, middle, high = (f"{v:.2e}" for v in (spread.min(), spread.median(), spread.max()))
+        median = statistics.median(spread.tolist())  # Tensor.median is the lower of the middle two
+        low, middle, high = (f"{v:.2e}" for v in (spread.min(), median, spread.max()))
         cells.append(middle if len(spread) == 1 else f"{middle} ({low} .. {high})")
     return f"{name:42}" + "".join(f"{cell:33}" for cell in cells).rstrip()
 

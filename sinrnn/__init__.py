@@ -1,16 +1,13 @@
 """A small tanh recurrent network for PyTorch with an exact, hand-derived gradient.
 
-Importing this package imports torch and nothing heavier. Names that need Lightning or matplotlib
-are loaded on first use.
+Importing this package imports nothing else. Every name is loaded on first use, so that a name that
+needs only torch does not wait for Lightning or matplotlib.
 """
 
 import importlib
 from typing import TYPE_CHECKING
 
 from sinrnn._version import __version__
-from sinrnn.nn.functional import tanh_rnn
-from sinrnn.nn.rnn import SinRNN
-from sinrnn.nn.trace import Trace, trace
 
 if TYPE_CHECKING:
     from sinrnn.data.arrays import ArraySeries
@@ -30,6 +27,9 @@ if TYPE_CHECKING:
     from sinrnn.forecasting.forecast import Forecast
     from sinrnn.forecasting.predictor import Predictor
     from sinrnn.listing import runs
+    from sinrnn.nn.functional import tanh_rnn
+    from sinrnn.nn.rnn import SinRNN
+    from sinrnn.nn.trace import Trace, trace
     from sinrnn.run import Run
     from sinrnn.training.forecaster import Forecaster
 
@@ -71,13 +71,17 @@ _LAZY = {
     "Predictor": "forecasting.predictor",
     "Run": "run",
     "Series": "data.series",
+    "SinRNN": "nn.rnn",
     "Sine": "data.synthetic",
     "Square": "data.synthetic",
     "SumOfSines": "data.synthetic",
+    "Trace": "nn.trace",
     "WindowDataModule": "data.datamodule",
     "Windows": "data.windows",
     "fit": "fitting",
     "runs": "listing",
+    "tanh_rnn": "nn.functional",
+    "trace": "nn.trace",
 }
 
 if not TYPE_CHECKING:  # type checkers would accept any misspelt name

@@ -40,7 +40,7 @@ def own_parameters(module: nn.Module) -> Mapping[str, Tensor | None]:
     return module._parameters
 
 
-def is_plain(module: nn.Module) -> bool:
+def has_no_hooks(module: nn.Module) -> bool:
     """Return whether a module has no hooks; publicly hooks can only be added."""
     calls = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
     more = (module._backward_pre_hooks, _modules._has_any_global_hook())

@@ -66,7 +66,7 @@ HEAVY = {
     "pandas": ("data/", "forecasting/forecast.py", "evaluation/results.py", "listing.py"),
     "pyarrow": ("data/_parquet.py",),
     "jsonargparse": ("_private.py", "config/", "cli/"),
-    "tensorboard": ("callbacks/", "training/loggers.py"),
+    "tensorboard": ("callbacks/", "training/loggers.py", "training/event_file.py"),
     "torch.utils.tensorboard": ("callbacks/", "training/loggers.py"),
 }
 # These are imported where a file or an object of theirs is read, within the function.

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "interop.md"
-TRAINING, START, *BLOCKS = [code for code, _, _ in markdown.blocks(DOCUMENT)]
+START, *BLOCKS = [code for code, _, _ in markdown.blocks(DOCUMENT)]
 LIBRARIES = ("keras", "flax", "jax")
 
 # Keras 3.15 calls np.array on its variables and on torch's tensors, whose __array__ is of NumPy 1.
@@ -44,13 +44,8 @@ def names(tmp_path):
         yield names
 
 
-def test_network_in_torch_code_learns():
-    torch.set_default_dtype(torch.float32)
-    exec(TRAINING, {})
-
-
 def test_document_has_a_block_for_each_library():
-    assert [libraries(block) for block in BLOCKS] == [[], [], [], ["keras"], ["flax"], ["jax"]]
+    assert [libraries(block) for block in BLOCKS] == [[], [], ["keras"], ["flax"], ["jax"]]
 
 
 def test_block_gives_the_same_numbers(block, names):

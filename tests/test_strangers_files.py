@@ -21,6 +21,7 @@ from sinrnn import Forecaster, Predictor, SinRNN, Windows, filesystem
 from sinrnn.callbacks import final_report
 from sinrnn.cli import diagnose, export, forecast
 from sinrnn.cli import train as cli
+from sinrnn.evaluation import picture
 from sinrnn.nn import _interop
 from sinrnn.training import checkpoint_io
 
@@ -111,12 +112,15 @@ def test_report_and_pictures_are_written_durably(theirs, monkeypatch):
         write(path, content)
 
     monkeypatch.setattr(final_report, "pictures", lambda *args: drawn)
-    monkeypatch.setattr(final_report, "png", lambda figure: b"new")
-    monkeypatch.setattr(final_report, "write", full)
+    monkeypatch.setattr(final_report, "drawn", lambda figure: None)
+    monkeypatch.setattr(picture, "encoded", lambda image: b"new")
+    for module in (final_report, picture):
+        monkeypatch.setattr(module, "write", full)
     assert MAINS["resume"](["theirs"]) == 2
     assert (theirs / "report.md").read_text() == report
     assert (theirs / "figures" / "losses.png").read_bytes() == b"old"
-    monkeypatch.setattr(final_report, "write", write)
+    for module in (final_report, picture):
+        monkeypatch.setattr(module, "write", write)
     assert MAINS["resume"](["theirs"]) == 0
     assert (theirs / "figures" / "losses.png").read_bytes() == b"new"
 

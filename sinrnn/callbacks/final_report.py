@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
@@ -20,7 +21,7 @@ from sinrnn.evaluation.diagnosis import checks
 from sinrnn.evaluation.evaluate import evaluate, predictions
 from sinrnn.evaluation.figures import pictures
 from sinrnn.evaluation.linear_fallback import keep_if_better
-from sinrnn.evaluation.picture import png
+from sinrnn.evaluation.picture import drawn, save
 from sinrnn.evaluation.results import History, Settings
 from sinrnn.evaluation.summary import Summary
 from sinrnn.filesystem import escaped, write
@@ -116,9 +117,12 @@ class FinalReport(pl.Callback):
             status("drawing")
             folder = self.folder / run_folder.FIGURES
             folder.mkdir(exist_ok=True)
-            for name, draw in draws.items():
-                files[name] = png(draw())
-                write(folder / f"{name}.png", files[name])
+            with ThreadPoolExecutor(1) as pool:  # saves a figure while the next is drawn
+                saved = {
+                    name: pool.submit(save, drawn(draw()), folder / f"{name}.png")
+                    for name, draw in draws.items()
+                }
+            files = {name: each.result() for name, each in saved.items()}
         self.monitor.finish(trainer, predictor, results, files, self.text)
         status()
 

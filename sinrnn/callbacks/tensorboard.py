@@ -155,6 +155,6 @@ def add_graph(writer: SummaryWriter, predictor: Predictor) -> None:
         # torch.jit.trace is deprecated, and warns that it takes sizes as constants, which a graph
         # allows.
         warnings.simplefilter("ignore")
-        writer.add_graph(
-            net, torch.zeros(1, steps, net.input_size, device=net.Wih.device).to(net.Wih)
-        )
+        x = torch.zeros(1, steps, net.input_size, device=net.Wih.device).to(net.Wih)
+        # `add_graph` would run the network twice more to check a trace that it made itself.
+        writer.add_graph(torch.jit.trace(net, x, check_trace=False), x)

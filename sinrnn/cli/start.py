@@ -23,6 +23,7 @@ def start(program: str) -> int:
     status()
     gc.freeze()
     gc.enable()
+    gc.set_threshold(10_000)  # instead of 700: figures are many objects, which live for a moment
     try:
         return main()
     finally:

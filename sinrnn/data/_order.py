@@ -180,9 +180,10 @@ def fill(values: Values) -> tuple[Values, list[str]]:
     Args:
         values: The values, (points,); the first and the last are not missing.
     """
-    found, at = ~np.isnan(values), np.arange(len(values))
-    missing = len(values) - int(found.sum())
+    found = ~np.isnan(values)
+    missing = len(values) - np.count_nonzero(found)
     if not missing:
         return values, []
+    at = np.arange(len(values))
     filled = np.interp(at, at[found], values[found]).astype(values.dtype)
     return filled, [f"values interpolated: {missing:,} of {len(values):,}"]

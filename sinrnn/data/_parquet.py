@@ -93,3 +93,10 @@ class ParquetTable:
     def label(self, column: int) -> str:
         """Return a column's name in quotes, for messages."""
         return repr(self.names[column])
+
+
+def release_memory() -> None:
+    """Return to the system the memory that Arrow keeps after its tables are gone."""
+    import pyarrow
+
+    pyarrow.default_memory_pool().release_unused()

@@ -17,12 +17,15 @@ def suspects(values: Values, at: Callable[[int], str]) -> list[str]:
         at: Returns a row's place in the file.
     """
     notes = []
-    known = values[~np.isnan(values)]
+    missing = np.isnan(values)
+    known = values[~missing] if missing.any() else values
     for extreme in (known.min(), known.max()) if len(known) > 4 else ():
-        others = known[known != extreme]
-        count, spread = len(known) - len(others), np.ptp(others) if len(others) else 0
-        away = abs(others - extreme).min() if len(others) else 0
-        if 2 <= count < len(others) and away > FAR * spread > 0:
+        others = known != extreme
+        count = len(known) - np.count_nonzero(others)
+        low = known.min(where=others, initial=np.inf)
+        high = known.max(where=others, initial=-np.inf)
+        away = low - extreme if extreme < low else extreme - high
+        if 2 <= count < len(known) - count and away > FAR * (high - low) > 0:
             row = int((values == extreme).argmax())
             notes.append(
                 f"{extreme:g} occurs in {count} rows, first in {at(row)}, far from all other "

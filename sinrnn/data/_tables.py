@@ -9,6 +9,7 @@ from sinrnn.data.time_index import TimeIndex
 
 # Values, their times, notes, names of the columns of values and of times.
 SeriesData = tuple[Values, TimeIndex | None, list[str], tuple[str, str]]
+Rows = range | Values  # indices in the file; a range takes no memory
 FORMATS = {8: "%Y%m%d", 6: "%Y%m"}  # of times like 20240131, by number of digits
 
 
@@ -22,13 +23,15 @@ def series(table: Table, options: Options) -> SeriesData:
     k = series_of(table, time, options.column)
     values = table.numeric(k)
     names = _name(table, k), _name(table, time[0]) if time else ""
-    rows = np.arange(len(values))
+    rows: Rows = range(len(values))  # of the values
     if options.where is not None:
         rows = _where(table, options.where)
-    rows, notes = _between_missing(table, k, values, rows, options)
-    notes += suspects(values[rows], lambda i: table.at(rows[i]).rpartition(", ")[2])
+        values = values[rows]
+    kept, notes = _between_missing(table, k, values, rows, options)
+    values, rows = values[kept], rows[kept]
+    notes += suspects(values, lambda i: table.at(rows[i]).rpartition(", ")[2])
     if not time or not len(rows):
-        found, filled = _order.fill(values[rows])
+        found, filled = _order.fill(values)
         return found, None, table.notes + notes + filled, names
     times, zone = _times(table, time, rows)
     texts = _order.Rows(
@@ -38,7 +41,7 @@ def series(table: Table, options: Options) -> SeriesData:
         gaps=f"interpolate with {OPTION}gaps fill, or ignore them with {OPTION}gaps ignore",
     )
     try:
-        found, index, done = _order.regularise(times, zone, values[rows], options.gaps, texts)
+        found, index, done = _order.regularise(times, zone, values, options.gaps, texts)
     except _order.TooManyError as error:
         raise ValueError(f"{table.path}: {error}") from error
     return found, index, table.notes + notes + done, names
@@ -70,16 +73,16 @@ def _where(table: Table, where: str) -> Values:
 
 
 def _between_missing(
-    table: Table, k: int, values: Values, rows: Values, options: Options
-) -> tuple[Values, list[str]]:
-    """Return the rows from the first value to the last, and notes.
+    table: Table, k: int, values: Values, rows: Rows, options: Options
+) -> tuple[slice, list[str]]:
+    """Return which rows to keep, those from the first value to the last, and notes.
 
     Raises:
         ValueError: A value is missing, and `gaps` is not "fill".
     """
-    missing = np.isnan(values[rows])
+    missing = np.isnan(values)
     if not missing.any():
-        return rows, []
+        return slice(None), []
     row = rows[missing.argmax()]
     if options.gaps != "fill" or missing.all():
         raise ValueError(
@@ -88,22 +91,23 @@ def _between_missing(
             f"interpolate with {OPTION}gaps fill"
         )
     known = np.flatnonzero(~missing)
-    kept = rows[known[0] : known[-1] + 1]
-    if len(kept) == len(rows):
-        return rows, []
-    return kept, [f"rows without a value at the ends: {len(rows) - len(kept):,} skipped"]
+    first, last = int(known[0]), int(known[-1]) + 1
+    skipped = len(rows) - (last - first)
+    notes = [f"rows without a value at the ends: {skipped:,} skipped"] if skipped else []
+    return slice(first, last), notes
 
 
-def _times(table: Table, time: list[int], rows: Values) -> tuple[Values, str]:
+def _times(table: Table, time: list[int], rows: Rows) -> tuple[Values, str]:
     """Return the rows' times and their zone.
 
     Raises:
         ValueError: A cell holds no time, or is ambiguous.
     """
+    taken = slice(rows.start, rows.stop) if isinstance(rows, range) else rows
     if all(table.kind(j) == "number" for j in time):
-        readings = [(_of_numbers(table, time)[rows], "")]
+        readings = [(_of_numbers(table, time)[taken], "")]
     else:
-        readings = [(times[rows], zone) for times, zone in table.times(time)]
+        readings = [(times[taken], zone) for times, zone in table.times(time)]
     first = readings[0][0] if readings else np.full(len(rows), np.nan)
     if (wrong := np.isnan(first)).any():
         row = rows[wrong.argmax()]
@@ -146,7 +150,7 @@ def _of_numbers(table: Table, time: list[int]) -> Values:
     return numbers.astype(np.int64) if whole else numbers
 
 
-def _several(table: Table, taken: list[int], rows: Values, row: int) -> str:
+def _several(table: Table, taken: list[int], rows: Rows, row: int) -> str:
     """Return the advice for a row whose time does not follow the one before."""
     for j in range(len(table.names)):
         if j in taken or table.kind(j) not in ("text", "number"):

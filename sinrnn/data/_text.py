@@ -189,7 +189,7 @@ class TextTable:
         if read and np.isfinite(found).all():
             if self.separator == ";" and options.decimal is None:
                 _cells.refuse_one_group((row[column] for _, row in self.rows()), refuse)
-            values: Values = found.to_numpy(dtype="float64")
+            values: Values = found.to_numpy(dtype="float64", copy=True)
             return values
         text = str(found.dtype) == "str"  # else booleans, or integers beyond 64 bits
         cells = found.tolist() if text else self.cells(column)

@@ -91,6 +91,10 @@ class ArraySeries(Series):
         """Return a copy of all samples, (points,), float32 or float64."""
         return self._values.clone()
 
+    def view(self) -> Tensor:
+        """Return the samples without a copy."""
+        return self._values
+
     def npy(self) -> bytes:
         """Return the content of a .npy file of the samples; with times, it has two fields."""
         table = array = self._values.numpy()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sinrnn.data._columns import Column, Options, Values, find, undecided, unreadable
-from sinrnn.data._parquet import ParquetTable
+from sinrnn.data._parquet import ParquetTable, release_memory
 from sinrnn.data._tables import SeriesData, series
 from sinrnn.data._text import TextTable
 from sinrnn.data.time_index import TIME_FIELD, TimeIndex, indexed
@@ -105,8 +105,12 @@ def _npy(path: Path, options: Options) -> SeriesData:
     if options.column is None and len(names) != 1:
         raise undecided(path, f"{len(names)} columns", names, "column")
     k = 0 if options.column is None else find(path, names, options.column)
-    kept = table.dtype in (np.float32, np.float64)
-    return table[:, k] if kept else table[:, k].astype(np.float64), index, [], ("", "")
+    values = table[:, k]
+    if table.dtype not in (np.float32, np.float64):
+        values = values.astype(np.float64)
+    if not mapped(path):  # else the other columns would stay in memory
+        values = np.ascontiguousarray(values)
+    return values, index, [], ("", "")
 
 
 def _index(path: Path, times: Values, zone: str) -> TimeIndex:
@@ -122,7 +126,9 @@ def _text(path: Path, options: Options) -> SeriesData:
 
 
 def _parquet(path: Path, options: Options) -> SeriesData:
-    return series(ParquetTable(path, options), options)
+    found = series(ParquetTable(path, options), options)
+    release_memory()
+    return found
 
 
 TEXT = [f"{ending}{gz}" for ending in (".csv", ".tsv", ".txt") for gz in ("", ".gz")]

@@ -46,6 +46,10 @@ class Series(ABC):
     def values(self) -> Tensor:
         """Return all samples in time order, (points,)."""
 
+    def view(self) -> Tensor:
+        """Return the samples without a copy; they must not be changed."""
+        return self.values()
+
     def continued(self, points: int) -> Tensor:
         """Return the first `points` samples, beyond the series' end if they are known.
 
@@ -53,9 +57,9 @@ class Series(ABC):
             points: Number of samples.
 
         Returns:
-            The samples, (points,), or as many as are known.
+            The samples, (points,), or as many as are known; they must not be changed.
         """
-        return self.values()[:points]
+        return self.view()[:points]
 
     def check_unchanged(self) -> None:  # noqa: B027 - most series cannot change
         """Raise an error if the values may have changed; called during training."""
@@ -146,12 +150,12 @@ class FileSeries(Series):
             ValueError: The file is not one finite number for each step.
             OSError: The file does not exist or cannot be read.
         """
-        values = self._read().values
+        values = self.view()
         return values.clone() if self._mapped is None else values
 
-    def continued(self, points: int) -> Tensor:
-        """Return a copy of the first `points` samples, and no more than them."""
-        return self._read().values[:points].clone()
+    def view(self) -> Tensor:
+        """Return the samples without a copy, with the errors of `values`."""
+        return self._read().values
 
     @property
     def index(self) -> "TimeIndex | None":  # type: ignore[override]  # known when the file is read

@@ -54,7 +54,7 @@ class Splits:
             ValueError: The series is not (points,); or a split is too short for one window, or not
                 finite.
         """
-        self.values = self.series.values()
+        self.values = self.series.view()
         check_series(self.values)
         self.window, self.windows = 0, {}
         if self.given_window is not None:

@@ -1,6 +1,6 @@
 """Size, colours, captions and off-scale marks of all figures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -19,7 +19,7 @@ EDGE: dict[str, Any] = {
     "clip_on": False,
     "in_layout": False,
 }  # else the layout makes room for marks
-DRAWN = 5000  # segments of a curve: a figure is 1,350 pixels wide
+DRAWN = 1350  # segments of a curve, one for each pixel of a figure: more take time and memory
 MARKS = 20  # of a curve, or at the edge; more would overlap
 
 
@@ -30,6 +30,8 @@ def blank(rows: int, columns: int, height: float, **kwargs: Any) -> tuple[Pictur
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25)
+        # A tick takes 1 ms. `prune` leaves out those at and beyond either end of an axis.
+        axis.locator_params(nbins=6, steps=[1, 2, 5, 10], prune="both")
     return figure, axes
 
 
@@ -70,19 +72,19 @@ def draw_levels(
             )
 
 
-def scale(axis: Axes, shown: np.ndarray, more: np.ndarray) -> None:
-    """Set the y-axis from one curve, and from another within two ranges of it.
+def scale(axis: Axes, shown: Sequence[np.ndarray], more: np.ndarray) -> None:
+    """Set the y-axis from some curves, and from another within two ranges of them.
 
     Args:
         axis: The axes.
-        shown: The values of the curve that is shown completely.
-        more: The values of the other curve.
+        shown: The values of each curve that is shown completely.
+        more: The values of the other curve; it is not copied, as it may be long.
     """
-    low, high = np.min(shown), np.max(shown)
+    low, high = min(map(np.min, shown)), max(map(np.max, shown))
     room = max(high - low, 1e-12, 1e-9 * abs(high))
-    near = more[(more >= low - 2 * room) & (more <= high + 2 * room)]
-    ends = [low, high, *([near.min(), near.max()] if len(near) else [])]
-    axis.set_ylim(min(ends) - 0.1 * room, max(ends) + 0.1 * room)
+    near = (more >= low - 2 * room) & (more <= high + 2 * room)
+    bottom, top = more.min(where=near, initial=low), more.max(where=near, initial=high)
+    axis.set_ylim(bottom - 0.1 * room, top + 0.1 * room)
 
 
 def mark_off_scale(axis: Axes, line: Line2D) -> None:

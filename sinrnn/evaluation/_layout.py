@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.textpath import text_to_path
-from matplotlib.ticker import LogFormatterSciNotation
+from matplotlib.ticker import LogFormatterSciNotation, NullLocator
 
 # In points.
 EDGE = 4  # around a figure
@@ -93,6 +93,9 @@ def _write_powers_plainly(axes: Axes) -> None:
         if type(axis.get_major_formatter()) is LogFormatterSciNotation:
             axis.set_major_formatter(PlainLogFormatter())
             axis.set_minor_formatter(PlainLogFormatter(labelOnlyBase=False))
+            low, high = sorted(axis.get_view_interval())
+            if high > 100 * low:  # decades are labelled, ticks between them only take time
+                axis.set_minor_locator(NullLocator())
 
 
 def _place(axis: Axes) -> tuple[int, int]:

@@ -72,16 +72,13 @@ def pictures(
 
 def _predictions(name: str, data: Splits, predicted: Tensor, quantity: str) -> Figure:
     first = data.edges(name)[0] + data.window + data.horizon - 1
-    targets = data.windows[name].targets.double()
+    targets = data.windows[name].view(slice(None))[1][:, 0].double()
     return plots.predictions(name, first, data.horizon, targets, predicted, quantity)
 
 
 def _residuals(data: Splits, predicted: dict[str, Tensor]) -> Figure:
-    errors = {}
-    for name in ("train", "val"):
-        errors[name] = data.windows[name].targets.double().neg_()
-        errors[name] += predicted[name]  # in place: a long series fills the memory
-    return residual_plots.residuals(errors)
+    targets = {name: data.windows[name].view(slice(None))[1][:, 0] for name in ("train", "val")}
+    return residual_plots.residuals({name: predicted[name] - y for name, y in targets.items()})
 
 
 def _noise(data: Splits) -> dict[str, float]:

@@ -9,7 +9,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -27,7 +27,6 @@ from sinrnn.evaluation._drawing import (
     scale,
     thinned,
 )
-from sinrnn.nn.functional import half_mse
 
 if TYPE_CHECKING:
     from sinrnn.evaluation.backtest import BacktestReport
@@ -37,21 +36,21 @@ if TYPE_CHECKING:
 
 
 def _truth_and_prediction(
-    steps: np.ndarray,
+    first: int,
     truth: Tensor,
     prediction: Tensor,
     labels: tuple[str, str],
     height: float,
-    before: np.ndarray,
+    before: Sequence[np.ndarray] = (),
 ) -> tuple[Figure, Axes, Axes]:
     """Draw the truth and a prediction; return the figure, these axes and empty axes below."""
     figure, (above, below) = blank(2, 1, 5, sharex=True, height_ratios=[3, height])
     true, predicted = (thinned(values.numpy()) for values in (truth, prediction))
-    above.plot(steps[true], truth[true].numpy(), color=TRUTH, lw=4, alpha=0.3, label=labels[0])
+    above.plot(first + true, truth[true].numpy(), color=TRUTH, lw=4, alpha=0.3, label=labels[0])
     (line,) = above.plot(
-        steps[predicted], prediction[predicted].numpy(), color=NETWORK, lw=1.3, label=labels[1]
+        first + predicted, prediction[predicted].numpy(), color=NETWORK, lw=1.3, label=labels[1]
     )
-    scale(above, np.concatenate([before, truth.numpy()]), prediction.numpy())
+    scale(above, [truth.numpy(), *before], prediction.numpy())
     mark_off_scale(above, line)
     below.set_xlabel("sample of the series")
     below.xaxis.get_major_locator().set_params(integer=True)
@@ -109,15 +108,15 @@ def predictions(
         prediction: (N,).
         quantity: Name of the series' values.
     """
-    steps, labels = first + np.arange(len(target)), ("target", "prediction")
-    figure, above, below = _truth_and_prediction(steps, target, prediction, labels, 1, np.empty(0))
+    labels = ("target", "prediction")
+    figure, above, below = _truth_and_prediction(first, target, prediction, labels, 1)
     ahead = "one step" if horizon == 1 else f"{horizon} steps"
-    loss = half_mse(prediction.double(), target.double()).item()
+    error = prediction.double() - target.double()
+    loss = error.square().mean().item() / 2
     title = f"{name} windows, {ahead} ahead: half_mse {loss:.2e}"
     caption(above, "", quantity, title, loc="outside lower center", ncols=3)
-    error = (prediction - target).numpy()
-    shown = thinned(error)
-    below.plot(steps[shown], error[shown], color=NETWORK, lw=0.8)
+    shown = thinned(error.numpy())
+    below.plot(first + shown, error[shown].numpy(), color=NETWORK, lw=0.8)
     below.set_ylabel("prediction - target")
     return figure
 
@@ -179,7 +178,7 @@ def rollout(closed: "Rollout", quantity: str = "value") -> Figure:
     steps = closed.start + np.arange(len(closed.truth))
     labels = ("truth", "rollout: own predictions fed back")
     figure, above, below = _truth_and_prediction(
-        steps, closed.truth, closed.prediction, labels, 1.3, closed.warm_up.numpy()
+        closed.start, closed.truth, closed.prediction, labels, 1.3, [closed.warm_up.numpy()]
     )
     read = np.arange(closed.start - len(closed.warm_up), closed.start)
     label = "initial window"
@@ -192,7 +191,7 @@ def rollout(closed: "Rollout", quantity: str = "value") -> Figure:
     if error.isfinite().all():  # whole powers of ten; other labels would overlap
         low, high = (end.item() for end in error.log10().aminmax())
         below.set_ylim(10 ** (math.floor(low) - 0.1), 10 ** (math.ceil(high) + 0.1))
-        below.yaxis.set_minor_formatter(NullFormatter())
+        below.yaxis.set_minor_locator(NullLocator())
     below.set_ylabel("|error|")
     return figure
 
@@ -213,6 +212,7 @@ def backtest(backtest_report: "BacktestReport") -> Figure:
         left.set_ylim(top=2 * high)
     else:
         left.set_ylim(0, 1.4 * high)
+        left.locator_params(axis="y", prune="upper")
     mark_off_scale(left, network)
     title = f"RMSE {test.rmse[0]:.2g} at 1 step, {test.rmse[-1]:.2g} at {ahead[-1]}"
     origins = f"steps ahead, from {len(test.origins)} origins in the test split"
@@ -220,6 +220,7 @@ def backtest(backtest_report: "BacktestReport") -> Figure:
     right.plot(ahead, 100 * backtest_report.coverage.numpy(), color=SECOND, label="measured")
     right.axhline(90, **DASHED, label="nominal")
     right.set_ylim(0, 109)
+    right.locator_params(axis="y", prune="upper")
     known = not backtest_report.radius.isinf().any()
     mean = f"{backtest_report.coverage.mean():.0%} on the test split"
     title = f"coverage of the intervals: {mean if known else 'not known'}"

@@ -42,7 +42,7 @@ def residuals(errors: Mapping[str, Tensor]) -> Figure:
     right.set_ylim(-1.05, 1.05)
     sizes = {name: values.norm().item() / len(values) ** 0.5 for name, values in errors.items()}
     title = ", ".join(f"{name} {size:.1e}" for name, size in sizes.items())
-    left.locator_params(axis="x", nbins=6)
+    left.locator_params(axis="y", prune="upper")
     caption(left, f"prediction - target{beyond}", "windows in the bin, %", f"RMSE: {title}")
     caption(right, "lag, samples", "autocorrelation", "white noise stays within the band")
     return figure

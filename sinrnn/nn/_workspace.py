@@ -4,8 +4,10 @@ For a small network, allocating memory and creating views takes longer than the 
 has one user at a time and never leaves the package: callers always get fresh memory.
 """
 
+from collections.abc import Sequence
 from itertools import count
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +15,7 @@ KEPT = 2**26  # bytes of all idle blocks, at most: 64 MB
 
 EACH = 3  # idle blocks of one shape: states of the last and of this step, gradients
 SHAPES = 16  # different shapes in the pool, at most
-VIEW = 640  # bytes of one view: with many small steps, views take most of a block's memory
+VIEW = 800  # bytes of both views of a step: with many small steps, they take most of the memory
 
 Key = tuple[int, int, int, torch.dtype]
 
@@ -24,6 +26,7 @@ class Block:
     Attributes:
         block: (T, B, N).
         steps: T views (B, N).
+        arrays: The same views as NumPy arrays, or T times None; see `arrays`.
         flat: All steps, (T B, N).
         flat_t: Its transpose.
         early: All steps but the last, ((T-1) B, N).
@@ -33,12 +36,14 @@ class Block:
         home: The list that it returns to; None if it is not reused.
     """
 
-    __slots__ = ("block", "early", "flat", "flat_t", "home", "late_t", "one", "spare", "steps")
+    __slots__ = (
+        *("arrays", "block", "early", "flat", "flat_t", "home", "late_t", "one", "spare", "steps"),
+    )
 
     def __init__(self, block: Tensor, home: "Home | None" = None) -> None:
         batch = block.shape[1]
         self.block = block
-        self.steps = block.unbind(0)
+        self.steps, self.arrays = block.unbind(0), arrays(block)
         self.flat = block.flatten(0, 1)
         self.flat_t = self.flat.t()
         self.early = self.flat[: len(self.flat) - batch]
@@ -46,6 +51,16 @@ class Block:
         self.one = block.new_ones(())
         self.spare = torch.empty_like(self.steps[0])
         self.home = home
+
+
+def arrays(block: Tensor) -> Sequence[np.ndarray | None]:
+    """Return the T steps of a tensor (T, B, N) as NumPy arrays that share its memory.
+
+    Where NumPy cannot work on them, because of their dtype, device or class, they are None.
+    """
+    if type(block) is Tensor and block.is_cpu and block.dtype in (torch.float32, torch.float64):
+        return list(block.numpy())
+    return (None,) * len(block)
 
 
 class Home(list[Block]):

@@ -11,15 +11,14 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.plugins import DoublePrecision, Precision
 from lightning.pytorch.strategies import SingleDeviceStrategy
-from torch import Tensor
+from torch import Tensor, is_anomaly_enabled
 from torch.optim import LBFGS, Optimizer
 
-from sinrnn._private import add_steps, is_plain, next_batch
+from sinrnn._private import add_steps, has_no_hooks, next_batch
 from sinrnn.data.datamodule import WindowDataModule, windows_of
-from sinrnn.nn.bptt import half_mse_gradient
 from sinrnn.nn.rnn import SinRNN
 from sinrnn.training import options
-from sinrnn.training.loss import check_finite, nonfinite_error
+from sinrnn.training.loss import nonfinite_error
 from sinrnn.training.online import descend
 
 SECONDS = 0.1  # longest block: signals, checkpoints and the progress bar wait for its end
@@ -47,29 +46,20 @@ def take_extra_steps(model: Any, batch: Any, batch_idx: int) -> tuple[Any, int]:
         The last batch of the block, and its index.
     """
     last, deadline = batch_idx + model.extra_steps, time.perf_counter() + SECONDS
-    without_autograd = _can_skip_autograd(model)
     while batch_idx < last and time.perf_counter() < deadline:
-        _step(model, batch, batch_idx, without_autograd)
+        _step(model, batch, batch_idx)
         batch, batch_idx = next_batch(model.trainer), batch_idx + 1
         model.batch_loss.initial_state = model.batch_loss.final_state
     return batch, batch_idx
 
 
-def _step(model: Any, batch: Any, batch_idx: int, without_autograd: bool) -> None:
+def _step(model: Any, batch: Any, batch_idx: int) -> None:
     """Make one optimizer step as Lightning does, with the hooks that are in use."""
     trainer, optimizer = model.trainer, model.trainer.optimizers[0]
-    x, y, inputs = model._prepare(batch, batch_idx)
-    if without_autograd:
-        weights = model.net._weights()
-        loss, gradients = half_mse_gradient(inputs, y, weights, model.net.bptt_steps)
-        check_finite("loss", loss.item(), model.global_step)
-        for weight, gradient in zip(weights, gradients, strict=True):
-            if weight is not None:
-                weight.grad = gradient
-    else:
-        loss = model._loss(x, y, inputs)
+    loss = model._loss(*model._prepare(batch, batch_idx))
+    if not model.batch_loss.by_hand:
         optimizer.zero_grad()
-        loss.backward()
+    model.backward(loss)
     model.on_after_backward()
     for callback in trainer.callbacks:
         callback.on_before_optimizer_step(trainer, model, optimizer)
@@ -97,18 +87,33 @@ def take_window_steps(model: Any, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]
     return x[-1:], y[-1:]
 
 
-def _can_skip_autograd(model: Any) -> bool:
-    """Return whether `half_mse_gradient` gives the gradient and no hook observes autograd."""
+def is_plain(model: Any) -> bool:
+    """Return whether nothing but this package's code observes the steps of the next batch."""
+    trainer = model.trainer
+    return (
+        _is_own(model)
+        and "training_step" not in vars(model)  # replaced, for example by torch.compile
+        and type(windows_of(trainer)) is WindowDataModule
+        and type(trainer.strategy) is SingleDeviceStrategy
+        and type(trainer.precision_plugin) in (Precision, DoublePrecision)
+        and trainer.accumulate_grad_batches == 1
+        and not any(map(_has_batch_hook, trainer.callbacks))
+    )
+
+
+def can_skip_autograd(model: Any) -> bool:
+    """Return whether `half_mse_gradient` gives the gradient of a batch of a plain model."""
     net, loss, weights = model.net, model.batch_loss, model.net._weights()
     own = {id(weight) for weight in weights if weight is not None}
     return (
         type(net) is SinRNN
         and loss.outputs == "last"
         and not loss.stateful
+        and not is_anomaly_enabled()
         and model.trainer.datamodule.steps == 1
         and own == {id(weight) for weight in net.parameters()}  # no parametrization
         and len(own) == len(weights) - weights.count(None)  # no tied weights
-        and is_plain(net)
+        and has_no_hooks(net)
     )
 
 
@@ -116,22 +121,15 @@ def count_extra_steps(model: Any, batch_idx: int) -> int:
     """Return how many steps to make before the step that Lightning makes; 0 disables the block.
 
     Args:
-        model: The `Forecaster`, at the start of a batch.
+        model: The `Forecaster`, at the start of a batch, if it `is_plain`.
         batch_idx: The index of the batch.
     """
     trainer = model.trainer
     possible = (
-        _is_own(model)
-        and "training_step" not in vars(model)  # replaced, for example by torch.compile
-        and model.updates == "batch"
-        and type(windows_of(trainer)) is WindowDataModule
-        and type(trainer.strategy) is SingleDeviceStrategy
-        and type(trainer.precision_plugin) in (Precision, DoublePrecision)
-        and trainer.accumulate_grad_batches == 1
+        model.updates == "batch"
         and not trainer.should_stop
         and _takes_no_closure(trainer.optimizers[0])
         and all(config.interval == "epoch" for config in trainer.lr_scheduler_configs)
-        and not any(map(_has_batch_hook, trainer.callbacks))
     )
     return _block_length(trainer, batch_idx) - 1 if possible else 0
 

@@ -131,10 +131,9 @@ class Forecaster(pl.LightningModule):
         self.readout_epoch, self.readout_rcond = plain((readout_epoch, readout_rcond))
         self.updates, self.stateful, self.input_noise = plain((updates, stateful, input_noise))
         options.check_alone(self.hparams)
-        self.batch_loss = BatchLoss(loss, stateful)
-        self.gradient_norm, self.processes = 0.0, 1
+        self.batch_loss, self.losses = BatchLoss(loss, stateful), Losses()
+        self.gradient_norm, self.processes, self.extra_steps = 0.0, 1, 0
         self.gradient: dict[str, Tensor | None] = {}
-        self.losses, self.extra_steps = Losses(), 0
 
     @classmethod
     def load_from_checkpoint(
@@ -173,8 +172,7 @@ class Forecaster(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch, in the units that the network works in.
 
-        Steps that Lightning does not see come first: those of all windows but the last if `updates`
-        is "window", or those of a block (see `sinrnn.training.blocks`).
+        Steps that Lightning does not see come first, see `sinrnn.training.blocks`.
 
         Raises:
             ValueError: The targets do not fit the outputs.
@@ -197,12 +195,16 @@ class Forecaster(pl.LightningModule):
 
     def _prepare(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return windows, targets and the network's inputs: the windows, with noise if set."""
-        x, y = self.predictor.encode(
-            *check_batch(self.net, batch, closed_loop=self.updates == "batch")
-        )
+        checked = check_batch(self.net, batch, closed_loop=self.updates == "batch")
+        x, y = self.predictor.encode(*checked)
         # A resumed run draws the same noise.
         key = torch.initial_seed(), self.current_epoch, batch_idx, self.global_rank
         return x, y, add_noise(x, self.input_noise, key) if self.input_noise else x
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Set the gradients of the weights, by autograd if they were not computed with the loss."""
+        if not self.batch_loss.set_gradients(self.net):
+            super().backward(loss, *args, **kwargs)
 
     def on_after_backward(self) -> None:
         """Measure the gradient, and stop before it makes the weights infinite or NaN.
@@ -232,7 +234,13 @@ class Forecaster(pl.LightningModule):
         """Check the options, which callbacks may change; keep the state; plan a block."""
         options.check_step(self.trainer, self.trainer.optimizers[0], self.updates)
         self.batch_loss.initial_state = self.batch_loss.final_state
-        self.extra_steps = blocks.count_extra_steps(self, batch_idx)
+        if blocks.is_plain(self):
+            self.batch_loss.by_hand = blocks.can_skip_autograd(self)
+            self.extra_steps = blocks.count_extra_steps(self, batch_idx)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """End the plan of the batch, so that `training_step` works outside of a Trainer."""
+        self.extra_steps, self.batch_loss.by_hand = 0, False
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log half_mse/val and, from a second loader, half_mse/train."""

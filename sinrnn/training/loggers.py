@@ -1,20 +1,17 @@
 """The loggers of a run: metrics.csv and TensorBoard, without lost or repeated points on resume."""
 
-import warnings
 from collections.abc import Mapping
-from contextlib import suppress
 from math import log10
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
-from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.record_writer import RecordWriter
 from torch import Tensor
 
 from sinrnn.training.csv_logger import ResumableCSVLogger
+from sinrnn.training.event_file import EventFile
 
 EVENTS = "events.out.tfevents.*"
 # TensorBoard sorts curves by name and opens the first two groups.
@@ -104,43 +101,3 @@ def open_events(logger: TensorBoardLogger) -> None:
     second = max([int(now), *(each + 1 for each in seconds)])
     path = path.rename(path.with_name(f"events.out.tfevents.{second:010}.{rest}"))
     writer.event_writer = EventFile(path)
-
-
-class EventFile:
-    """An unbuffered replacement of TensorBoard's EventFileWriter.
-
-    If the file cannot be written, it warns once and drops all further events.
-
-    Args:
-        path: The event file to append to.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.folder, self.records = path.parent, RecordWriter(path.open("ab"))
-
-    def get_logdir(self) -> str:
-        """Return the folder of the file."""
-        return str(self.folder)
-
-    def add_event(self, event: Event) -> None:
-        """Write an event."""
-        if self.records.closed:
-            return
-        try:
-            self.records.write(event.SerializeToString())
-            self.records.flush()
-        except OSError as error:
-            with suppress(OSError):  # closing tries to write the buffer again
-                self.close()
-            warnings.warn(
-                f"TensorBoard's events cannot be written ({error.strerror or error}); "
-                "training continues without them",
-                stacklevel=2,
-            )
-
-    def flush(self) -> None:
-        """Do nothing: every event is written at once."""
-
-    def close(self) -> None:
-        """Close the file."""
-        self.records.close()

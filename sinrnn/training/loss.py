@@ -10,6 +10,8 @@ from torch.nn import ModuleDict
 from torchmetrics import MeanSquaredError
 
 from sinrnn.data.windows import Batch
+from sinrnn.nn._reference import Grads
+from sinrnn.nn.bptt import half_mse_gradient
 from sinrnn.nn.functional import half_mse
 from sinrnn.nn.rnn import SinRNN
 
@@ -57,17 +59,20 @@ class BatchLoss:
         stateful: Start from `initial_state` instead of zeros.
 
     Attributes:
+        by_hand: Compute the gradients of the weights with the loss, and keep them.
         initial_state: Hidden state (B, H) at the start of the batch, detached. None is zeros.
         final_state: Hidden state (B, H) at the end of the windows, detached.
     """
 
     def __init__(self, outputs: str, stateful: bool) -> None:
         self.outputs, self.stateful = outputs, stateful
+        self.by_hand = False
+        self.gradients: Grads | None = None
         self.initial_state: Tensor | None = None
         self.final_state: Tensor | None = None
 
     def __call__(self, net: SinRNN, x: Tensor, y: Tensor, inputs: Tensor) -> Tensor:
-        """Return the loss, and set `final_state`.
+        """Return the loss, and set `final_state`; by hand, without autograd's graph.
 
         Args:
             net: The network.
@@ -75,8 +80,21 @@ class BatchLoss:
             y: Values after each window: (B, K) if the network has one output, else (B, O).
             inputs: Inputs of the network: x, with noise if input_noise is set.
         """
+        if self.by_hand:
+            loss, self.gradients = half_mse_gradient(inputs, y, net._weights(), net.bptt_steps)
+            return loss
         outputs, targets = self._outputs_and_targets(net, x, y, inputs)
         return half_mse(outputs, targets) if len(x) else outputs.sum()
+
+    def set_gradients(self, net: SinRNN) -> bool:
+        """Set the gradients of the last loss if they were computed by hand; return whether."""
+        if self.gradients is None:
+            return False
+        for weight, gradient in zip(net._weights(), self.gradients, strict=True):
+            if weight is not None:
+                weight.grad = gradient
+        self.gradients = None
+        return True
 
     def _outputs_and_targets(
         self, net: SinRNN, x: Tensor, y: Tensor, inputs: Tensor

@@ -66,28 +66,29 @@ def _train(weights: Tensor, net: SinRNN, x: Array, y: Array, lr: float, clip: fl
     h, grad_a = np.empty((2, T, len(Whh)), flat.dtype)
     states, grads = list(h), list(grad_a)
     buffer, grad_y = np.empty_like(states[0]), np.empty(len(Who), flat.dtype)
-    Wih_t, column, h_T = Wih.T, grad_y[:, None], states[-1]
+    Wih_t, column, h_T, grad_a_T = Wih.T, grad_y[:, None], states[-1], grads[-1]
     forward, backward = list(pairwise(states)), list(pairwise(grads[cut:][::-1]))
     grad_a_next, h_previous = grad_a[max(cut, 1) :].T, h[max(cut, 1) - 1 : -1]
     grad_a_cut, x_cut = grad_a[cut:].T, x[:, cut:]
     for window, window_cut, target in zip(x, x_cut, y, strict=True):
-        np.dot(window, Wih_t, out=h)  # (1), the term of the inputs
+        # A.dot(B, out) takes half of the time of np.dot for such small arrays.
+        window.dot(Wih_t, h)  # (1), the term of the inputs
         np.tanh(states[0], out=states[0])
         for previous, state in forward:
-            state += np.dot(Whh, previous, out=buffer)  # (1)
+            state += Whh.dot(previous, buffer)  # (1)
             np.tanh(state, out=state)  # (2)
-        np.dot(Who, h_T, out=grad_y)
+        Who.dot(h_T, grad_y)
         grad_y -= target
         grad_y /= len(target)
 
         np.multiply(column, h_T, out=grad_Who)
         np.multiply(h, h, out=grad_a)
         np.subtract(1, grad_a, out=grad_a)  # 1 - h²
-        np.multiply(grads[-1], np.dot(grad_y, Who, out=buffer), out=grads[-1])
+        grad_a_T *= grad_y.dot(Who, buffer)
         for after, grad in backward:
-            grad *= np.dot(after, Whh, out=buffer)  # (3), (4)
-        np.dot(grad_a_next, h_previous, out=grad_Whh)  # (5)
-        np.dot(grad_a_cut, window_cut, out=grad_Wih)  # (6)
+            grad *= after.dot(Whh, buffer)  # (3), (4)
+        grad_a_next.dot(h_previous, grad_Whh)  # (5)
+        grad_a_cut.dot(window_cut, grad_Wih)  # (6)
 
         if clip is not None:
             np.minimum(gradient, clip, out=gradient)

@@ -29,8 +29,11 @@ def done(monkeypatch):
 
     monkeypatch.setattr(start, "import_module", module)
     monkeypatch.setattr(gc, "freeze", lambda: note("freeze"))
+    before = gc.get_threshold()
     yield found
     assert gc.isenabled()
+    assert gc.get_threshold()[0] > before[0]
+    gc.set_threshold(*before)
 
 
 def test_collector_runs_in_a_program_and_not_in_its_imports(done):

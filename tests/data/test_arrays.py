@@ -219,6 +219,15 @@ def test_data_module_of_values_is_that_of_their_series():
     same(first.windows["test"].values, second.windows["test"].values)
 
 
+def test_data_module_shares_the_memory_of_its_series(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(40.0))
+    for series in (FileSeries(tmp_path / "a.npy"), ArraySeries(np.arange(40.0))):
+        data = WindowDataModule(series)
+        data.setup()
+        for shared in (data.values, series.continued(40), series.noise_free(40)):
+            assert shared.data_ptr() == series.view().data_ptr() != series.values().data_ptr()
+
+
 def test_too_few_values_are_refused_as_a_file_is():
     data = WindowDataModule([1.0, 2.0])
     with pytest.raises(ValueError, match="train split"):

@@ -720,9 +720,7 @@ def test_a_long_curve_keeps_its_extremes():
     values = np.sin(np.arange(60_001.0))
     values[31_234], values[-1] = 7.0, -5.0
     kept = _drawing.thinned(values)
-    assert len(kept) < 2 * 5000 + 12
+    assert len(kept) < 2.1 * _drawing.DRAWN
     assert {31_234, 60_000} <= set(kept.tolist())
     assert (np.diff(kept) > 0).all()
-    assert _drawing.thinned(values[:9000]).tolist() == list(
-        range(9000)
-    )  # few are drawn as they are
+    assert _drawing.thinned(values[:4000]).tolist() == [*range(4000)]  # few are drawn as they are

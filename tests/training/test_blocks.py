@@ -16,7 +16,7 @@ from sinrnn._private import checkpoint_of
 from sinrnn.callbacks.checkpoint import BestAndLastCheckpoint
 from sinrnn.callbacks.monitor import Monitor
 from sinrnn.run_folder import LAST
-from sinrnn.training import blocks
+from sinrnn.training import blocks, loss
 from sinrnn.training.forecaster import Forecaster
 from sinrnn.training.signals import Interrupted
 
@@ -76,7 +76,9 @@ def fit(folder, monkeypatch, options, given, data, *more):
     torch.manual_seed(0)
     taken, keeps = [], Keeps()
     step = blocks._step
-    monkeypatch.setattr(blocks, "_step", lambda *a: (taken.append(a[-1]), step(*a)))
+    monkeypatch.setattr(
+        blocks, "_step", lambda model, *a: (taken.append(model.batch_loss.by_hand), step(model, *a))
+    )
     model = Forecaster(hidden_size=5, **({"optimizer": ADAM} | given))
     logger = CSVLogger(folder, "", "")
     quick = {"max_epochs": 3, "logger": logger, "callbacks": [Monitor(), keeps, *more]}
@@ -143,6 +145,35 @@ def test_blocks_have_the_bits_counts_and_rows_of_single_steps(case, tmp_path, mo
 def test_what_blocks_would_change_goes_step_by_step(options, given, more, tmp_path, monkeypatch):
     taken, *_ = fit(tmp_path, monkeypatch, options, given, {}, *more)
     assert not taken
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"optimizer": partial(LBFGS, max_iter=3), "bias": True, "bptt_steps": 2},
+        {"optimizer": partial(SGD, lr=0.01), "updates": "window"},
+    ],
+    ids=["closure", "window"],
+)
+def test_steps_of_lightning_by_hand_have_the_bits_of_autograd(given, tmp_path, monkeypatch):
+    seen, known = [], loss.half_mse_gradient
+    monkeypatch.setattr(loss, "half_mse_gradient", lambda *a: (seen.append(a), known(*a))[1])
+    _, found, rows, _ = fit(tmp_path / "hand", monkeypatch, {}, given, {})
+    count = len(seen)
+    assert count >= 3 * 14
+    _, expected, same, _ = fit(tmp_path / "autograd", monkeypatch, {}, given, {}, Looks())
+    assert len(seen) == count
+    assert rows == same
+    for one, other in zip(found, expected, strict=True):
+        assert not differing(one, other)
+
+
+def test_training_step_outside_a_trainer_has_a_graph():
+    model, data = Forecaster(hidden_size=5), wave()
+    trainer(max_epochs=1).fit(model, data)
+    loss = model.training_step(data.windows["train"][:8], 0)
+    loss.backward()
+    assert all(weight.grad.norm() > 0 for weight in model.net.parameters())
 
 
 class Named(Forecaster):

@@ -1,6 +1,7 @@
 """Curves are cut where a run goes on, and training outlives a disk that is full."""
 
 import errno
+import io
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from sinrnn import SinRNN
 from sinrnn.cli import train as cli
-from sinrnn.training import csv_logger, loggers
+from sinrnn.training import csv_logger, event_file, loggers
 
 THREE = "a,epoch,step\r\n0.5,,0\r\n,0,7\r\n0.25,1,14\r\n"
 TABLE = f"{THREE}0.125,2,1423\r\n"
@@ -180,7 +181,7 @@ class Full(Callback):
         if trainer.current_epoch == 1:
             events = trainer.loggers[0].experiment.file_writer.event_writer
             events.close()
-            events.records = RecordWriter(Path("/dev/full").open("ab"))
+            events.file = Path("/dev/full").open("ab")
 
 
 @pytest.mark.slow
@@ -206,3 +207,11 @@ def test_training_ends_with_the_same_weights_where_events_cannot_be_written(
     one, two = ((run / "metrics.csv").read_bytes() for run in runs)
     assert one == two
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+@pytest.mark.parametrize("size", [9, 1023, 1024, 1025, 4095, 100_001])
+def test_event_files_have_the_checksums_of_tensorboard(size):
+    content = bytes((i * i) % 251 for i in range(size))
+    file = io.BytesIO()
+    RecordWriter(file).write(content)
+    assert event_file.record(content) == file.getvalue()
