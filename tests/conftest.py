@@ -11,20 +11,20 @@ import shutil
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
-torch.set_num_threads(1)  # at these sizes a second thread costs more than it brings
 # Each Trainer of Lightning looks through the metadata of all that is installed.
 importlib.metadata.entry_points = functools.cache(importlib.metadata.entry_points)
 
 # The files that take longest, longest first, so that no worker ends with one of them.
-LONG = "chaos train strangers browser notebooks processes loop_state bad_input checkpoint seeds"
-LONG += " monitor forecaster strangers_files run plots strangers_runs wheel module setup diagnosis"
+LONG = "train chaos strangers seeds loop_state forecasting_document notebooks run api processes"
+LONG += " browser module wheel bad_input checkpoint strangers_runs predictor monitor forecaster"
 
 
 def pytest_collection_modifyitems(items):
+    import torch  # here, as the process that only hands tests to others does without
+
+    torch.set_num_threads(1)  # at these sizes a second thread costs more than it brings
     places = {f"test_{name}": place for place, name in enumerate(LONG.split())}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
@@ -56,6 +56,9 @@ sys.addaudithook(_python_is_started_where_a_mark_says_so)
 
 @pytest.fixture(autouse=True)
 def _exact_and_seeded():
+    import numpy as np
+    import torch
+
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     torch.manual_seed(0)

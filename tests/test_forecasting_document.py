@@ -29,7 +29,6 @@ def test_sunspots_are_forecast_as_well_as_promised(tmp_path):
             windows = Windows(test, net.window)
             mse = 2 * half_mse(predict(net, windows).double(), windows.targets)
             found.append(mse / learnt.var(correction=0))
-            good = sum(each <= 0.27 for each in found)
-            if good == 3:  # the median of five is as small, whatever the others are
+            if sum(each <= 0.27 for each in found) == 3:  # as is then the median of all five
                 return
     raise AssertionError(found)

@@ -6,6 +6,7 @@ import signal
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import programs
 import pytest
@@ -63,21 +64,14 @@ def test_runs_are_as_by_themselves_and_stand_in_one_table():
     assert 'src="data:image/png;base64,' in found._repr_html_()
 
 
-class Here(sinrnn.seeds.Worker):
-    """Trains in this process."""
-
-    def __init__(self, folder, trusted):
-        self.ended = main(["--resume", str(folder)])
-
-    def has_ended(self):
-        return True
-
-    def failure(self):
-        return self.ended or ""
+def here(folder, trusted):
+    """In place of a process, this one."""
+    status = main(["--resume", str(folder)])
+    return SimpleNamespace(has_ended=lambda: True, failure=lambda: status or "")
 
 
 def test_command_line_trains_with_several_seeds(train, monkeypatch):
-    monkeypatch.setattr(sinrnn.seeds, "Worker", Here)
+    monkeypatch.setattr(sinrnn.seeds, "Worker", here)
     args = ["--trainer.max_epochs=1", "--figures=false", "--data.series.points=120"]
     status, said, _ = train("--seeds", "2", "--seed_everything=1", *args)
     assert status == 0

@@ -362,6 +362,7 @@ def started(folder, command):
 def test_signal_stops_with_the_command_that_goes_on(train, tmp_path, number):
     (tmp_path / "small.yaml").write_text(SMALL.replace("patience: 3", "patience: 9999"))
     args = ["--config", "small.yaml", "--trainer.max_epochs", "200", "--name", "a name"]
+    args += ["--figures", "false"]
     process = started(tmp_path, [SCRIPT, *args])
     status, _, err = train("--resume", "runs/a name/version_0")
     said = "error: runs/a name/version_0: another process is training there\n"
