@@ -37,8 +37,8 @@ class Monitor(pl.Callback):
     """Logs training, with measurements that show why a network does not learn, to TensorBoard.
 
     Gradient norms and the learning rate go to every logger, everything else to TensorBoard. The
-    details of the network and the figures are logged at validations, within time budgets of 4 %
-    and 2 % of the training time.
+    details of the network and the figures are logged at validations, within time budgets of 2 %
+    each of the training time.
 
     Args:
         gradients: Gradient norm before clipping, mean and maximum since the last validation, and
@@ -81,7 +81,7 @@ class Monitor(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the config and the losses of the baselines, and lay out the charts."""
-        self.details, self.drawing = TimeBudget(0.04, 0.0), TimeBudget(0.02, 0.2)
+        self.details, self.drawing = TimeBudget(0.02, 0.0), TimeBudget(0.02, 0.2)
         self.every = trainer.log_every_n_steps  # type: ignore[attr-defined]
         loggers, data = list(tensorboard.loggers(trainer)), windows_of(trainer)
         baselines = baseline_losses(data) if loggers and data is not None else {}

@@ -64,6 +64,9 @@ class Batches:
         order, most = iter(self.sampler), self.dataset.at_most(EVAL_BATCH)
         for index in order:
             indices = [index, *islice(order, max(0, most // max(1, len(index)) - 1))]
+            if len(indices) == 1:
+                yield Pair(self.dataset[index])
+                continue
             parts = [len(index) for index in indices]
             x, y = self.dataset[torch.cat(indices)]
             yield from map(Pair, zip(x.split(parts), y.split(parts), strict=True))

@@ -15,10 +15,6 @@ from sinrnn.evaluation.picture import Picture
 TRUTH, SECOND, NETWORK, GREY = "#222222", "#0a4682", "#d86600", "#a9b4c2"
 DASHED: dict[str, Any] = {"color": TRUTH, "ls": "--", "lw": 1}
 STYLES = ("--", "-.", ":", (0, (8, 2)), (0, (4, 1, 1, 1, 1, 1)))
-EDGE: dict[str, Any] = {
-    "clip_on": False,
-    "in_layout": False,
-}  # else the layout makes room for marks
 DRAWN = 1350  # segments of a curve, one for each pixel of a figure: more take time and memory
 MARKS = 20  # of a curve, or at the edge; more would overlap
 
@@ -67,9 +63,8 @@ def draw_levels(
         there = {label: (value > highest) == (edge == 1) for label, value in levels.items()}
         if out := [text[label] for label in levels if label not in inside and there[label]]:
             label = "\n".join([f"{where} the axis:", *out])
-            axis.plot(
-                [0.5], [edge], mark, color=TRUTH, label=label, transform=axis.transAxes, **EDGE
-            )
+            look: dict[str, Any] = {"transform": axis.transAxes, "clip_on": False}
+            axis.plot([0.5], [edge], mark, color=TRUTH, label=label, **look)
 
 
 def scale(axis: Axes, shown: Sequence[np.ndarray], more: np.ndarray) -> None:
@@ -102,7 +97,7 @@ def mark_off_scale(axis: Axes, line: Line2D) -> None:
     for mark, edge, there in (("v", low, y < low), ("^", high, outside & ~(y < low))):
         every = max(np.count_nonzero(there) // MARKS, 1)
         at = x[there][::every]
-        axis.plot(at, np.full(len(at), edge), mark, color=line.get_color(), ms=5, **EDGE)
+        axis.plot(at, np.full(len(at), edge), mark, color=line.get_color(), ms=5, clip_on=False)
     axis.set_ylim(low, high)
     finite = y[outside & np.isfinite(y)]
     ends = [f"{end:.2g}" for end in (finite.min(), finite.max())] if len(finite) else []

@@ -8,7 +8,7 @@ sizes.
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import PlaceHolderLayoutEngine
@@ -60,7 +60,7 @@ class Margins(PlaceHolderLayoutEngine):
         for axis in axes:
             _write_powers_plainly(axis)
             row, column = _place(axis)
-            across, down = ticks[axis] = _tick_labels(axis.yaxis)[0], _tick_labels(axis.xaxis)[1]
+            across, down = ticks[axis] = _tick_labels(axis.yaxis), _tick_labels(axis.xaxis)
             lefts[column] = max(lefts[column], across + _label(axis.yaxis))
             bottoms[row] = max(bottoms[row], down + _label(axis.xaxis))
             tops[row] = max(tops[row], _above(axis))
@@ -110,25 +110,21 @@ def _share(room: float, count: int, gap: float) -> float:
     return gap / max((room - (count - 1) * gap) / count, 1.0)
 
 
-def _tick_labels(axis: Axis) -> tuple[float, float]:
-    """Return width and height of the ticks with their labels."""
+def _tick_labels(axis: Axis) -> float:
+    """Return the width of the ticks and labels of a y-axis, or the height of those of an x-axis."""
     params = axis.get_tick_params()
     if not params.get("labelleft", True) or not params.get("labelbottom", True):
-        return TICK, TICK
+        return TICK
     size = FontProperties(size=params.get("labelsize", 10.0))
-    low, high = sorted(axis.get_view_interval())
+    if isinstance(axis, XAxis):
+        return TICK + LINE * size.get_size_in_points()
     texts = [
-        text
-        for at, formatter in (
-            (axis.get_majorticklocs(), axis.get_major_formatter()),
-            (axis.get_minorticklocs(), axis.get_minor_formatter()),
-        )
-        for place, text in zip(at, formatter.format_ticks(list(at)), strict=True)
-        if low <= place <= high
+        *axis.get_major_formatter().format_ticks(list(axis.get_majorticklocs())),
+        *axis.get_minor_formatter().format_ticks(list(axis.get_minorticklocs())),
     ]
     longest = max(texts, key=len, default="")
     width, _, _ = text_to_path.get_text_width_height_descent(longest, size, ismath=False)
-    return TICK + width, TICK + LINE * size.get_size_in_points()
+    return TICK + width
 
 
 def _label(axis: Axis) -> float:

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from sinrnn._numbers import plain
+from sinrnn._private import QuickHookName
 from sinrnn.data.datamodule import windows_of
 from sinrnn.data.windows import Batch
 from sinrnn.forecasting.predictor import Predictor
@@ -36,7 +37,7 @@ SchedulerCallable = Callable[[Optimizer], LRScheduler | ReduceLROnPlateau]
 READOUT_WINDOWS = 20_000  # enough for H + 1 unknowns per output; 8 MB of states at H = 50
 
 
-class Forecaster(pl.LightningModule):
+class Forecaster(QuickHookName, pl.LightningModule):
     """Trains a SinRNN to predict the value that follows a window, with half_mse as the loss.
 
     Inputs, predictions and reported losses are in the units of the series. The network may work in
@@ -51,8 +52,7 @@ class Forecaster(pl.LightningModule):
         init: Initialisation of the weights: orthogonal, linear, torch or notebook.
         standardise: Scale values by the mean and standard deviation of the training split.
         log: Work on the logarithm of the series, which must be positive.
-        relative: Work on differences from the last value of each window, so that the level of the
-            series does not matter.
+        relative: Work on differences from the last value of each window, at any level of values.
         linear: Add a linear autoregression on the same window, fitted by least squares. The network
             starts at zero and learns the residuals.
         units: "auto" sets standardise and linear, and chooses log, relative and, if data.window is

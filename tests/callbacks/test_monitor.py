@@ -481,8 +481,8 @@ def test_monitor_keeps_to_its_shares_and_yet_shows_the_end(tmp_path, monkeypatch
     monkeypatch.setattr(TimeBudget, "allows", once)
     monkeypatch.setattr(monitor, "pictures", lambda *args: {"rollout": Figure})
     run = fit(tmp_path, small(), windows(), Monitor())
-    assert asked[:2] == [(0.04, 0.0, 0.0), (0.02, 0.2, 0.0)]
-    assert [share for share, _, _ in asked] == [0.04, 0.02] * 3
+    assert asked[:2] == [(0.02, 0.0, 0.0), (0.02, 0.2, 0.0)]
+    assert [share for share, _, _ in asked] == [0.02, 0.02] * 3
     assert all(needed == spent > 0 for _, needed, spent in asked[2:]) is bool(allowed)
     assert run.steps["states/saturated"] == [4, 12][-1 - allowed :]
     assert run.steps["log10_half_mse/val"] == [0, *ENDS]  # losses wait for nothing

@@ -209,7 +209,7 @@ def test_training_ends_with_the_same_weights_where_events_cannot_be_written(
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-@pytest.mark.parametrize("size", [9, 1023, 1024, 1025, 4095, 100_001])
+@pytest.mark.parametrize("size", [0, 1, 9, 100_001])
 def test_event_files_have_the_checksums_of_tensorboard(size):
     content = bytes((i * i) % 251 for i in range(size))
     file = io.BytesIO()
