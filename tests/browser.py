@@ -27,7 +27,7 @@ def tensorboard(folder):
                     return
             raise RuntimeError("TensorBoard did not start: " + "".join(said))
         finally:
-            process.terminate()
+            process.kill()  # it may swallow a SIGTERM; what it started ends with its stdin
 
 
 @contextmanager

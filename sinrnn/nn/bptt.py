@@ -36,7 +36,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.nn.functional import linear
 
 from sinrnn._private import saved_tensor_hooks
 from sinrnn.nn import _reference
@@ -48,8 +47,6 @@ CACHED = 2**18  # elements of a chunk: 1 MB of float32 fits into a core's L2 cac
 
 def project(x: Tensor, W: Tensor, b: Tensor | None, out: Tensor | None = None) -> Tensor:
     """Compute x W' (+ b): the input term of (1) for all steps, x (T B, D); or the readout."""
-    if out is None:
-        return linear(x, W, b)
     return torch.mm(x, W.t(), out=out) if b is None else torch.addmm(b, x, W.t(), out=out)
 
 
