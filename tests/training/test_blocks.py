@@ -102,6 +102,7 @@ CASES = {  # options of the trainer, the model and the data; steps within blocks
         {"gradient_clip_val": 0.01, "gradient_clip_algorithm": "value"},
         *({}, {}, 3 * 13, True),
     ),
+    "anomalies": ({"detect_anomaly": True}, {}, {}, 3 * 13, False),
     "every": ({}, {"loss": "every"}, {}, 3 * 13, False),
     "closed loop": ({}, {}, {"steps": 3}, 3 * 13, False),
     "stateful": ({}, {"stateful": True}, {"num_streams": 3}, 3 * 3, False),
