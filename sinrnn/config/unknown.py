@@ -103,6 +103,9 @@ def _no_class(message: str, key: str, name: str) -> str:
             known.setdefault(path.rpartition(".")[2], path)
     if key == "data.series":
         known = {short: f"{home}.{short}" for short in known}
+    packages = {path.partition(".")[0] for path in known.values()}
+    if "." in name and name.partition(".")[0] not in packages:
+        return message  # a class of the user's own, which --trust may allow
     near = closest(last, known, 0.75)
     if near and last not in known:
         return f"{key}: unknown class {name}{meant(known[near] if '.' in name else near)}"
