@@ -234,9 +234,9 @@ class Forecaster(QuickHookName, pl.LightningModule):
         """Check the options, which callbacks may change; keep the state; plan a block."""
         options.check_step(self.trainer, self.trainer.optimizers[0], self.updates)
         self.batch_loss.initial_state = self.batch_loss.final_state
-        if blocks.is_plain(self):
-            self.batch_loss.by_hand = blocks.can_skip_autograd(self)
-            self.extra_steps = blocks.count_extra_steps(self, batch_idx)
+        alone = blocks.is_plain(self)  # set in any case: a batch that failed did not end its plan
+        self.batch_loss.by_hand = alone and blocks.can_skip_autograd(self)
+        self.extra_steps = blocks.count_extra_steps(self, batch_idx) if alone else 0
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """End the plan of the batch, so that `training_step` works outside of a Trainer."""

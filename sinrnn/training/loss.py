@@ -83,6 +83,7 @@ class BatchLoss:
         if self.by_hand:
             loss, self.gradients = half_mse_gradient(inputs, y, net._weights(), net.bptt_steps)
             return loss
+        self.gradients = None  # those of a step that failed
         outputs, targets = self._outputs_and_targets(net, x, y, inputs)
         return half_mse(outputs, targets) if len(x) else outputs.sum()
 

@@ -177,6 +177,22 @@ def test_training_step_outside_a_trainer_has_a_graph():
     assert all(weight.grad.norm() > 0 for weight in model.net.parameters())
 
 
+def test_training_after_a_failure_has_nothing_left_of_it():
+    found = []
+    for fails in (True, False):
+        torch.manual_seed(0)
+        model = Forecaster(hidden_size=5, optimizer=partial(SGD, lr=1e200))
+        before = {name: weight.clone() for name, weight in model.net.state_dict().items()}
+        if fails:
+            with pytest.raises(FloatingPointError):
+                trainer().fit(model, wave(batch_size=4))
+        model.net.load_state_dict(before)
+        model.optimizer = ADAM
+        trainer(accumulate_grad_batches=2).fit(model, wave(batch_size=4))
+        found.append(model.net.state_dict())
+    assert not differing(*found)
+
+
 class Named(Forecaster):
     """May have hooks of its own."""
 
