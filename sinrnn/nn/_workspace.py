@@ -26,7 +26,7 @@ class Block:
     Attributes:
         block: (T, B, N).
         steps: T views (B, N).
-        arrays: The same views as NumPy arrays, or T times None; see `arrays`.
+        arrays: The same views as NumPy arrays, or T times None; see `as_arrays`.
         flat: All steps, (T B, N).
         flat_t: Its transpose.
         early: All steps but the last, ((T-1) B, N).
@@ -43,7 +43,7 @@ class Block:
     def __init__(self, block: Tensor, home: "Home | None" = None) -> None:
         batch = block.shape[1]
         self.block = block
-        self.steps, self.arrays = block.unbind(0), arrays(block)
+        self.steps, self.arrays = block.unbind(0), as_arrays(block)
         self.flat = block.flatten(0, 1)
         self.flat_t = self.flat.t()
         self.early = self.flat[: len(self.flat) - batch]
@@ -53,7 +53,7 @@ class Block:
         self.home = home
 
 
-def arrays(block: Tensor) -> Sequence[np.ndarray | None]:
+def as_arrays(block: Tensor) -> Sequence[np.ndarray | None]:
     """Return the T steps of a tensor (T, B, N) as NumPy arrays that share its memory.
 
     Where NumPy cannot work on them, because of their dtype, device or class, they are None.

@@ -40,7 +40,7 @@ from torch.autograd import Function
 from sinrnn._private import saved_tensor_hooks
 from sinrnn.nn import _reference
 from sinrnn.nn._reference import Grads
-from sinrnn.nn._workspace import Block, Lease, acquire, arrays, release
+from sinrnn.nn._workspace import Block, Lease, acquire, as_arrays, release
 
 CACHED = 2**18  # elements of a chunk: 1 MB of float32 fits into a core's L2 cache
 
@@ -63,8 +63,8 @@ def forward_states(
 ) -> Tensor:
     """Turn the input terms of `project`, T times (B, H), into states in place; return the last one.
 
-    `arrays` are the same memory, see `_workspace.arrays`: NumPy's tanh takes a third (float64) or a
-    sixth (float32) of the time of torch's. `before` is the state before; None is zeros.
+    `arrays` are the same memory, see `_workspace.as_arrays`: NumPy's tanh takes a third (float64)
+    or a sixth (float32) of the time of torch's. `before` is the state before; None is zeros.
     """
     for state, array in zip(steps, arrays, strict=True):
         if before is not None:
@@ -180,7 +180,7 @@ class _States(Function):
         steps_x = x.transpose(0, 1).flatten(0, 1)
         h = out.transpose(0, 1)
         project(steps_x, Wih, bh, h.flatten(0, 1))
-        forward_states(h.unbind(0), arrays(h), h0, _transposed(Whh, T))
+        forward_states(h.unbind(0), as_arrays(h), h0, _transposed(Whh, T))
         ctx.save_for_backward(x, h0, Wih, Whh, bh, out)
         ctx.bptt_steps = bptt_steps
         return out

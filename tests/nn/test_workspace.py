@@ -125,7 +125,7 @@ def test_idle_blocks_are_few():
 
 def test_numpy_sees_the_memory_of_each_step():
     block = torch.zeros(T, B, H)
-    for t, array in enumerate(_workspace.arrays(block)):
+    for t, array in enumerate(_workspace.as_arrays(block)):
         array += t
     assert block[:, 0, 0].tolist() == list(range(T))
 
@@ -144,14 +144,14 @@ class Special(torch.Tensor):
     ids=["float16", "bfloat16", "meta", "subclass"],
 )
 def test_other_steps_are_not_for_numpy(block):
-    assert list(_workspace.arrays(block)) == [None] * T
+    assert list(_workspace.as_arrays(block)) == [None] * T
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_tanh_of_numpy_is_that_of_torch_within_rounding(dtype):
     a = torch.cat([torch.linspace(-20, 20, 4001), torch.logspace(-44, 1, 4001)]).to(dtype)
     one, other = a.clone()[None], a.clone()[None]
-    bptt.forward_states([one], _workspace.arrays(one), None, one)
+    bptt.forward_states([one], _workspace.as_arrays(one), None, one)
     bptt.forward_states([other], [None], None, other)
     eps = torch.finfo(dtype).eps
     torch.testing.assert_close(one, other, rtol=2 * eps, atol=torch.finfo(dtype).tiny)
